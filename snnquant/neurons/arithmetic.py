@@ -1,0 +1,170 @@
+"""The two arithmetics in which a neuron's step can run, over a backend's primitive operations.
+
+A backend (numpy, torch, the ONNX tracer) gives values with ``+ - *`` and the few functions of
+:class:`Backend`. :class:`FloatArithmetic` and :class:`IntegerArithmetic` are written once on top.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from snnquant.neurons.definition import Constants
+from snnquant.numerics import IntRange, Rounding
+
+
+class Backend(Protocol):
+    """Primitive operations on a backend's values; booleans are the backend's own."""
+
+    def where(self, condition: Any, yes: Any, no: Any) -> Any:
+        """Select elementwise."""
+
+    def equal(self, a: Any, b: Any) -> Any:
+        """Compare elementwise."""
+
+    def maximum(self, a: Any, b: Any) -> Any:
+        """Return the larger, elementwise."""
+
+    def minimum(self, a: Any, b: Any) -> Any:
+        """Return the smaller, elementwise."""
+
+    def zeros_like(self, a: Any) -> Any:
+        """Return zeros of the shape and type of ``a``."""
+
+    def floor(self, a: Any) -> Any:
+        """Round real numbers down."""
+
+    def ceil(self, a: Any) -> Any:
+        """Round real numbers up."""
+
+    def spikes_above(self, v: Any, threshold: Any, on_equal: bool) -> Any:
+        """Return 1 where ``v > threshold`` (or ``>=``), else 0, in the type of ``v``."""
+
+    def power_of_two(self, exponent: Any) -> Any:
+        """Return ``2**exponent`` for an integer exponent >= 0."""
+
+    def floor_divide(self, a: Any, b: Any) -> Any:
+        """Divide integers, rounding down; ``b`` is positive."""
+
+
+class _Shared:
+    """What both arithmetics hand through to the backend."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.where = backend.where
+        self.equal = backend.equal
+        self.maximum = backend.maximum
+        self.zeros_like = backend.zeros_like
+
+
+class FloatArithmetic(_Shared):
+    """Real numbers in the backend's floating type: nothing saturates, nothing is rounded."""
+
+    def saturate(self, v: Any) -> Any:
+        """Return ``v``: a real state has no width."""
+        return v
+
+    def align(self, current: Any) -> Any:
+        """Return ``current``: it is on the membrane's scale already."""
+        return current
+
+    def scale(self, multiplier: Any, v: Any) -> Any:
+        """Return ``multiplier * v``."""
+        return multiplier * v
+
+    def fire(self, v: Any, threshold: Any, divisor: Any, p: Constants) -> Any:
+        """Return the spikes of this step.
+
+        One per step, or up to ``max_spikes``: ``clip(floor(v / threshold), 0, max_spikes)`` for
+        ``>=`` and ``ceil(v / threshold) - 1`` likewise for ``>`` (sinabs MultiSpike).
+        """
+        single = self.backend.spikes_above(v, threshold, bool(p.fire_on_equal))
+        if p.max_spikes == 1:
+            return single
+        # A threshold of 0 or less has no multiple; such a neuron fires once.
+        usable = self.maximum(divisor, 1e-30)
+        ratio = v / usable
+        many = self.backend.floor(ratio) if p.fire_on_equal else self.backend.ceil(ratio) - 1
+        return single * self.backend.minimum(self.maximum(many, 1), p.max_spikes)
+
+
+class IntegerArithmetic(_Shared):
+    """Exact integers: widened products, a rounding shift per product, saturating states.
+
+    Args:
+        backend: primitive operations on integer values wide enough for every intermediate.
+        leak_shift: ``m`` of the multipliers ``k / 2**m``; an int, or a traced scalar.
+        leak_rounding: how a product is shifted back.
+        current_shift: left shift of the current for fraction bits of the state; negative: right,
+            to nearest.
+        low, high: limits of the state; ints, or traced scalars.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        leak_shift: Any,
+        leak_rounding: int,
+        current_shift: int,
+        low: Any,
+        high: Any,
+    ) -> None:
+        super().__init__(backend)
+        self.leak_divisor = backend.power_of_two(leak_shift)
+        self.leak_rounding = Rounding(leak_rounding)
+        self.current_shift = current_shift
+        self.low, self.high = low, high
+
+    @classmethod
+    def of_width(
+        cls, backend: Backend, *, leak_shift: int, leak_rounding: int, current_shift: int, bits: int
+    ) -> IntegerArithmetic:
+        """Build the arithmetic of states with ``bits`` bits in two's complement."""
+        limits = IntRange.signed(bits)
+        return cls(
+            backend,
+            leak_shift=leak_shift,
+            leak_rounding=leak_rounding,
+            current_shift=current_shift,
+            low=limits.low,
+            high=limits.high,
+        )
+
+    def saturate(self, v: Any) -> Any:
+        """Return ``v`` limited to the state width."""
+        return self.backend.minimum(self.maximum(v, self.low), self.high)
+
+    def align(self, current: Any) -> Any:
+        """Bring the current to the membrane's scale: ``current * 2**current_shift``."""
+        if self.current_shift >= 0:
+            return current * 2**self.current_shift if self.current_shift else current
+        divisor = self.backend.power_of_two(-self.current_shift)
+        return self._shift(current, divisor, Rounding.NEAREST)
+
+    def scale(self, multiplier: Any, v: Any) -> Any:
+        """Return ``multiplier * v / 2**leak_shift``, rounded as the target rounds."""
+        return self._shift(multiplier * v, self.leak_divisor, self.leak_rounding)
+
+    def fire(self, v: Any, fire_above: Any, reset_by: Any, p: Constants) -> Any:
+        """Return the spikes of this step.
+
+        One per step, or up to ``max_spikes``: how often in a row the neuron would fire if every
+        spike took ``reset_by`` away, ``ceil(max(v - fire_above, 0) / reset_by)``.
+        """
+        if p.max_spikes == 1:
+            return self.backend.spikes_above(v, fire_above, False)
+        excess = self.maximum(v - fire_above, 0)
+        divisor = self.maximum(reset_by, 1)
+        return self.backend.minimum(
+            self.backend.floor_divide(excess + divisor - 1, divisor), p.max_spikes
+        )
+
+    def _shift(self, x: Any, divisor: Any, rounding: Rounding) -> Any:
+        """Return ``x / divisor`` for a power of two, the definition of the three roundings."""
+        if rounding is Rounding.NEAREST:
+            x = x + self.backend.floor_divide(divisor, 2)
+        elif rounding is Rounding.TOWARD_ZERO:
+            negative = self.backend.spikes_above(0 * x, x, False)
+            x = x + negative * (divisor - 1)
+        return self.backend.floor_divide(x, divisor)

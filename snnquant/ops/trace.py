@@ -1,0 +1,135 @@
+"""A backend that writes ONNX nodes instead of computing: a step becomes a function body."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+
+class Scope:
+    """A list of nodes under construction, inside at most one enclosing scope."""
+
+    def __init__(self, dtype: Any, parent: Scope | None = None, prefix: str = "") -> None:
+        self.dtype = np.dtype(dtype)
+        self.parent = parent
+        self.prefix = prefix
+        self.nodes: list[onnx.NodeProto] = []
+        self._count = 0
+        self._constants: dict[tuple[str, bytes, tuple[int, ...]], str] = {}
+
+    def fresh(self, hint: str) -> str:
+        """Return a name that no other value of the function has."""
+        self._count += 1
+        return f"{self.prefix}{hint}_{self._count}"
+
+    def emit(self, op: str, inputs: Sequence[str], hint: str = "", **attributes: Any) -> str:
+        """Append a node with one output and return the output's name."""
+        out = self.fresh(hint or op.lower())
+        self.nodes.append(helper.make_node(op, list(inputs), [out], **attributes))
+        return out
+
+    def constant(self, value: Any, dtype: Any = None) -> str:
+        """Return the name of a constant, shared and placed in the outermost scope."""
+        if self.parent is not None:
+            return self.parent.constant(value, dtype or self.dtype)
+        array = np.asarray(value, dtype or self.dtype)
+        key = (array.dtype.str, array.tobytes(), array.shape)
+        if key not in self._constants:
+            tensor = numpy_helper.from_array(array, "")
+            self._constants[key] = self.emit("Constant", [], "const", value=tensor)
+        return self._constants[key]
+
+
+class Traced:
+    """A value of the graph under construction; arithmetic on it appends nodes to its scope."""
+
+    __slots__ = ("name", "scope")
+    __array_ufunc__ = None
+
+    def __init__(self, scope: Scope, name: str) -> None:
+        self.scope = scope
+        self.name = name
+
+    def apply(self, op: str, *operands: Any, **attributes: Any) -> Traced:
+        """Append ``op`` over the operands; numbers among them become constants."""
+        names = [o.name if isinstance(o, Traced) else self.scope.constant(o) for o in operands]
+        return Traced(self.scope, self.scope.emit(op, names, **attributes))
+
+    def __add__(self, other: Any) -> Traced:
+        return self.apply("Add", self, other)
+
+    def __radd__(self, other: Any) -> Traced:
+        return self.apply("Add", other, self)
+
+    def __sub__(self, other: Any) -> Traced:
+        return self.apply("Sub", self, other)
+
+    def __rsub__(self, other: Any) -> Traced:
+        return self.apply("Sub", other, self)
+
+    def __mul__(self, other: Any) -> Traced:
+        return self.apply("Mul", self, other)
+
+    def __rmul__(self, other: Any) -> Traced:
+        return self.apply("Mul", other, self)
+
+    def __truediv__(self, other: Any) -> Traced:
+        return self.apply("Div", self, other)
+
+
+class OnnxBackend:
+    """Implements :class:`snnquant.neurons.arithmetic.Backend` by emitting nodes into a scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    def _node(self, op: str, *operands: Any, **attributes: Any) -> Traced:
+        return Traced(self.scope, "").apply(op, *operands, **attributes)
+
+    def where(self, condition: Any, yes: Any, no: Any) -> Traced:
+        """Select elementwise."""
+        return self._node("Where", condition, yes, no)
+
+    def equal(self, a: Any, b: Any) -> Traced:
+        """Compare elementwise."""
+        return self._node("Equal", a, b)
+
+    def maximum(self, a: Any, b: Any) -> Traced:
+        """Return the larger, elementwise."""
+        return self._node("Max", a, b)
+
+    def minimum(self, a: Any, b: Any) -> Traced:
+        """Return the smaller, elementwise."""
+        return self._node("Min", a, b)
+
+    def zeros_like(self, a: Any) -> Any:
+        """Return a zero that broadcasts."""
+        return 0
+
+    def floor(self, a: Any) -> Traced:
+        """Round real numbers down."""
+        return self._node("Floor", a)
+
+    def ceil(self, a: Any) -> Traced:
+        """Round real numbers up."""
+        return self._node("Ceil", a)
+
+    def spikes_above(self, v: Any, threshold: Any, on_equal: bool) -> Traced:
+        """Return 1 where ``v > threshold`` (or ``>=``), else 0, in the scope's type."""
+        fires = self._node("GreaterOrEqual" if on_equal else "Greater", v, threshold)
+        return self._node("Cast", fires, to=helper.np_dtype_to_tensor_dtype(self.scope.dtype))
+
+    def power_of_two(self, exponent: Any) -> Any:
+        """Return ``2**exponent``; a traced exponent gives a traced power."""
+        return self._node("Pow", 2, exponent) if isinstance(exponent, Traced) else 2**exponent
+
+    def floor_divide(self, a: Any, b: Any) -> Any:
+        """Divide integers, rounding down: ``(a - a mod b) / b`` (ONNX ``Div`` truncates)."""
+        if not isinstance(a, Traced) and not isinstance(b, Traced):
+            return a // b
+        remainder = self._node("Mod", a, b)
+        return self._node("Div", self._node("Sub", a, remainder), b)
