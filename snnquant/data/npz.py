@@ -1,0 +1,164 @@
+"""Named arrays in a ``.npz`` file (a zip of ``.npy``), streamed from the zip without unpacking."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from snnquant.data.header import NpyHeader, read_header, to_native
+from snnquant.data.reader import AnyArray, Dataset, Reader
+from snnquant.errors import DataError
+
+_SUFFIX = ".npy"
+_CHUNK = 1 << 20
+#: Deflate cannot expand by more; a larger declared size is a lie.
+_MAX_DEFLATE_RATIO = 1032
+#: What zipfile raises on damaged archives, by Python version and kind of damage.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+)
+
+
+class NpzDataset(Dataset):
+    """The arrays of an ``.npz`` file; ``y`` holds labels, the others are inputs by name."""
+
+    def __init__(self, path: Path, headers: dict[str, NpyHeader]) -> None:
+        self._headers = headers
+        super().__init__(path, {name: header.spec for name, header in headers.items()})
+
+    def _chunks(
+        self, names: tuple[str, ...], size: int, start: int, stop: int
+    ) -> Iterator[dict[str, AnyArray]]:
+        with _opened(self.path) as archive, ExitStack() as stack:
+            members = {info.filename.removesuffix(_SUFFIX): info for info in archive.infolist()}
+            streams: dict[str, IO[bytes]] = {}
+            for name in names:
+                header = self._headers[name]
+                if name not in members:
+                    raise DataError(self._changed())
+                streams[name] = stack.enter_context(archive.open(members[name]))
+                found = read_header(streams[name], members[name].file_size, _where(self.path, name))
+                if found != header:
+                    raise DataError(self._changed())
+                self._skip(streams[name], name, start * header.sample_bytes)
+            for first in range(start, stop, size):
+                count = min(size, stop - first)
+                yield {name: self._read(streams[name], name, count) for name in names}
+            if stop == len(self):
+                for name in names:
+                    streams[name].read(1)  # the checksum is compared at the end of the member
+
+    def _read(self, stream: IO[bytes], name: str, count: int) -> AnyArray:
+        header = self._headers[name]
+        try:
+            # Pages are committed as they are filled, so a damaged member costs what it holds.
+            stored: AnyArray = np.empty((count, *header.shape[1:]), header.dtype)
+        except MemoryError as error:
+            raise DataError(
+                f"{_where(self.path, name)}: {count} samples do not fit into memory; "
+                "choose a smaller batch size"
+            ) from error
+        raw = stored.view(np.uint8).reshape(-1).data
+        for first in range(0, len(raw), _CHUNK):
+            piece = stream.read(min(_CHUNK, len(raw) - first))
+            self._require(len(piece) == min(_CHUNK, len(raw) - first), name)
+            raw[first : first + len(piece)] = piece
+        return to_native(stored)
+
+    def _skip(self, stream: IO[bytes], name: str, length: int) -> None:
+        for first in range(0, length, _CHUNK):
+            wanted = min(_CHUNK, length - first)
+            self._require(len(stream.read(wanted)) == wanted, name)
+
+    def _require(self, complete: bool, name: str) -> None:
+        if not complete:
+            raise DataError(f"{_where(self.path, name)} is truncated; write the file again")
+
+    def _changed(self) -> str:
+        return (
+            f"{str(self.path)!r} changed since it was opened; "
+            "leave the file in place until the run ends"
+        )
+
+
+def _where(path: Path, name: str) -> str:
+    return f"{str(path)!r}, array {name!r}"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip; damage that is found while it is open becomes a DataError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except _ZIP_ERRORS as error:
+        raise DataError(
+            f"{str(path)!r} is a truncated or corrupt .npz: {' '.join(str(error).split())}; "
+            "write it again with numpy.savez"
+        ) from error
+
+
+def _open(path: Path) -> Dataset:
+    headers: dict[str, NpyHeader] = {}
+    with _opened(path) as archive:
+        size = path.stat().st_size
+        for info in archive.infolist():
+            name = info.filename.removesuffix(_SUFFIX)
+            where = _where(path, name)
+            _check_member(info, size, where)
+            if name in headers:
+                raise DataError(f"{where} is stored twice; write the file again")
+            with archive.open(info) as stream:
+                headers[name] = read_header(stream, info.file_size, where)
+            if headers[name].fortran_order:
+                raise DataError(
+                    f"{where} is in Fortran order, which cannot be streamed; "
+                    "save numpy.ascontiguousarray of it, or an .npy file"
+                )
+    return NpzDataset(path, headers)
+
+
+def _check_member(info: zipfile.ZipInfo, archive_size: int, where: str) -> None:
+    if not info.filename.endswith(_SUFFIX):
+        raise DataError(
+            f"{where}: zip member {info.filename!r} is not an .npy array; "
+            "write the file with numpy.savez"
+        )
+    if info.flag_bits & 1:
+        raise DataError(f"{where} is encrypted; write the file with numpy.savez")
+    if info.compress_type == zipfile.ZIP_STORED:
+        possible = info.compress_size
+    elif info.compress_type == zipfile.ZIP_DEFLATED:
+        possible = info.compress_size * _MAX_DEFLATE_RATIO
+    else:
+        raise DataError(
+            f"{where} is compressed by another method than deflate; "
+            "write the file with numpy.savez or numpy.savez_compressed"
+        )
+    # Both sizes are declarations; the compressed bytes must lie inside the file.
+    if info.file_size > possible or info.compress_size > archive_size:
+        raise DataError(
+            f"{where}: {info.file_size} bytes cannot come from {info.compress_size}; "
+            "write the file again"
+        )
+
+
+def _recognises(path: Path, head: bytes) -> bool:
+    return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+
+
+NPZ = Reader("npz", _recognises, _open)

@@ -1,0 +1,95 @@
+"""Writing files whole or not at all, and hashing them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from snnquant.errors import DataError, UsageError
+
+_HASH_CHUNK = 1 << 20
+
+
+def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> None:
+    """Replace the file at ``path`` by ``data`` in one step; text is written as UTF-8.
+
+    A failure or an interruption leaves the old file as it was and no temporary file behind. A
+    symbolic link is followed. A device or pipe, such as ``/dev/null``, is written to directly.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    ensure_writable(path)
+    target = Path(os.path.realpath(path))
+    try:
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
+        else:
+            _replace(target, content)
+    except OSError as error:
+        raise UsageError(_cannot_write(path, error.strerror or str(error))) from error
+
+
+def ensure_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse an output path that cannot be written, before long work is done for it.
+
+    Raises:
+        UsageError: the folder is missing or read-only, or ``path`` is a folder or read-only file.
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        parent = target.parent
+        if target.is_dir():
+            raise UsageError(_cannot_write(path, "it is a folder", "name a file in it"))
+        if not parent.is_dir():
+            reason = f"there is no folder {str(parent)!r}"
+            raise UsageError(_cannot_write(path, reason, "create it first"))
+        protected = target if target.exists() else parent
+        wanted = os.W_OK if target.exists() else os.W_OK | os.X_OK
+        if not os.access(protected, wanted):
+            raise UsageError(_cannot_write(path, f"{str(protected)!r} is read-only"))
+        if target.is_file() and not os.access(parent, os.W_OK | os.X_OK):
+            raise UsageError(_cannot_write(path, f"{str(parent)!r} is read-only"))
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise UsageError(_cannot_write(path, str(error))) from error
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file as 64 hex digits, read in chunks.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as stream:
+            while chunk := stream.read(_HASH_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"cannot read {os.fspath(path)!r}: {reason}; check the path") from error
+    return digest.hexdigest()
+
+
+def _replace(target: Path, content: bytes) -> None:
+    temporary = target.parent / f".snnquant-{secrets.token_hex(8)}.tmp"
+    try:
+        # Mode "x" creates with the user's umask, which tempfile's 0600 would ignore.
+        with temporary.open("xb") as stream:
+            stream.write(content)
+        if target.exists():
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
+    except BaseException:  # KeyboardInterrupt too must leave nothing behind
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _cannot_write(
+    path: str | os.PathLike[str], reason: str, remedy: str = "choose another output path"
+) -> str:
+    return f"cannot write {os.fspath(path)!r}: {reason}; {remedy}"
