@@ -1,0 +1,116 @@
+"""Read and check ONNX files from users; hash what they compute."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from snnquant.errors import ModelError, NumericalError
+from snnquant.ops.schema import DOMAIN
+
+#: protobuf cannot hold more in one message.
+_MAX_MODEL_BYTES = 2**31 - 1
+
+
+def read_model(path: str | Path) -> onnx.ModelProto:
+    """Read an ONNX file, external tensors included.
+
+    Raises:
+        ModelError: no such file, not ONNX, truncated, or without nodes.
+        NumericalError: NaN or infinite weights.
+    """
+    file = Path(path)
+    try:
+        size = file.stat().st_size
+        if not file.is_file():
+            raise ModelError(f"{file} is not a file; give the path of an .onnx file")
+        if size > _MAX_MODEL_BYTES:
+            raise ModelError(f"{file} has {size} bytes; store weights as external data above 2 GB")
+        model = onnx.load(str(file))
+    except DecodeError as error:
+        raise ModelError(f"{file} is not an ONNX model or is truncated; export it again") from error
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{file} cannot be read: {reason}") from error
+    if not model.graph.node:
+        raise ModelError(f"{file} is not an ONNX model with nodes; export the network again")
+    check_weights(model, str(file))
+    return model
+
+
+def check_weights(model: onnx.ModelProto, where: str) -> None:
+    """Raise ModelError for malformed initializers, NumericalError for NaN or infinity."""
+    for tensor in model.graph.initializer:
+        try:
+            array = numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ModelError(
+                f"{where}: initializer '{tensor.name}' is malformed ({error}); export it again"
+            ) from error
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise NumericalError(
+                f"{where}: initializer '{tensor.name}' holds NaN or infinite values; "
+                "repair or retrain the model"
+            )
+
+
+def neuron_nodes(model: onnx.ModelProto, *, integer: bool | None = None) -> list[onnx.NodeProto]:
+    """Return the neuron nodes of the main graph, in order; only (non-)integer ones if asked."""
+    return [
+        node
+        for node in model.graph.node
+        if node.domain == DOMAIN and (integer is None or node.op_type.startswith("Q") == integer)
+    ]
+
+
+def metadata(model: onnx.ModelProto) -> dict[str, str]:
+    """Return the model's metadata properties."""
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def graph_hash(model: ir.Model) -> str:
+    """Return the SHA-256 of what a graph computes: no names, no metadata."""
+    digest = hashlib.sha256()
+    number: dict[ir.Value | None, int] = {None: -1}
+
+    def tensor_bytes(tensor: ir.TensorProtocol) -> bytes:
+        head = f"{tensor.dtype.name}{tuple(tensor.shape.numpy())}"
+        return head.encode() + hashlib.sha256(tensor.tobytes()).digest()
+
+    def attribute_bytes(attribute: ir.Attr) -> bytes:
+        value = attribute.value
+        if isinstance(value, ir.Graph):
+            add_graph(value)
+            return b"graph"
+        if attribute.type == ir.AttributeType.TENSOR:
+            return tensor_bytes(attribute.as_tensor())
+        return repr(value).encode()
+
+    def identify(value: ir.Value) -> int:
+        if value not in number:
+            number[value] = len(number)
+            if value.const_value is not None and value.producer() is None:
+                digest.update(tensor_bytes(value.const_value))
+        return number[value]
+
+    def add_graph(graph: ir.Graph) -> None:
+        for value in graph.inputs:
+            shape = "" if value.shape is None else str(value.shape.rank())
+            digest.update(f"in {identify(value)} {value.dtype} {shape};".encode())
+        for node in graph:
+            inputs = [-1 if v is None else identify(v) for v in node.inputs]
+            digest.update(f"{node.domain}.{node.op_type}{inputs};".encode())
+            for name in sorted(node.attributes):
+                digest.update(name.encode() + attribute_bytes(node.attributes[name]))
+            for value in node.outputs:
+                identify(value)
+        digest.update(f"out {[identify(value) for value in graph.outputs]};".encode())
+
+    add_graph(model.graph)
+    return digest.hexdigest()

@@ -1,0 +1,102 @@
+"""Small questions and edits that several passes share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+Shape = tuple[int | None, ...]
+
+
+def constant(value: ir.Value | None) -> npt.NDArray[Any] | None:
+    """Return the array of an initializer that no caller can override, else None."""
+    if value is None or value.const_value is None or value.is_graph_input():
+        return None
+    return value.const_value.numpy()
+
+
+def shape_of(value: ir.Value) -> Shape | None:
+    """Return the shape with None for every dynamic dimension; None if the rank is unknown."""
+    if value.shape is None:
+        return None
+    return tuple(d if isinstance(d, int) else None for d in value.shape)
+
+
+def only_use(value: ir.Value) -> ir.Node | None:
+    """Return the single node that uses a value, if there is exactly one and it is no output."""
+    uses = value.uses()
+    if len(uses) != 1 or value.is_graph_output():
+        return None
+    return next(iter(uses)).node
+
+
+def int_attribute(node: ir.Node, name: str, default: int) -> int:
+    """Return an integer attribute, or its default."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.as_int()
+
+
+def ints_attribute(node: ir.Node, name: str) -> tuple[int, ...] | None:
+    """Return a list-of-integers attribute, or None."""
+    attribute = node.attributes.get(name)
+    return None if attribute is None else tuple(attribute.as_ints())
+
+
+def string_attribute(node: ir.Node, name: str, default: str) -> str:
+    """Return a string attribute, or its default."""
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.as_string()
+
+
+def new_initializer(graph: ir.Graph, hint: str, array: npt.NDArray[Any]) -> ir.Value:
+    """Register an initializer under a name that is free."""
+    name = hint
+    count = 0
+    taken = {v.name for v in graph.inputs} | set(graph.initializers)
+    while name in taken:
+        count += 1
+        name = f"{hint}_{count}"
+    tensor = ir.tensor(np.ascontiguousarray(array), name=name)
+    value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(array.shape))
+    value.type = ir.TensorType(tensor.dtype)
+    graph.register_initializer(value)
+    return value
+
+
+def insert_before(
+    anchor: ir.Node,
+    op: str,
+    inputs: Sequence[ir.Value],
+    hint: str,
+    attributes: dict[str, Any] | None = None,
+) -> ir.Value:
+    """Insert a node with one output in front of ``anchor`` and return its output."""
+    node = ir.node(op, list(inputs), attributes=attributes or {}, name=hint)
+    node.outputs[0].name = hint
+    node.outputs[0].type = inputs[0].type
+    anchor.prepend(node)
+    return node.outputs[0]
+
+
+def replace_value(old: ir.Value, new: ir.Value) -> None:
+    """Let all users of ``old`` use ``new``; a graph output keeps its name."""
+    if old.is_graph_output():
+        name, old.name = old.name, f"{old.name}_before"
+        new.name = name
+    if new.shape is None:
+        new.shape = old.shape
+    if new.type is None:
+        new.type = old.type
+    ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
+
+
+def suffix_kept(before: Shape | None, after: Shape | None, trailing: int) -> bool:
+    """Whether two shapes end in the same ``trailing`` static dimensions."""
+    if before is None or after is None or min(len(before), len(after)) < trailing:
+        return False
+    ends = (before[len(before) - trailing :], after[len(after) - trailing :])
+    return ends[0] == ends[1] and None not in ends[0]

@@ -1,0 +1,45 @@
+"""Merge chains of Reshape, Flatten, Squeeze and Unsqueeze that exporters write around T x B."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from snnquant.passes.edit import constant, replace_value, shape_of
+
+
+def run(model: ir.Model) -> int:
+    """Merge Reshape after Reshape, and drop a Reshape that changes nothing."""
+    changed = 0
+    for node in list(model.graph):
+        if node.op_type != "Reshape" or node.domain != "":
+            continue
+        source = node.inputs[0]
+        if source is None:
+            continue
+        target = constant(node.inputs[1])
+        before = source.producer()
+        if (
+            before is not None
+            and before.op_type in ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+            and before.domain == ""
+            and target is not None
+            and 0 not in target
+        ):
+            node.replace_input_with(0, before.inputs[0])
+            source = node.inputs[0]
+            changed += 1
+        if source is None:
+            continue
+        shapes = shape_of(source), shape_of(node.outputs[0])
+        same = shapes[0] is not None and shapes[0] == shapes[1] and shapes[0].count(None) <= 1
+        if same and not (source.is_graph_input() and node.outputs[0].is_graph_output()):
+            if source.is_graph_output() and node.outputs[0].is_graph_output():
+                continue
+            replace_value(node.outputs[0], source)
+            model.graph.remove(node, safe=True)
+            changed += 1
+    for node in reversed(list(model.graph)):
+        unused = all(not out.uses() and not out.is_graph_output() for out in node.outputs)
+        if node.op_type in ("Reshape", "Flatten", "Squeeze", "Unsqueeze") and unused:
+            model.graph.remove(node, safe=True)
+    return changed

@@ -1,0 +1,125 @@
+"""Targets: what hardware does to the same equations, as data.
+
+A target never changes an equation. It gives widths, roundings and what is allowed; each is a file
+in ``snnquant/targets`` or a path that the user gives.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from snnquant.errors import UsageError
+from snnquant.neurons import Reset
+from snnquant.numerics import IntRange, Rounding
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover - the same parser under its name before 3.11
+    import tomli as tomllib
+
+_FOLDER = Path(__file__).parent / "targets"
+_MAX_FILE_BYTES = 65536
+
+
+@dataclass(frozen=True)
+class Target:
+    """One arithmetic profile.
+
+    Attributes:
+        name: what ``--target`` takes.
+        description: one line for people.
+        weight_bits, weight_bits_allowed: default and accepted widths of weights.
+        weight_grid: "best" (symmetric or asymmetric, by error) or "seed" (absmax at 2^(n-1)).
+        per_channel: one weight scale per output channel by default.
+        input_bits: default width of analog inputs.
+        input_observer: default calibration method for analog inputs.
+        state_bits: width at which states saturate.
+        leak_shift, leak_rounding: decays are ``k / 2**leak_shift``, rounded so.
+        threshold: "exact" (two integers) or "rounded" (one for comparing and subtracting).
+        resets, reset_after_leak, max_spikes, max_refractory_steps: what the neurons may use.
+    """
+
+    name: str
+    description: str
+    weight_bits: int
+    weight_bits_allowed: tuple[int, ...]
+    weight_grid: str
+    per_channel: bool
+    input_bits: int
+    input_observer: str
+    state_bits: int
+    leak_shift: int
+    leak_rounding: Rounding
+    threshold: str
+    resets: tuple[Reset, ...]
+    reset_after_leak: bool
+    max_spikes: int
+    max_refractory_steps: int
+
+    @property
+    def state_range(self) -> IntRange:
+        """Integers that a state can hold."""
+        return IntRange.signed(self.state_bits)
+
+
+def target_names() -> list[str]:
+    """Return the names of the shipped targets, sorted."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def load_target(name: str) -> Target:
+    """Return a shipped target by name, or one from a TOML file by path.
+
+    Raises:
+        UsageError: no such target, unreadable file, or a key that is missing, unknown or wrong.
+    """
+    path = _FOLDER / f"{name}.toml" if name in target_names() else Path(name)
+    if path.suffix != ".toml" or not path.is_file():
+        known = ", ".join(target_names())
+        raise UsageError(f"unknown target '{name}'; use one of {known}, or a path to a .toml file")
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise UsageError(f"target file {path} is larger than {_MAX_FILE_BYTES} bytes")
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"target file {path} cannot be read: {error}") from error
+    return _parse(path, table)
+
+
+def _parse(path: Path, table: dict[str, Any]) -> Target:
+    wanted = {field.name for field in fields(Target)} - {"name"}
+    if wrong := sorted(set(table) ^ wanted):
+        kind = "misses" if wrong[0] in wanted else "has the unknown key"
+        raise UsageError(f"target file {path} {kind} '{wrong[0]}'; see targets/generic.toml")
+    values = dict(table)
+    for key, low, high in (
+        ("weight_bits", 2, 8),
+        ("input_bits", 2, 8),
+        ("state_bits", 8, 32),
+        ("leak_shift", 0, 16),
+        ("max_spikes", 1, 255),
+        ("max_refractory_steps", 0, 2**31 - 1),
+    ):
+        value = values[key]
+        if type(value) is not int or not low <= value <= high:
+            raise UsageError(f"target file {path}: {key} is {value!r}, must be {low}..{high}")
+    for key, allowed in (
+        ("weight_grid", {"best", "seed"}),
+        ("threshold", {"exact", "rounded"}),
+        ("per_channel", {True, False}),
+        ("reset_after_leak", {True, False}),
+        ("leak_rounding", {r.name.lower() for r in Rounding}),
+    ):
+        if values[key] not in allowed:
+            choices = ", ".join(sorted(map(str, allowed)))
+            raise UsageError(f"target file {path}: {key} is {values[key]!r}, must be {choices}")
+    try:
+        values["leak_rounding"] = Rounding[values["leak_rounding"].upper()]
+        values["resets"] = tuple(Reset[name.upper()] for name in values["resets"])
+        values["weight_bits_allowed"] = tuple(int(b) for b in values["weight_bits_allowed"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"target file {path}: {error} is not a known value") from error
+    return Target(name=path.stem, **values)

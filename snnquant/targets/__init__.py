@@ -1,0 +1,1 @@
+"""Arithmetic profiles, one TOML file per target."""
