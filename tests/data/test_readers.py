@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnquant.data import READERS, Batch, Dataset, open_data
@@ -58,6 +58,7 @@ def test_every_reader_is_listed() -> None:
     assert [reader.name for reader in READERS] == ["npz", "npy"]
 
 
+@settings(deadline=None)
 @given(
     size=st.integers(1, 9),
     limit=st.none() | st.integers(1, 12),
@@ -284,6 +285,7 @@ def test_flipped_payload_is_found_by_the_checksum(tmp_path: Path, compression: i
         gather(open_data(tmp_path / "d.npz"), 100)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_damage_is_a_data_error_or_harmless(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
