@@ -1,0 +1,68 @@
+// Scratch memory of a span of neurons, and how constants and states are laid out in it.
+#pragma once
+
+#include <cstdint>
+
+#include "isa_namespace.h"
+#include "problem.h"
+
+namespace snnquant {
+namespace SNNQUANT_ISA {
+
+constexpr int64_t kCacheLine = 64;
+
+// Hands out consecutive aligned pieces of a block of memory.
+class Scratch {
+ public:
+  explicit Scratch(void* memory) : next_(align(reinterpret_cast<uintptr_t>(memory))) {}
+
+  template <class T>
+  T* take(int64_t count) {
+    T* piece = reinterpret_cast<T*>(next_);
+    next_ = align(next_ + static_cast<uintptr_t>(count) * sizeof(T));
+    return piece;
+  }
+
+ private:
+  static uintptr_t align(uintptr_t address) {
+    return (address + kCacheLine - 1) / kCacheLine * kCacheLine;
+  }
+
+  uintptr_t next_;
+};
+
+// Writes the constant of the neurons first..first+count-1 of [batch][neurons], one per neuron.
+inline void expand(const Constant& constant, int64_t neurons, int64_t first, int64_t count,
+                   int32_t* out) {
+  int64_t neuron = first % neurons;
+  for (int64_t n = 0; n < count;) {
+    const int64_t index = neuron / constant.neurons_per_value;
+    int64_t stop = n + (index + 1) * constant.neurons_per_value - neuron;
+    if (stop > count) stop = count;
+    const int32_t value = constant.values[index];
+    for (neuron += stop - n; n < stop; ++n) out[n] = value;
+    if (neuron == neurons) neuron = 0;
+  }
+}
+
+// Writes the states with which a span starts.
+inline void load_state(const Problem& problem, state::Slot slot, int64_t first, int64_t count,
+                       int32_t* out) {
+  if (problem.states_in[slot] != nullptr) {
+    for (int64_t n = 0; n < count; ++n) out[n] = problem.states_in[slot][first + n];
+  } else if (problem.initial[slot].values != nullptr) {
+    expand(problem.initial[slot], problem.neurons, first, count, out);
+  } else {
+    for (int64_t n = 0; n < count; ++n) out[n] = 0;
+  }
+}
+
+inline void store_state(const Problem& problem, state::Slot slot, int64_t first, int64_t count,
+                        const int32_t* values) {
+  int32_t* out = problem.states_out[slot];
+  if (out == nullptr) return;
+  for (int64_t n = 0; n < count; ++n) out[first + n] = values[n];
+}
+
+}  // namespace SNNQUANT_ISA
+}  // namespace snnquant

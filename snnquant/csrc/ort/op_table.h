@@ -1,0 +1,62 @@
+// The integer ops of the domain, as data generated from the Python schema.
+#pragma once
+
+#include <cstddef>
+
+#include "../core/names.h"
+
+namespace snnquant {
+
+// ONNX element types.
+enum class ElementType : int { uint8 = 2, int8 = 3, int32 = 6 };
+
+// What an input or output is to the kernel; the slot says which constant or state.
+enum class Role { current, recurrent_weight, constant, state, last_spikes, spikes, membrane };
+
+constexpr int kStartsAtZero = -1;
+
+struct PortEntry {
+  const char* name;
+  ElementType type;
+  Role role;
+  int slot;
+};
+
+struct AttributeEntry {
+  const char* name;
+  attribute::Slot slot;
+  int low, high;
+  const char* doc;
+};
+
+struct StateEntry {
+  state::Slot slot;
+  int initial;  // slot of a constant, or kStartsAtZero
+};
+
+template <class T>
+struct Span {
+  const T* items;
+  size_t size;
+  const T* begin() const { return items; }
+  const T* end() const { return items + size; }
+  const T& operator[](size_t k) const { return items[k]; }
+};
+
+template <class T, size_t count>
+constexpr Span<T> span(const T (&items)[count]) {
+  return {items, count};
+}
+
+struct OpEntry {
+  const char* name;
+  neuron::Slot neuron;
+  bool recurrent, stateful, with_membrane;
+  Span<PortEntry> inputs, outputs;
+  Span<AttributeEntry> attributes;
+  Span<StateEntry> states;
+};
+
+#include "op_table.inc"
+
+}  // namespace snnquant
