@@ -1,0 +1,32 @@
+"""Spiking networks in torch: neurons, surrogate gradients, time, and export to ONNX."""
+
+from snnquant.neurons import Reset
+from snnquant.nn.export import export_onnx
+from snnquant.nn.layer import NeuronLayer
+from snnquant.nn.neurons import IF, LI, LIF, CubaLIF, ExtendedLIF, SpikingOptions
+from snnquant.nn.surrogate import SURROGATES, Arctan, Rectangle, Sigmoid, Surrogate
+from snnquant.nn.time import Folded, MeanOverTime, Repeat, SumOverTime, repeat
+from snnquant.nn.torch_backend import TorchBackend
+
+__all__ = [
+    "IF",
+    "LI",
+    "LIF",
+    "SURROGATES",
+    "Arctan",
+    "CubaLIF",
+    "ExtendedLIF",
+    "Folded",
+    "MeanOverTime",
+    "NeuronLayer",
+    "Rectangle",
+    "Repeat",
+    "Reset",
+    "Sigmoid",
+    "SpikingOptions",
+    "SumOverTime",
+    "Surrogate",
+    "TorchBackend",
+    "export_onnx",
+    "repeat",
+]

@@ -1,0 +1,142 @@
+"""Write a torch model as the canonical float ONNX graph, neurons as ops of domain ``snnquant``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from snnquant.errors import ModelError, UsageError
+from snnquant.nn.canonical import canonicalize
+
+#: Version of the standard ops that torch's exporter writes without converting.
+OPSET = 18
+
+
+def export_onnx(
+    model: nn.Module,
+    path: str | os.PathLike[str] | None,
+    example_input: Tensor,
+    *,
+    time_axis: int | None = None,
+    fixed_timesteps: bool = False,
+) -> onnx.ModelProto:
+    """Export a model in eval mode to a self-contained float ONNX model.
+
+    The batch size is dynamic, and so is ``T`` where the input carries time and the model does not
+    fix it. Neuron nodes are named after their module, their output ``<module>.spikes``
+    (``<module>.membrane`` for a read-out). Equal models give equal bytes.
+
+    Args:
+        model: one input, one output; left in the mode in which it was.
+        path: file to write; None: only return the model.
+        example_input: an input of any batch size, on the model's device.
+        time_axis: 0 for inputs ``[T, B, ...]``, 1 for ``[B, T, ...]``, None for static ones.
+        fixed_timesteps: keep the example's ``T`` even where the model would take any.
+
+    Returns:
+        The model; metadata ``snnquant.timesteps`` where ``T`` is fixed.
+
+    Raises:
+        UsageError: ``time_axis`` does not fit, or the path cannot be written.
+        ModelError: torch cannot export the model, for example since it fixes the batch size.
+    """
+    if time_axis not in (None, 0, 1):
+        raise UsageError(f"export_onnx: time_axis is {time_axis}, must be None, 0 or 1")
+    batch_axis = 1 if time_axis == 0 else 0
+    if example_input.dim() <= max(batch_axis, time_axis or 0):
+        raise UsageError(
+            f"export_onnx: the example input has shape {list(example_input.shape)}; "
+            "it needs a batch axis, and with time_axis a time axis"
+        )
+    example = _generic_batch(example_input, batch_axis)
+    dynamic = {batch_axis: Dim.DYNAMIC}
+    if time_axis is not None and not fixed_timesteps:
+        dynamic[time_axis] = Dim.AUTO
+    with _eval_mode(model), _quiet(), torch.no_grad():
+        try:
+            program = torch.onnx.export(
+                model,
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                dynamic_shapes=(dynamic,),
+                input_names=["input"],
+                output_names=["output"],
+                external_data=False,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            reason = str(error.__cause__ or error).strip().split("\n")[0]
+            raise ModelError(
+                f"torch cannot export {type(model).__name__}: {reason}; the model must take one "
+                "tensor of any batch size"
+            ) from error
+    if program is None:
+        raise ModelError(f"torch gave no ONNX program for {type(model).__name__}")
+    proto = program.model_proto
+    canonicalize(
+        proto, set(model.state_dict(keep_vars=True)), batch_axis=batch_axis, time_axis=time_axis
+    )
+    if path is not None:
+        _write(proto, Path(path))
+    return proto
+
+
+def _generic_batch(example: Tensor, axis: int) -> Tensor:
+    """Return the example with a batch size that equals no other size.
+
+    torch.export specializes sizes 0 and 1, and may tie equal sizes together.
+    """
+    size = 2
+    while size in example.shape:
+        size += 1
+    index = torch.arange(size, device=example.device) % max(example.shape[axis], 1)
+    if example.shape[axis] == 0:
+        raise UsageError("export_onnx: the example input holds no sample")
+    return example.index_select(axis, index)
+
+
+def _write(model: onnx.ModelProto, path: Path) -> None:
+    """Write the model with deterministic bytes, replacing the file only when complete."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(model.SerializeToString(deterministic=True))
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+@contextmanager
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put every module into eval mode, and each back into the mode in which it was."""
+    before = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before.items():
+            module.training = training
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what torch's exporter says about itself."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

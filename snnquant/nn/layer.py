@@ -1,0 +1,295 @@
+"""What all neuron modules share: parameters as buffers, the loop over time, the exported op.
+
+The equations are not here: forward runs the neuron's ``step`` (see :mod:`snnquant.neurons`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snnquant.errors import UsageError
+from snnquant.neurons import Choice, NeuronModel, Parameter, Rule, constants_of
+from snnquant.neurons.arithmetic import FloatArithmetic
+from snnquant.neurons.dynamics import REFRACTORY, REFRACTORY_STEPS
+from snnquant.nn.surrogate import Arctan, Surrogate
+from snnquant.nn.torch_backend import TorchBackend
+from snnquant.ops import DOMAIN, OPSET_VERSION, op_name
+from snnquant.ops.schema import CURRENT, LAST_SPIKES, RECURRENT_WEIGHT, schemas
+
+#: A parameter: one value for all neurons, one per channel, or one per neuron.
+Value = float | Tensor
+State = dict[str, Tensor]
+
+
+class NeuronLayer(nn.Module):
+    """A layer of neurons of one model over ``[T, B, ...]``; base of the modules that users take.
+
+    Args:
+        model: the definition of the neuron.
+        values: real parameters and structural choices by name; a parameter that is left out has
+            the definition's default, or follows the parameter that the definition names for that.
+        surrogate: gradient of the spikes in training.
+        recurrent_size: number ``N`` of neurons whose last spikes come back through a learnable
+            ``recurrent_weight`` ``[N, N]`` (row: from, column: to); None: no recurrence.
+
+    Raises:
+        UsageError: a name is unknown or a value is out of range.
+    """
+
+    recurrent_weight: nn.Parameter | None
+
+    def __init__(
+        self,
+        model: NeuronModel,
+        values: Mapping[str, object],
+        *,
+        surrogate: Surrogate | None = None,
+        recurrent_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.surrogate = surrogate or Arctan()
+        self._refuse_unknown(values)
+        for parameter in model.parameters:
+            given = values.get(parameter.name, parameter.default)
+            if given is not None:
+                self.register_buffer(parameter.name, self._checked(parameter, given))
+        self.choices = {c.name: self._checked_choice(c, values) for c in model.choices}
+        weight = None if recurrent_size is None else self._new_recurrent_weight(recurrent_size)
+        self.register_parameter("recurrent_weight", weight)
+        self._use_refractory()
+        self.register_load_state_dict_post_hook(_check_loaded)  # type: ignore[no-untyped-call]
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def _refuse_unknown(self, values: Mapping[str, object]) -> None:
+        known = {p.name for p in self.model.parameters}
+        known |= {c.name for c in self.model.choices} - {REFRACTORY.name}
+        for name in values:
+            if name not in known:
+                raise UsageError(
+                    f"{self._name} has no parameter {name}; it has {', '.join(sorted(known))}"
+                )
+
+    def _checked(self, parameter: Parameter, value: object) -> Tensor:
+        """Return a parameter as a tensor of at least one axis, or raise UsageError."""
+        try:
+            tensor = torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().clone()
+        except (TypeError, ValueError, RuntimeError):
+            raise UsageError(
+                f"{self._name}: {parameter.name} is {value!r}, must be a number or a tensor"
+            ) from None
+        tensor = tensor.reshape(1) if tensor.dim() == 0 else tensor
+        ok, wanted = tensor.isfinite(), "finite"
+        if parameter.rule is Rule.MULTIPLIER:
+            ok, wanted = (tensor >= 0) & (tensor <= 1), "in [0, 1]"
+        elif parameter.rule is Rule.STEPS:
+            ok, wanted = ok & (tensor >= 0) & (tensor == tensor.floor()), "a whole number >= 0"
+        if not tensor.numel():
+            raise UsageError(f"{self._name}: {parameter.name} is empty")
+        if not ok.all():
+            worst = float(tensor[~ok].flatten()[0])
+            raise UsageError(
+                f"{self._name}: {parameter.name} is {worst:g}, must be {wanted} ({parameter.doc})"
+            )
+        return tensor
+
+    def _checked_choice(self, choice: Choice, values: Mapping[str, object]) -> int:
+        """Return a structural choice, or raise UsageError."""
+        value = values.get(choice.name, choice.default)
+        if not isinstance(value, int) or not choice.low <= value <= choice.high:
+            raise UsageError(
+                f"{self._name}: {choice.name} is {value!r}, must be an integer from "
+                f"{choice.low} to {choice.high} ({choice.doc})"
+            )
+        return int(value)
+
+    def _new_recurrent_weight(self, size: int) -> nn.Parameter:
+        if size < 1:
+            raise UsageError(f"{self._name}: recurrent_size is {size}, must be at least 1")
+        bound = 1 / math.sqrt(size)
+        return nn.Parameter(torch.empty(size, size).uniform_(-bound, bound))
+
+    def _use_refractory(self) -> None:
+        """Let the step read ``refractory_steps`` only where some neuron has any."""
+        if REFRACTORY.name in self.choices:
+            steps = self.get_buffer(REFRACTORY_STEPS.name)
+            self.choices[REFRACTORY.name] = int(bool((steps > 0).any()))
+
+    def parameter_value(self, name: str) -> Tensor:
+        """Return a real parameter: ``[1]``, per channel ``[C]`` or per neuron."""
+        if name in self._buffers:
+            return self.get_buffer(name)
+        return self.get_buffer(self.model.parameter(name).default_from)
+
+    def initial_state(self, current: Tensor) -> State:
+        """Return the states before the first step, each ``[B, ...]``, for ``current [T, B, ...]``.
+
+        The names are those of the definition; a recurrent layer also has ``s``, its last spikes.
+        """
+        step_shape = current.shape[1:]
+        state = {}
+        for variable in self.model.states:
+            if variable.initial:
+                value = self._along_channels(variable.initial, current)
+                state[variable.name] = value.expand(step_shape)
+            else:
+                state[variable.name] = current.new_zeros(step_shape)
+        if self.recurrent_weight is not None:
+            state[LAST_SPIKES] = current.new_zeros(step_shape)
+        return state
+
+    def forward(self, current: Tensor, state: State | None = None) -> Tensor:
+        """Run over time and return the spikes (of a read-out: the membranes).
+
+        Args:
+            current: ``[T, B, ...]``, floating point, at least one step.
+            state: states to start from, as :meth:`forward_with_state` returns them.
+
+        Returns:
+            ``[T, B, ...]``, same shape.
+
+        Raises:
+            UsageError: the current has no time and batch axis, or a shape does not fit.
+        """
+        self._check_current(current)
+        if torch.onnx.is_in_onnx_export():
+            return self._symbolic(current, state)[0]
+        return self._run(current, state)[0]
+
+    def forward_with_state(
+        self, current: Tensor, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """Run over time and return the output ``[T, B, ...]`` and the states after the last step.
+
+        Arguments and errors are those of :meth:`forward`.
+        """
+        self._check_current(current)
+        start = self.initial_state(current) if state is None else state
+        if torch.onnx.is_in_onnx_export():
+            output, *after = self._symbolic(current, start)
+            return output, dict(zip(start, after, strict=True))
+        return self._run(current, start)
+
+    def _run(self, current: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Run the definition's step over time."""
+        arithmetic = FloatArithmetic(TorchBackend(self.surrogate))
+        values = {
+            p.constant_name: self._along_channels(p.name, current) for p in self.model.parameters
+        }
+        constants = constants_of(self.model, values, self.choices)
+        state = self._checked_state(current, state)
+        outputs = []
+        for seen in current.unbind(0):
+            if self.recurrent_weight is not None:
+                last = state.pop(LAST_SPIKES)
+                seen = seen + (last.flatten(1) @ self.recurrent_weight).view_as(seen)
+            output, state, _ = self.model.step(arithmetic, state, seen, constants)
+            if self.recurrent_weight is not None:
+                state[LAST_SPIKES] = output
+            outputs.append(output)
+        return torch.stack(outputs), state
+
+    def _symbolic(self, current: Tensor, state: State | None) -> tuple[Tensor, ...]:
+        """Stand for the whole run as one op of domain ``snnquant`` during ONNX export."""
+        schema = schemas()[
+            op_name(
+                self.model,
+                integer=False,
+                recurrent=self.recurrent_weight is not None,
+                stateful=state is not None,
+            )
+        ]
+        sources: dict[str, Tensor] = {CURRENT: current}
+        if self.recurrent_weight is not None:
+            sources[RECURRENT_WEIGHT] = self.recurrent_weight
+        for name in schema.parameter_names:
+            self._along_channels(name, current)
+            sources[name] = self.parameter_value(name)
+        if state is not None:
+            sources.update(self._checked_state(current, state))
+        inputs = [sources[port.name] for port in schema.inputs]
+        shapes = [current.shape if port.timed else current.shape[1:] for port in schema.outputs]
+        return tuple(
+            torch.onnx.ops.symbolic_multi_out(
+                f"{DOMAIN}::{schema.name}",
+                inputs,
+                attrs=dict(self.choices),
+                dtypes=[current.dtype] * len(shapes),
+                shapes=shapes,
+                version=OPSET_VERSION,
+            )
+        )
+
+    def _check_current(self, current: Tensor) -> None:
+        if current.dim() < 2 or current.shape[0] < 1 or not current.is_floating_point():
+            raise UsageError(
+                f"{self._name}: the current is {current.dtype} {list(current.shape)}, must be "
+                "floating point [T, B, ...] with at least one step; snnquant.nn.repeat gives a "
+                "static input a time axis"
+            )
+        weight = self.recurrent_weight
+        if weight is not None and math.prod(current.shape[2:]) != weight.shape[0]:
+            raise UsageError(
+                f"{self._name}: recurrent_size is {weight.shape[0]}, but a step has "
+                f"{math.prod(current.shape[2:])} neurons ({list(current.shape[2:])})"
+            )
+
+    def _along_channels(self, name: str, current: Tensor) -> Tensor:
+        """Shape a parameter for one step ``[B, C, ...]``."""
+        value, features = self.parameter_value(name), current.shape[2:]
+        if value.numel() == 1:
+            return value.reshape((1,) * (current.dim() - 1))
+        if features and value.shape == features[:1]:
+            return value.reshape((1, -1) + (1,) * (len(features) - 1))
+        if value.shape == features:
+            return value.unsqueeze(0)
+        raise UsageError(
+            f"{self._name}: {name} has shape {list(value.shape)} but the neurons "
+            f"{list(features)}; give one value, one per channel, or one per neuron"
+        )
+
+    def _checked_state(self, current: Tensor, state: State | None) -> State:
+        """Return the states in order, or raise UsageError."""
+        start = self.initial_state(current)
+        if state is None:
+            return start
+        if set(state) != set(start):
+            raise UsageError(
+                f"{self._name}: the state has {sorted(state)}, must have {sorted(start)}"
+            )
+        for name, value in state.items():
+            if value.shape != current.shape[1:]:
+                raise UsageError(
+                    f"{self._name}: state {name} has shape {list(value.shape)}, must be "
+                    f"{list(current.shape[1:])}, that of one step"
+                )
+        return {name: state[name] for name in start}
+
+    def extra_repr(self) -> str:
+        """Return the parameters that differ from their defaults, shown in the module's repr."""
+        parts = []
+        for name, buffer in self._buffers.items():
+            if buffer is not None and buffer.numel() > 1:
+                parts.append(f"{name}={list(buffer.shape)}")
+            elif buffer is not None and float(buffer) != self.model.parameter(name).default:
+                parts.append(f"{name}={float(buffer):g}")
+        parts += [
+            f"{c.name}={v}" for c in self.model.choices if (v := self.choices[c.name]) != c.default
+        ]
+        return ", ".join(parts)
+
+
+def _check_loaded(layer: nn.Module, _: Any) -> None:
+    """Hold parameters from a checkpoint to the same ranges as those of the constructor."""
+    if isinstance(layer, NeuronLayer):
+        for name in layer._buffers:
+            layer._checked(layer.model.parameter(name), layer.get_buffer(name))
+        layer._use_refractory()

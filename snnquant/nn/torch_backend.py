@@ -1,0 +1,67 @@
+"""The primitive operations on torch tensors: floating for training, int64 for exact integers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnquant.nn.surrogate import Arctan, Surrogate
+
+
+class TorchBackend:
+    """Implements :class:`snnquant.neurons.arithmetic.Backend` on tensors of one type.
+
+    Args:
+        surrogate: gradient of the spikes of floating-point membranes; integers have none.
+    """
+
+    def __init__(self, surrogate: Surrogate | None = None) -> None:
+        self.surrogate = surrogate or Arctan()
+
+    def where(self, condition: Tensor, yes: Any, no: Any) -> Tensor:
+        """Select elementwise."""
+        return torch.where(condition, yes, no)
+
+    def equal(self, a: Tensor, b: Any) -> Tensor:
+        """Compare elementwise."""
+        return torch.eq(a, b)
+
+    def maximum(self, a: Tensor, b: Any) -> Tensor:
+        """Return the larger, elementwise; ``b`` may be a number."""
+        return torch.maximum(a, b) if isinstance(b, Tensor) else a.clamp(min=b)
+
+    def minimum(self, a: Tensor, b: Any) -> Tensor:
+        """Return the smaller, elementwise; ``b`` may be a number."""
+        return torch.minimum(a, b) if isinstance(b, Tensor) else a.clamp(max=b)
+
+    def zeros_like(self, a: Tensor) -> Tensor:
+        """Return zeros of the shape and type of ``a``."""
+        return torch.zeros_like(a)
+
+    def floor(self, a: Tensor) -> Tensor:
+        """Round real numbers down."""
+        return torch.floor(a)
+
+    def ceil(self, a: Tensor) -> Tensor:
+        """Round real numbers up."""
+        return torch.ceil(a)
+
+    def spikes_above(self, v: Tensor, threshold: Any, on_equal: bool) -> Tensor:
+        """Return 1 where ``v > threshold`` (or ``>=``), else 0, in the type of ``v``.
+
+        Floating-point spikes are differentiable through the surrogate.
+        """
+        if v.is_floating_point():
+            return self.surrogate.spike(v, threshold, on_equal)
+        fires: Tensor = v >= threshold if on_equal else v > threshold
+        return fires.to(v.dtype)
+
+    def power_of_two(self, exponent: int) -> int:
+        """Return ``2**exponent``."""
+        return 1 << exponent
+
+    def floor_divide(self, a: Any, b: Any) -> Any:
+        """Divide integers, rounding down."""
+        return a // b
