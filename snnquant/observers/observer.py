@@ -12,8 +12,8 @@ from snnquant.numerics import IntRange
 from snnquant.observers.statistics import TensorStatistics
 
 _FLOAT32 = np.finfo(np.float32)
-#: QuantizeLinear divides in float32, which holds integers of at most this many bits.
-_MAX_BITS = 24
+#: The widest signed output of QuantizeLinear; its float32 division is far from off by one there.
+_MAX_BITS = 16
 
 
 class Observer(ABC):
@@ -28,7 +28,7 @@ class Observer(ABC):
         The result is a normal, positive float32 value; a tensor of zeros gives 1.0.
 
         Raises:
-            UsageError: ``bits`` is not in 2..24.
+            UsageError: ``bits`` is not in 2..16.
             NumericalError: the statistics hold no value.
         """
         if not 2 <= bits <= _MAX_BITS:

@@ -168,7 +168,7 @@ class TensorStatistics:
     def _histogram(self, counts: IntArray, low: float, high: float) -> Histogram:
         bins = np.flatnonzero(counts).astype(np.int64)
         lower, upper = self.edges(bins)
-        return Histogram(np.maximum(lower, low), np.minimum(upper, high), counts[bins])
+        return Histogram(np.maximum(lower, max(0.0, low)), np.minimum(upper, high), counts[bins])
 
     def _add(self, chunk: npt.NDArray[np.float32]) -> None:
         bits = chunk.view(np.uint32)

@@ -136,6 +136,12 @@ def test_against_plain_counting(batch: Any) -> None:
             assert all(lower <= value <= upper for value in in_bin)
 
 
+def test_no_edge_is_a_negative_zero() -> None:
+    for values in ([0.0, -1e-45], [0.0, 1e-45], [-0.0, -0.25]):
+        for side in statistics_of(values).magnitudes():
+            assert not np.signbit(side.lower).any()
+
+
 def test_chunks_of_a_large_batch_add_up() -> None:
     values = np.random.default_rng(1).integers(-3, 4, 100_003).astype(np.float32)
     statistics = statistics_of(values)
