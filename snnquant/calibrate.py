@@ -1,0 +1,157 @@
+"""The calibration stage: stream data through the float graph and keep statistics.
+
+States start anew with every sample, because a neuron op runs whole sequences. Memory holds one
+batch and a fixed number of histogram bins per tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from snnquant.calibration import Calibration, CalibrationSettings
+from snnquant.data import Dataset
+from snnquant.errors import DataError, NumericalError, UsageError
+from snnquant.instrument import Runner
+from snnquant.lowering.plan import InputScale, make_plan
+from snnquant.model_file import graph_hash, neuron_nodes
+from snnquant.observers import TensorStatistics
+from snnquant.ops.schema import schemas
+from snnquant.progress import Progress, silent
+from snnquant.target import Target, load_target
+
+
+@dataclass
+class _Activity:
+    """Spikes of one neuron layer over the stream."""
+
+    spikes: float = 0.0
+    entries: int = 0
+
+
+def calibration_points(model: ir.Model, target: Target | None = None) -> list[str]:
+    """Return the names of all values that may be quantized where they enter integers.
+
+    Both readings of the inputs (analog, or spikes already) are walked, since data decides later.
+    """
+    profile = target or load_target("generic")
+    analog = make_plan(model, profile, profile.input_bits)
+    spikes = make_plan(
+        model,
+        profile,
+        profile.input_bits,
+        {value.name or "": InputScale(1.0, 0, 1) for value in model.graph.inputs},
+    )
+    names = [
+        value.name or ""
+        for plan in (analog, spikes)
+        for value in (*plan.points, *plan.float_currents)
+    ]
+    return list(dict.fromkeys(names))
+
+
+def calibrate_model(
+    model: ir.Model,
+    dataset: Dataset,
+    settings: CalibrationSettings,
+    *,
+    timesteps: int | None = None,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> Calibration:
+    """Run calibration data through a canonical float graph.
+
+    Args:
+        model: canonical float graph.
+        dataset: calibration samples.
+        settings: method, number of samples, batch size, forced inputs.
+        timesteps: number of steps that the samples must have, if given.
+        threads: threads of ONNX Runtime.
+        progress: told after every batch.
+
+    Raises:
+        DataError: the samples do not fit the model.
+        NumericalError: NaN or infinity on the way, or a network that never fires at its output.
+        UsageError: a forced input that the model does not have.
+    """
+    proto = ir.to_proto(model)
+    points = calibration_points(model)
+    for name in settings.inputs:
+        if name not in points:
+            known = ", ".join(points) or "none"
+            raise UsageError(f"--input {name}: no such analog input; the model has {known}")
+    neurons = [node for node in neuron_nodes(proto) if schemas()[node.op_type].neuron.spiking]
+    runner = Runner(proto, [*points, *(node.output[0] for node in neurons)], threads=threads,
+                    custom_ops=False)
+    statistics = {name: TensorStatistics(name) for name in points}
+    activity = {node.name: _Activity() for node in neurons}
+    steps: set[int] = set()
+    total = min(settings.samples, len(dataset))
+    done = 0
+    for batch in dataset.batches(runner.batch_size(settings.batch_size), total):
+        values = runner.run(batch.inputs)
+        for name, known in statistics.items():
+            known.update(values[name])
+        for node in neurons:
+            spikes = values[node.output[0]]
+            steps.add(spikes.shape[0])
+            activity[node.name].spikes += float(spikes.sum(dtype=np.float64))
+            activity[node.name].entries += spikes.size
+        done += len(batch)
+        progress(done, total)
+    if timesteps is not None and steps and steps != {timesteps}:
+        raise DataError(
+            f"the samples give T = {sorted(steps)} steps, not the {timesteps} that were asked for; "
+            "cut or pad the sequences, or drop --timesteps"
+        )
+    rates = {
+        name: {"firing_rate": seen.spikes / max(seen.entries, 1)} for name, seen in activity.items()
+    }
+    _refuse_silence(proto, neurons, rates)
+    return Calibration(
+        graph_sha256=graph_hash(model),
+        data_sha256=dataset.sha256,
+        settings=CalibrationSettings(
+            settings.method, total, runner.batch_size(settings.batch_size), settings.inputs
+        ),
+        timesteps=steps.pop() if len(steps) == 1 else (runner.layout.timesteps or 0),
+        tensors=statistics,
+        neurons=rates,
+    )
+
+
+def _refuse_silence(
+    model: onnx.ModelProto,
+    neurons: Sequence[onnx.NodeProto],
+    rates: dict[str, dict[str, float]],
+) -> None:
+    """Raise if the layers that feed the outputs never fired: the network says nothing."""
+    last = last_layers(model, [node.name for node in neurons])
+    if last and all(rates[name]["firing_rate"] == 0 for name in last):
+        raise NumericalError(
+            f"the network is silent: neuron '{last[0]}' never fires on these samples; "
+            "check the scaling of the data and that the model was trained"
+        )
+
+
+def last_layers(model: onnx.ModelProto, names: Sequence[str]) -> list[str]:
+    """Return the given neuron layers whose spikes reach an output without another of them."""
+    wanted = set(names)
+    producers = {out: node for node in model.graph.node for out in node.output}
+    pending = [value.name for value in model.graph.output]
+    seen: set[str] = set()
+    found: list[str] = []
+    while pending:
+        node = producers.get(pending.pop())
+        if node is None or node.output[0] in seen:
+            continue
+        seen.add(node.output[0])
+        if node.name in wanted:
+            found.append(node.name)
+        else:
+            pending.extend(node.input)
+    return sorted(found)

@@ -1,0 +1,196 @@
+"""The calibration file: statistics and settings, bound by hash to model and data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnquant import __version__
+from snnquant.errors import CalibrationMismatchError, DataError
+from snnquant.lowering.plan import InputScale
+from snnquant.numerics import IntRange
+from snnquant.observers import OBSERVERS, TensorStatistics
+
+SCHEMA = "snnquant.calibration/1"
+#: A calibration of the largest networks has a few thousand bins per tensor; more is not ours.
+_MAX_FILE_BYTES = 256 * 2**20
+#: Values that are all integers in this range are spikes or counts.
+SPIKE_RANGE = IntRange.signed(8)
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """What determines the statistics, besides model and data.
+
+    Attributes:
+        method: name of the observer that turns statistics into scales.
+        samples: number of samples used.
+        batch_size: samples per batch (matters to the mean of batch maxima).
+        inputs: forced treatment by tensor name: "spikes", "analog", or a scale.
+    """
+
+    method: str
+    samples: int
+    batch_size: int
+    inputs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Calibration:
+    """Statistics of one model over one data set.
+
+    Attributes:
+        graph_sha256: hash of the canonical float graph.
+        data_sha256: hash of the data file.
+        settings: see :class:`CalibrationSettings`.
+        timesteps: steps per sample, 0 where samples differ.
+        tensors: statistics per value that may become an integer.
+        neurons: per neuron: firing rate, and the largest share of samples it was silent in.
+        samples_file, samples_sha256: the stored first samples beside the file.
+        source: names for people: model and data path.
+    """
+
+    graph_sha256: str
+    data_sha256: str
+    settings: CalibrationSettings
+    timesteps: int
+    tensors: dict[str, TensorStatistics]
+    neurons: dict[str, dict[str, float]]
+    samples_file: str = ""
+    samples_sha256: str = ""
+    source: dict[str, str] = field(default_factory=dict)
+
+    def input_scale(self, name: str, bits: int, method: str | None = None) -> InputScale:
+        """Return how a tensor enters the integers.
+
+        Args:
+            name: of the tensor.
+            bits: width of analog inputs.
+            method: observer; default: the one of the settings.
+        """
+        statistics = self.tensors[name]
+        forced = self.settings.inputs.get(name, "")
+        spikes = forced == "spikes" or (
+            not forced and statistics.holds_only_integers(SPIKE_RANGE)
+        )
+        if spikes:
+            low = min(0, int(np.floor(statistics.minimum)))
+            return InputScale(1.0, low, max(1, int(np.ceil(statistics.maximum))))
+        limits = IntRange.signed(bits)
+        if forced and forced != "analog":
+            return InputScale(float(np.float32(forced)), limits.low, limits.high)
+        scale = OBSERVERS[method or self.settings.method].scale(statistics, bits)
+        # Values outside the calibrated range may still occur, so the full range counts.
+        return InputScale(float(np.float32(scale)), limits.low, limits.high)
+
+    def input_scales(self, bits: int) -> dict[str, InputScale]:
+        """Return the input scale of every calibrated tensor."""
+        return {name: self.input_scale(name, bits) for name in self.tensors}
+
+    @property
+    def binding(self) -> str:
+        """Hash over model, data and settings."""
+        bound = [self.graph_sha256, self.data_sha256, asdict(self.settings), self.timesteps]
+        return hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()
+
+    def dumps(self, bits: int) -> str:
+        """Return the file's text: JSON, sorted, with the scales at ``bits`` bits for readers."""
+        tensors = {}
+        for name, statistics in sorted(self.tensors.items()):
+            entry = self.input_scale(name, bits)
+            tensors[name] = {
+                "treated_as": "spikes" if entry.scale == 1.0 else "analog",
+                "scale": entry.scale,
+                "statistics": statistics.to_json(),
+            }
+        return (
+            json.dumps(
+                {
+                    "schema": SCHEMA,
+                    "tool": f"snnquant {__version__}",
+                    "source": self.source,
+                    "model_sha256": self.graph_sha256,
+                    "data_sha256": self.data_sha256,
+                    "settings": asdict(self.settings),
+                    "binding_sha256": self.binding,
+                    "timesteps": self.timesteps,
+                    "input_bits": bits,
+                    "samples": {"file": self.samples_file, "sha256": self.samples_sha256},
+                    "tensors": tensors,
+                    "neurons": self.neurons,
+                },
+                indent=2,
+                allow_nan=False,
+            )
+            + "\n"
+        )
+
+
+def load_calibration(path: str | Path) -> Calibration:
+    """Read a calibration file.
+
+    Raises:
+        DataError: no such file, or not a calibration of this version.
+        CalibrationMismatchError: its binding does not match its content.
+    """
+    file = Path(path)
+    try:
+        if file.stat().st_size > _MAX_FILE_BYTES:
+            raise DataError(f"{file} is too large for a calibration; run calibrate again")
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"calibration {file} cannot be read: {reason}") from error
+    if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
+        raise DataError(f"{file} is not a calibration ({SCHEMA}); run 'snnquant calibrate' again")
+    try:
+        calibration = _parse(stored)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"calibration {file} is damaged ({error!r}); run calibrate again") from error
+    if stored.get("binding_sha256") != calibration.binding:
+        raise CalibrationMismatchError(
+            f"calibration {file} was changed by hand (its binding does not match); "
+            "run calibrate again"
+        )
+    return calibration
+
+
+def _parse(stored: Mapping[str, Any]) -> Calibration:
+    settings = dict(stored["settings"])
+    if settings["method"] not in OBSERVERS:
+        raise ValueError(f"unknown method {settings['method']!r}")
+    inputs = {str(k): str(v) for k, v in dict(settings["inputs"]).items()}
+    for forced in inputs.values():
+        check_input_choice(forced)
+    return Calibration(
+        graph_sha256=str(stored["model_sha256"]),
+        data_sha256=str(stored["data_sha256"]),
+        settings=CalibrationSettings(
+            str(settings["method"]), int(settings["samples"]), int(settings["batch_size"]), inputs
+        ),
+        timesteps=int(stored["timesteps"]),
+        tensors={
+            str(name): TensorStatistics.from_json(str(name), entry["statistics"])
+            for name, entry in dict(stored["tensors"]).items()
+        },
+        neurons={str(k): dict(v) for k, v in dict(stored["neurons"]).items()},
+        samples_file=str(stored["samples"]["file"]),
+        samples_sha256=str(stored["samples"]["sha256"]),
+        source={str(k): str(v) for k, v in dict(stored["source"]).items()},
+    )
+
+
+def check_input_choice(choice: str) -> str:
+    """Return a forced input treatment, or raise ValueError."""
+    if choice in ("spikes", "analog"):
+        return choice
+    scale = float(choice)
+    if not np.isfinite(scale) or np.float32(scale) < np.finfo(np.float32).tiny:
+        raise ValueError(f"{choice!r} is no positive scale")
+    return choice

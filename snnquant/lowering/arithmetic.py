@@ -1,0 +1,166 @@
+"""Sums and products: several synapses into one neuron, residual spikes, biases, factors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from snnquant.lowering.emitter import Emitter
+from snnquant.lowering.flow import Flow, Kind, StaysFloat, Term, join
+from snnquant.lowering.plan import Plan
+from snnquant.lowering.rule import Rule, operand, standard
+from snnquant.numerics import INT32, FloatArray, IntArray, round_to_int
+from snnquant.passes.edit import constant
+
+
+def _constant_side(node: ir.Node) -> tuple[ir.Value, FloatArray, int] | None:
+    """Return (data, constant, index of the constant) if exactly one operand is constant."""
+    held = [constant(value) for value in node.inputs]
+    for index in (1, 0):
+        array = held[index]
+        if array is not None and held[1 - index] is None:
+            return operand(node, 1 - index), np.asarray(array, np.float64), index
+    return None
+
+
+def infer_sum(node: ir.Node, plan: Plan) -> list[Flow]:
+    """Add or subtract: integers of one factor, currents of one group, or a constant."""
+    sign = -1 if node.op_type == "Sub" else 1
+    with_constant = _constant_side(node)
+    if with_constant is not None:
+        data, offset, index = with_constant
+        return [_shifted(node, plan, plan.flow(data), offset, index, sign)]
+    left, right = operand(node, 0), operand(node, 1)
+    a, b = plan.flow(left), plan.flow(right)
+    if Kind.FLOAT in (a.kind, b.kind):
+        raise StaysFloat("one side is float")
+    if a.kind is Kind.INTEGER and b.kind is Kind.INTEGER:
+        if a.factor != b.factor:
+            raise StaysFloat("its sides are integers of different scales")
+        low, high = (
+            (a.low + b.low, a.high + b.high) if sign > 0 else (a.low - b.high, a.high - b.low)
+        )
+        return [Flow(Kind.INTEGER, a.factor, low, high)]
+    if a.kind is Kind.CURRENT and b.kind is Kind.CURRENT:
+        group = join(node.name or "Add", [a, b])
+        return [Flow(Kind.CURRENT, group=group, channels=_wider(a.channels, b.channels))]
+    current, spikes = (a, b) if a.kind is Kind.CURRENT else (b, a)
+    if current.group is None:
+        raise StaysFloat("its current has no scale")
+    current.group.root().terms.append(Term(np.array([[spikes.factor]]), every_channel=True))
+    return [current]
+
+
+def _wider(a: IntArray | None, b: IntArray | None) -> IntArray | None:
+    if a is None or b is None:
+        return None
+    return a if a.ndim >= b.ndim else b
+
+
+def _shifted(
+    node: ir.Node, plan: Plan, flow: Flow, offset: FloatArray, index: int, sign: int
+) -> Flow:
+    """A constant in a sum: a bias on a current, or a whole number of steps on an integer."""
+    if flow.kind is Kind.CURRENT and flow.group is not None:
+        if sign < 0 and index == 0:
+            raise StaysFloat("it subtracts a current from a constant")
+        root = flow.group.root()
+        root.largest_constant = max(root.largest_constant, float(np.abs(offset).max(initial=0)))
+        if offset.ndim > (0 if flow.channels is None else flow.channels.ndim) and offset.size > 1:
+            channels = flow.channels
+            full = np.broadcast_shapes(offset.shape, () if channels is None else channels.shape)
+            channels = None if channels is None else np.broadcast_to(channels, full)
+            return Flow(Kind.CURRENT, group=flow.group, channels=channels)
+        return flow
+    if flow.kind is not Kind.INTEGER or offset.size != 1:
+        raise StaysFloat("it adds a constant to values that are no currents")
+    steps = float(offset.reshape(-1)[0]) / flow.factor
+    if steps != round(steps) or abs(steps) > 2**20:
+        raise StaysFloat("its constant is not a whole number of steps")
+    whole = int(steps)
+    if sign < 0 and index == 0:
+        return Flow(Kind.INTEGER, flow.factor, whole - flow.high, whole - flow.low)
+    whole *= sign
+    return Flow(Kind.INTEGER, flow.factor, flow.low + whole, flow.high + whole)
+
+
+def emit_sum(node: ir.Node, out: Emitter) -> None:
+    """Emit the sum in int32."""
+    result = node.outputs[0]
+    flow = out.flow(result)
+    name = result.name or node.op_type
+    with_constant = _constant_side(node)
+    if with_constant is not None:
+        data, offset, index = with_constant
+        steps = INT32.saturate(round_to_int(offset / flow.scale())).astype(np.int32)
+        sides = [out.cast(out.carrier(data), np.int32), out.constant(steps, f"{name}.offset")]
+        ordered = sides if index == 1 else sides[::-1]
+        bound = out.bound(data) + int(np.abs(steps.astype(np.int64)).max(initial=0))
+        out.set(result, out.op(node.op_type, ordered, name, np.int32), bound)
+        return
+    operands = [
+        _on_scale(value, flow, out, f"{name}.{index}")
+        for index, value in enumerate(v for v in node.inputs if v is not None)
+    ]
+    bound = sum(reach for _, reach in operands)
+    out.set(result, out.op(node.op_type, [v for v, _ in operands], name, np.int32), bound)
+
+
+def _on_scale(value: ir.Value, flow: Flow, out: Emitter, hint: str) -> tuple[ir.Value, int]:
+    """Return a value as int32 on the scale of a sum, and the largest magnitude it can have."""
+    carried = out.cast(out.carrier(value), np.int32)
+    own = out.flow(value)
+    if own.kind is not Kind.INTEGER or flow.kind is Kind.INTEGER:
+        return carried, out.bound(value)
+    steps = INT32.saturate(round_to_int(own.factor / flow.scale())).astype(np.int32)
+    factor = out.constant(steps, f"{hint}.steps")
+    return (
+        out.op("Mul", [carried, factor], f"{hint}.current", np.int32),
+        out.bound(value) * int(np.abs(steps.astype(np.int64)).max(initial=0)),
+    )
+
+
+def infer_product(node: ir.Node, plan: Plan) -> list[Flow]:
+    """A constant factor changes the scale; two integers multiply (spikes: a logical AND)."""
+    with_constant = _constant_side(node)
+    if with_constant is not None:
+        data, factor, index = with_constant
+        flow = plan.flow(data)
+        if node.op_type == "Div" and index == 0:
+            raise StaysFloat("it divides a constant by values")
+        if flow.kind is not Kind.INTEGER or factor.size != 1 or factor.reshape(-1)[0] <= 0:
+            raise StaysFloat("its factor is not one positive constant on integers")
+        gain = float(factor.reshape(-1)[0])
+        new = flow.factor * gain if node.op_type == "Mul" else flow.factor / gain
+        return [Flow(Kind.INTEGER, new, flow.low, flow.high)]
+    if node.op_type == "Div":
+        raise StaysFloat("it divides by computed values")
+    a, b = plan.flow(operand(node, 0)), plan.flow(operand(node, 1))
+    if a.kind is not Kind.INTEGER or b.kind is not Kind.INTEGER:
+        raise StaysFloat("it multiplies values that are no integers")
+    corners = [x * y for x in (a.low, a.high) for y in (b.low, b.high)]
+    if max(map(abs, corners)) > INT32.high:
+        raise StaysFloat("its product can exceed 32 bits")
+    return [Flow(Kind.INTEGER, a.factor * b.factor, min(corners), max(corners))]
+
+
+def emit_product(node: ir.Node, out: Emitter) -> None:
+    """Emit nothing for a constant factor (only the scale changes), else an int32 product."""
+    result = node.outputs[0]
+    with_constant = _constant_side(node)
+    if with_constant is not None:
+        data, _, _ = with_constant
+        out.set(result, out.carrier(data), out.bound(data))
+        return
+    sides = [out.cast(out.carrier(v), np.int32) for v in node.inputs if v is not None]
+    out.set(result, out.op("Mul", sides, result.name or "product", np.int32))
+
+
+_Infer = Callable[[ir.Node, Plan], list[Flow]]
+
+RULES = (
+    Rule(standard("Add", "Sub"), infer_sum, emit_sum),
+    Rule(standard("Mul", "Div"), infer_product, emit_product),
+)

@@ -1,0 +1,221 @@
+"""Second walk: write the integer graph, node by node, in the order of the float graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from snnquant.errors import NumericalError
+from snnquant.lowering.flow import Flow, Kind
+from snnquant.lowering.plan import Plan
+from snnquant.numerics import FLOAT32_EXACT, INT32, IntRange
+from snnquant.passes.edit import constant
+
+DTypeLike = npt.DTypeLike
+
+
+class Emitter:
+    """The integer graph under construction.
+
+    Values of the float graph are the keys. Each may have an integer carrier (any of uint8, int8,
+    int32, or float32 while its integers are below 2**24) and a float version, made on demand.
+    """
+
+    def __init__(self, model: ir.Model, plan: Plan, weight_bits: int) -> None:
+        self.source = model.graph
+        self.plan = plan
+        self.weight_bits = weight_bits
+        self.tape = ir.tape.Tape()
+        self.inputs: list[ir.Value] = []
+        self.layers: list[dict[str, Any]] = []
+        self._carriers: dict[ir.Value, ir.Value] = {}
+        self._floats: dict[ir.Value, ir.Value] = {}
+        self._casts: dict[tuple[ir.Value, str], ir.Value] = {}
+        self._bounds: dict[ir.Value, int] = {}
+        self._names: set[str] = {v.name or "" for v in (*model.graph.inputs, *model.graph.outputs)}
+
+    # -- building ------------------------------------------------------------------------------
+
+    def fresh(self, hint: str) -> str:
+        """Return a value name that is not in use."""
+        name, count = hint, 0
+        while name in self._names:
+            count += 1
+            name = f"{hint}_{count}"
+        self._names.add(name)
+        return name
+
+    def constant(self, array: npt.NDArray[Any], hint: str) -> ir.Value:
+        """Add an initializer."""
+        name = self.fresh(hint)
+        return self.tape.initializer(ir.tensor(np.ascontiguousarray(array), name=name))
+
+    def op(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value],
+        hint: str,
+        dtype: DTypeLike | None = None,
+        attributes: dict[str, Any] | None = None,
+        doc: str | None = None,
+    ) -> ir.Value:
+        """Add a standard node with one output of a known type."""
+        name = self.fresh(hint)
+        out = self.tape.op(op_type, list(inputs), attributes=attributes, name=name, doc_string=doc)
+        out.name = name
+        out.type = inputs[0].type
+        if dtype is not None:
+            out.type = ir.TensorType(ir.DataType.from_numpy(np.dtype(dtype)))
+        return out
+
+    def cast(self, value: ir.Value, dtype: DTypeLike, hint: str | None = None) -> ir.Value:
+        """Return the value in another type, one Cast per value and type."""
+        wanted = ir.DataType.from_numpy(np.dtype(dtype))
+        if value.dtype == wanted:
+            return value
+        key = (value, wanted.name)
+        if key not in self._casts:
+            name = hint or f"{value.name}.{np.dtype(dtype).name}"
+            self._casts[key] = self.op("Cast", [value], name, dtype, {"to": wanted})
+        return self._casts[key]
+
+    # -- values --------------------------------------------------------------------------------
+
+    def set(self, old: ir.Value, new: ir.Value, bound: int | None = None) -> None:
+        """Record the integer carrier of a value, and the largest magnitude it can have."""
+        self._carriers[old] = new
+        if bound is not None:
+            self._bounds[old] = bound
+            if bound > INT32.high:
+                raise NumericalError(
+                    f"the current at '{old.name}' can reach {bound}, beyond 32 bits; "
+                    "use fewer weight or input bits"
+                )
+
+    def set_float(self, old: ir.Value, new: ir.Value) -> None:
+        """Record the float version of a value."""
+        self._floats[old] = new
+
+    def flow(self, value: ir.Value) -> Flow:
+        """Return the flow under which the carrier of a value is kept."""
+        flow = self.plan.flow(value)
+        return self.plan.points[value] if flow.kind is Kind.FLOAT else flow
+
+    def bound(self, value: ir.Value) -> int:
+        """Return the largest magnitude that the integers of a value can have."""
+        if value in self._bounds:
+            return self._bounds[value]
+        flow = self.flow(value)
+        return max(abs(flow.low), abs(flow.high))
+
+    def carrier(self, value: ir.Value) -> ir.Value:
+        """Return the integers of a value, in whatever type they are."""
+        if value not in self._carriers:
+            self._enter(value)
+        return self._carriers[value]
+
+    def requantized(self, value: ir.Value) -> tuple[ir.Value, Flow]:
+        """Return carrier and flow as :meth:`Plan.integer` decided for an input of a synapse."""
+        flow = self.plan.integer(value)
+        if self.plan.flow(value).kind is Kind.CURRENT:
+            name = f"{value.name}.requantized"
+            return self._quantize(self.float(value), flow, name), flow
+        return self.carrier(value), flow
+
+    def exact(self, value: ir.Value) -> ir.Value | None:
+        """Return the integers of a value as float32, or None where float32 cannot hold them."""
+        if self.bound(value) >= FLOAT32_EXACT:
+            return None
+        return self.cast(self.carrier(value), np.float32)
+
+    def float(self, value: ir.Value) -> ir.Value:
+        """Return the real values, dequantized if there are only integers."""
+        if value in self._floats:
+            return self._floats[value]
+        if value not in self._carriers:
+            held = constant(value)
+            if held is None:
+                raise RuntimeError(f"value '{value.name}' was not emitted")
+            self._floats[value] = self.constant(held, value.name or "constant")
+            return self._floats[value]
+        self._floats[value] = self.dequantize(value, f"{value.name}.float")
+        return self._floats[value]
+
+    def dequantize(self, value: ir.Value, hint: str) -> ir.Value:
+        """Multiply the integers of a value by their scale, in float32."""
+        scale = self.flow(value).scale()
+        if scale.size == 1 and scale[0] == 1:
+            return self.op(
+                "Cast", [self.carrier(value)], hint, np.float32, {"to": ir.DataType.FLOAT}
+            )
+        real = self.cast(self.carrier(value), np.float32)
+        factor = self.constant(scale.astype(np.float32), f"{value.name}.scale")
+        return self.op("Mul", [real, factor], hint, np.float32)
+
+    def _enter(self, value: ir.Value) -> None:
+        """Quantize a float value where it enters the integers."""
+        flow = self.plan.points[value]
+        real = self._floats[value]
+        self.set(
+            value,
+            self._quantize(real, flow, f"{value.name}.quantized"),
+            max(abs(flow.low), abs(flow.high)),
+        )
+
+    def _quantize(self, real: ir.Value, flow: Flow, hint: str) -> ir.Value:
+        """Emit ``clamp(round(x / scale))`` as QuantizeLinear (float32 division, ties to even)."""
+        real = self.cast(real, np.float32)
+        scale = self.constant(np.array(flow.factor, np.float32), f"{hint}.scale")
+        zero = self.constant(np.array(0, np.int8), f"{hint}.zero_point")
+        entered = self.op("QuantizeLinear", [real, scale, zero], hint, np.int8)
+        limits = IntRange.signed(self.plan.input_bits)
+        if limits.high < IntRange.signed(8).high and flow.factor != 1.0:
+            low = self.constant(np.array(limits.low, np.int8), f"{hint}.low")
+            high = self.constant(np.array(limits.high, np.int8), f"{hint}.high")
+            entered = self.op("Clip", [entered, low, high], f"{hint}.limited", np.int8)
+        return entered
+
+    # -- graph ---------------------------------------------------------------------------------
+
+    def copy(self, node: ir.Node) -> None:
+        """Emit a node as it is, on float values (or on carriers where only the shape matters)."""
+        inputs: list[ir.Value | None] = []
+        for value in node.inputs:
+            if value is None:
+                inputs.append(None)
+            elif node.op_type == "Shape" and node.domain == "" and value in self._carriers:
+                inputs.append(self._carriers[value])
+            else:
+                inputs.append(self.float(value))
+        attributes = {name: attr for name, attr in node.attributes.items()}
+        outputs = []
+        for old in node.outputs:
+            new = ir.Value(name=self.fresh(old.name or "value"), type=old.type, shape=old.shape)
+            outputs.append(new)
+            self._floats[old] = new
+        self.tape.op_multi_out(
+            node.op_type,
+            inputs,
+            attributes=attributes,
+            outputs=outputs,
+            domain=node.domain,
+            name=node.name,
+        )
+
+    def features(self, value: ir.Value) -> tuple[int, ...] | None:
+        """Return the static dimensions behind time and batch of a ``[T, B, ...]`` value."""
+        if value.shape is None:
+            return None
+        dims = list(value.shape)[2:]
+        known = [d for d in dims if isinstance(d, int)]
+        return tuple(known) if len(known) == len(dims) else None
+
+
+def elements(shape: Sequence[int]) -> int:
+    """Return the number of elements of a shape."""
+    return math.prod(shape)

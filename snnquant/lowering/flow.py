@@ -1,0 +1,166 @@
+"""What is known of a value on its way to integers: integer, current on a scale, or float."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from snnquant.numerics import FloatArray, IntArray
+from snnquant.rounding.weight_grid import grid_scales
+from snnquant.target import Target
+
+
+class Kind(Enum):
+    """How a value of the float graph is carried in the integer graph."""
+
+    INTEGER = "spikes, counts, or a quantized analog value: integers times one factor"
+    CURRENT = "a sum of weighted integers: int32 times the scale of its group"
+    FLOAT = "as it is"
+
+
+class StaysFloat(Exception):  # noqa: N818 - a verdict, not an error
+    """A node cannot be carried in integers; the message is the reason, for people."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """Real weights, in units of their integer input, that share a membrane scale.
+
+    Attributes:
+        rows: ``[channels, weights]``, or one row that counts for every channel.
+        every_channel: the row is a factor common to all channels (a shortcut of spikes).
+    """
+
+    rows: FloatArray
+    every_channel: bool = False
+
+
+@dataclass
+class Group:
+    """Synapses whose currents are added up, and so need one membrane scale (per channel).
+
+    Attributes:
+        name: first synapse of the group, for reports.
+        terms: all weights.
+        per_tensor: one scale for all channels is needed.
+        largest_constant: largest magnitude among thresholds, resets and biases.
+        largest_current: largest calibrated magnitude of float currents that join.
+        scale: ``[channels]`` or ``[1]``, once chosen.
+    """
+
+    name: str
+    terms: list[Term] = field(default_factory=list)
+    per_tensor: bool = False
+    largest_constant: float = 0.0
+    largest_current: float = 0.0
+    scale: FloatArray | None = None
+    merged_into: Group | None = None
+
+    def root(self) -> Group:
+        """Return the group that this one became part of."""
+        group = self
+        while group.merged_into is not None:
+            group = group.merged_into
+        return group
+
+    def merge(self, other: Group, same_channels: bool) -> Group:
+        """Join two groups; scales stay per channel only if both count channels alike."""
+        first, second = self.root(), other.root()
+        if first is second:
+            first.per_tensor |= not same_channels
+            return first
+        second.merged_into = first
+        first.terms += second.terms
+        first.per_tensor |= second.per_tensor or not same_channels
+        first.largest_constant = max(first.largest_constant, second.largest_constant)
+        first.largest_current = max(first.largest_current, second.largest_current)
+        return first
+
+    def choose_scale(self, bits: int, target: Target, per_channel: bool) -> FloatArray:
+        """Choose and keep the membrane scale (current scale, before ``current_shift``)."""
+        counts = {len(t.rows) for t in self.terms if not t.every_channel}
+        split = per_channel and not self.per_tensor and len(counts) == 1
+        channels = counts.pop() if split else 1
+        rows: list[FloatArray] = []
+        for term in self.terms:
+            flat = term.rows.reshape(1, -1)
+            if term.every_channel:
+                rows.append(np.repeat(flat, channels, axis=0))
+            else:
+                rows.append(term.rows.reshape(channels, -1) if split else flat)
+        scale = np.zeros(channels)
+        if rows:
+            scale = grid_scales(np.concatenate(rows, axis=1), bits, target.weight_grid)
+        floor = max(
+            self.largest_constant / 2 ** (target.state_bits - 2),
+            self.largest_current / 2**15,
+            np.finfo(np.float32).tiny,
+        )
+        # A channel without weights follows its biases only: any scale that resolves them will do.
+        idle = scale.max(initial=0.0) or self.largest_constant / 2**10 or 1.0
+        self.scale = np.maximum(np.where(scale > 0, scale, idle), floor)
+        return self.scale
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What is known of one value.
+
+    Attributes:
+        kind: how it is carried.
+        factor: real value of one integer step (INTEGER only).
+        low, high: bounds of the integers (INTEGER only).
+        group: whose scale it is on (CURRENT only).
+        channels: channel index per element of the trailing axes, broadcastable against the
+            value's last axes (CURRENT only); None: one scale for all.
+    """
+
+    kind: Kind
+    factor: float = 1.0
+    low: int = 0
+    high: int = 1
+    group: Group | None = None
+    channels: IntArray | None = None
+
+    def scale(self) -> FloatArray:
+        """Return the real value of one integer step, broadcastable against the value."""
+        if self.kind is Kind.INTEGER:
+            return np.array([self.factor])
+        group = self.group.root() if self.group else None
+        if group is None or group.scale is None:
+            raise RuntimeError("the scale of a current was asked for before it was chosen")
+        if group.scale.size == 1 or self.channels is None:
+            return group.scale[:1]
+        return group.scale[self.channels]
+
+
+FLOAT = Flow(Kind.FLOAT)
+
+
+def join(name: str, flows: Sequence[Flow], same_place: bool = True) -> Group:
+    """Merge the groups of several currents into one.
+
+    Args:
+        name: name for a group that is new.
+        flows: currents.
+        same_place: the values are aligned axis by axis, so equal channel indices mean one channel.
+    """
+    first = flows[0]
+    group = (first.group or Group(name)).root()
+    for other in flows[1:]:
+        alike = same_place and _same_channels(first.channels, other.channels)
+        group = group.merge(other.group or Group(name), alike)
+    return group
+
+
+def _same_channels(a: IntArray | None, b: IntArray | None) -> bool:
+    if a is None or b is None:
+        return a is None and b is None
+    try:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        return False
+    return bool((np.broadcast_to(a, shape) == np.broadcast_to(b, shape)).all())

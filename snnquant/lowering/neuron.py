@@ -1,0 +1,318 @@
+"""Neurons: constants at the membrane scale, and the integer op in place of the float one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from snnquant.errors import ModelError
+from snnquant.lowering.emitter import Emitter
+from snnquant.lowering.flow import Flow, Group, Kind, StaysFloat, Term
+from snnquant.lowering.plan import Plan
+from snnquant.lowering.rule import Rule, first, operand
+from snnquant.neurons import Parameter, Reset
+from snnquant.neurons import Rule as QuantizationRule
+from snnquant.numerics import (
+    INT32,
+    FloatArray,
+    IntArray,
+    quantize,
+    quantize_multiplier,
+    quantize_threshold,
+    require_finite,
+    round_to_int,
+)
+from snnquant.ops.schema import (
+    CURRENT_SHIFT,
+    DOMAIN,
+    LEAK_ROUNDING,
+    LEAK_SHIFT,
+    RECURRENT_WEIGHT,
+    STATE_BITS,
+    OpSchema,
+    op_name,
+    schemas,
+)
+from snnquant.passes.edit import constant, int_attribute, shape_of
+from snnquant.rounding.weight_grid import quantize_weight
+from snnquant.target import Target
+
+#: Parameters that only say where states are limited; they need no finer scale.
+_LIMITS = frozenset({"v_min"})
+
+
+def parameters_of(node: ir.Node, schema: OpSchema) -> dict[str, FloatArray]:
+    """Return the real parameters of a float neuron node by name.
+
+    Raises:
+        StaysFloat: a parameter is computed.
+        NumericalError: a parameter is NaN or infinite.
+    """
+    ports = [port.name for port in schema.inputs]
+    found = {}
+    for name in schema.parameter_names:
+        held = constant(operand(node, ports.index(name)))
+        if held is None:
+            raise StaysFloat(f"its {name} is computed, not constant")
+        found[name] = require_finite(held, f"{name} of neuron '{node.name}'")
+    return found
+
+
+def _check_target(node: ir.Node, target: Target, parameters: dict[str, FloatArray]) -> None:
+    """Refuse what the target's arithmetic has no form for."""
+
+    def refuse(what: str) -> None:
+        raise ModelError(
+            f"neuron '{node.name}' {what}, which target {target.name} does not have; "
+            "choose another --target or retrain with what it has"
+        )
+
+    if "reset" in node.attributes:
+        reset = Reset(int_attribute(node, "reset", 0))
+        if reset not in target.resets:
+            refuse(f"resets {reset.name}")
+        if int_attribute(node, "reset_after_leak", 0) and not target.reset_after_leak:
+            refuse("resets after the leak")
+        if int_attribute(node, "max_spikes", 1) > target.max_spikes:
+            refuse("fires several spikes per step")
+    if int_attribute(node, "refractory", 0):
+        steps = float(parameters["refractory_steps"].max(initial=0))
+        if steps > target.max_refractory_steps:
+            refuse(f"is refractory for {steps:g} steps")
+
+
+def infer(node: ir.Node, plan: Plan) -> list[Flow | None]:
+    """A neuron closes its current's group: spikes have scale 1, a read-out keeps the scale."""
+    schema = schemas()[node.op_type]
+    if schema.integer:
+        raise ModelError(f"node '{node.name}' is an integer neuron; give the float model")
+    if schema.stateful:
+        raise StaysFloat("its states are inputs of the graph")
+    parameters = parameters_of(node, schema)
+    _check_target(node, plan.target, parameters)
+    source = first(node)
+    flow = plan.flow(source)
+    group = _group_of(node, source, flow, plan)
+    membrane = [
+        np.abs(parameters[p.name]).max(initial=0.0)
+        for p in schema.neuron.parameters
+        if p.rule in (QuantizationRule.MEMBRANE, QuantizationRule.THRESHOLD)
+        and p.name not in _LIMITS
+    ]
+    group.largest_constant = max(group.largest_constant, *map(float, membrane))
+    if schema.recurrent:
+        _add_recurrence(node, group, flow, source)
+    on_scale = Flow(Kind.CURRENT, group=group, channels=flow.channels)
+    spikes = Flow(Kind.INTEGER, 1.0, 0, int_attribute(node, "max_spikes", 1))
+    outputs: list[Flow | None] = [spikes if schema.neuron.spiking else on_scale]
+    if schema.with_membrane:
+        outputs.append(on_scale)
+    return outputs
+
+
+def _group_of(node: ir.Node, source: ir.Value, flow: Flow, plan: Plan) -> Group:
+    """Return the group of the neuron's current, made here if no synapse made one."""
+    if flow.kind is Kind.CURRENT and flow.group is not None:
+        return flow.group.root()
+    group = plan.new_group(node.name or node.op_type)
+    if flow.kind is Kind.INTEGER:
+        group.terms.append(Term(np.array([[flow.factor]])))
+        return group
+    entry = plan.scales.get(source.name or "")
+    group.largest_current = 1.0 if entry is None else entry.scale * max(-entry.low, entry.high)
+    plan.float_currents.append(source)
+    return group
+
+
+def _add_recurrence(node: ir.Node, group: Group, flow: Flow, source: ir.Value) -> None:
+    """Let the recurrent weights share the group's scale, per neuron where channels are neurons."""
+    held = constant(operand(node, 1))
+    if held is None:
+        raise StaysFloat(f"its {RECURRENT_WEIGHT} is computed, not constant")
+    weight = require_finite(held, f"{RECURRENT_WEIGHT} of neuron '{node.name}'")
+    group.terms.append(Term(weight.T))
+    shape = shape_of(source)
+    one_axis = shape is not None and len(shape) == 3
+    if not one_axis or flow.channels is None or flow.channels.size != len(weight):
+        group.per_tensor = True
+
+
+def quantized_constant(
+    parameter: Parameter,
+    value: FloatArray,
+    scale: FloatArray,
+    target: Target,
+    fire_on_equal: bool,
+) -> IntArray:
+    """Return the integer constant of one parameter at the membrane scale.
+
+    Args:
+        parameter: what is quantized, and by which rule.
+        value: real values; broadcast against ``scale``.
+        scale: membrane scale ``S_v``.
+        target: arithmetic profile.
+        fire_on_equal: the float neuron compares with ``>=``.
+    """
+    if parameter.rule is QuantizationRule.MULTIPLIER:
+        return quantize_multiplier(value, target.leak_shift, parameter.name)
+    if parameter.rule is QuantizationRule.STEPS:
+        return INT32.saturate(round_to_int(value))
+    if parameter.rule is QuantizationRule.THRESHOLD and target.threshold == "exact":
+        exact = quantize_threshold(value, scale, fire_on_equal=fire_on_equal)
+        return target.state_range.saturate(exact)
+    return quantize(value, scale, target.state_range)
+
+
+def emit(node: ir.Node, out: Emitter) -> None:
+    """Emit the integer neuron on int32 currents."""
+    schema = schemas()[node.op_type]
+    target = out.plan.target
+    integer = schemas()[
+        op_name(
+            schema.neuron,
+            integer=True,
+            recurrent=schema.recurrent,
+            with_membrane=schema.with_membrane,
+        )
+    ]
+    current, scale = _current(node, out)
+    features = out.features(first(node))
+    rank = 1 if features is None else len(features)
+    aligned = scale.reshape((1,) * (rank - scale.ndim) + scale.shape) if rank else scale[:1]
+    real = parameters_of(node, schema)
+    inputs = [current]
+    if schema.recurrent:
+        inputs.append(_recurrent_weight(node, out, aligned, features))
+    for parameter in schema.neuron.parameters:
+        value = _along_features(real[parameter.name], rank)
+        integers = quantized_constant(
+            parameter, value, aligned, target, bool(int_attribute(node, "fire_on_equal", 0))
+        )
+        stored = _compact(integers, features).astype(np.int32)
+        inputs.append(out.constant(stored, f"{node.name}.{parameter.constant_name}"))
+    attributes = {
+        choice.name: int_attribute(node, choice.name, choice.default)
+        for choice in schema.neuron.integer_choices()
+    }
+    attributes |= {
+        LEAK_SHIFT.name: target.leak_shift,
+        LEAK_ROUNDING.name: int(target.leak_rounding),
+        CURRENT_SHIFT.name: 0,
+        STATE_BITS.name: target.state_bits,
+    }
+    types = [ir.TensorType(ir.DataType(port.elem_type)) for port in integer.outputs]
+    outputs = [
+        ir.Value(name=out.fresh(old.name or "neuron"), type=kind, shape=old.shape)
+        for old, kind in zip(node.outputs, types, strict=True)
+    ]
+    doc = (
+        f"{node.op_type} '{node.name}' in integers: one membrane step is worth "
+        f"{scale.min():.6g} to {scale.max():.6g}; {schema.neuron.equation}"
+    )
+    out.tape.op_multi_out(
+        integer.name,
+        inputs,
+        attributes,
+        outputs=outputs,
+        domain=DOMAIN,
+        name=node.name,
+        doc_string=doc,
+    )
+    limit = target.state_range.high + 1
+    for old, new in zip(node.outputs, outputs, strict=True):
+        spiking = out.flow(old).kind is Kind.INTEGER
+        out.set(old, new, None if spiking else min(limit, INT32.high))
+    out.layers.append(_describe(node, integer, inputs, real, scale))
+
+
+def _describe(
+    node: ir.Node,
+    schema: OpSchema,
+    inputs: list[ir.Value],
+    real: dict[str, FloatArray],
+    scale: FloatArray,
+) -> dict[str, Any]:
+    """Return what reports say about the neuron."""
+    stored = dict(zip((port.name for port in schema.inputs), inputs, strict=True))
+    constants = {}
+    for name in schema.parameter_names:
+        held = constant(stored[name])
+        if held is not None:
+            constants[name] = {"min": int(held.min()), "max": int(held.max())}
+    return {
+        "name": node.name,
+        "op": schema.name,
+        "kind": "neuron",
+        "membrane_scale_min": float(scale.min()),
+        "membrane_scale_max": float(scale.max()),
+        "real": {k: {"min": float(v.min()), "max": float(v.max())} for k, v in real.items()},
+        "integer": constants,
+    }
+
+
+def _current(node: ir.Node, out: Emitter) -> tuple[ir.Value, FloatArray]:
+    """Return the current as int32, and the scale that it is on."""
+    source = first(node)
+    flow = out.plan.flow(source)
+    if flow.kind is Kind.CURRENT:
+        return out.cast(out.carrier(source), np.int32), flow.scale()
+    group = next(g for g in out.plan.groups if g.name == (node.name or node.op_type))
+    scale = group.scale if group.scale is not None else np.ones(1)
+    name = f"{node.name}.current"
+    if flow.kind is Kind.INTEGER:
+        carried = out.cast(out.carrier(source), np.int32)
+        steps = INT32.saturate(round_to_int(flow.factor / scale)).astype(np.int32)
+        return out.op("Mul", [carried, out.constant(steps, f"{name}.steps")], name, np.int32), scale
+    step = out.constant(scale.astype(np.float32), f"{name}.scale")
+    ratio = out.op("Div", [out.float(source), step], f"{name}.ratio", np.float32)
+    whole = out.op("Round", [ratio], f"{name}.rounded", np.float32)
+    limit = float(FLOAT_CURRENT_LIMIT)
+    low, high = (out.constant(np.array(v, np.float32), f"{name}.limit") for v in (-limit, limit))
+    return out.cast(out.op("Clip", [whole, low, high], f"{name}.limited"), np.int32), scale
+
+
+#: Float currents are limited here, where float32 still holds every integer.
+FLOAT_CURRENT_LIMIT = 2**24
+
+
+def _recurrent_weight(
+    node: ir.Node, out: Emitter, scale: FloatArray, features: tuple[int, ...] | None
+) -> ir.Value:
+    """Return the recurrent weights as int8 on the scale of the neuron they lead to."""
+    held = np.asarray(constant(operand(node, 1)), np.float64)
+    to = scale.reshape(-1)
+    if scale.size > 1 and features is not None:
+        to = np.broadcast_to(scale, features).reshape(-1)
+    integers = quantize_weight(held, to, out.weight_bits)
+    return out.constant(integers.astype(np.int8), f"{node.name}.{RECURRENT_WEIGHT}.q")
+
+
+def _along_features(value: FloatArray, rank: int) -> FloatArray:
+    """Shape a parameter (scalar, per channel or per neuron) to broadcast along the features."""
+    if value.size == 1:
+        return value.reshape((1,) * max(rank, 1))
+    return value.reshape(value.shape + (1,) * (rank - value.ndim))
+
+
+def _compact(integers: IntArray, features: tuple[int, ...] | None) -> npt.NDArray[np.int64]:
+    """Return a constant in the smallest of its three forms: ``[1]``, ``[C]``, ``[C, ...]``."""
+    if integers.size == 1 or (integers == integers.flat[0]).all():
+        return integers.reshape(-1)[:1]
+    if all(dim == 1 for dim in integers.shape[1:]):
+        return integers.reshape(-1)
+    if features is None:
+        raise ModelError("constants differ per neuron but the layer's shape is not known")
+    return np.ascontiguousarray(np.broadcast_to(integers, features))
+
+
+RULES = (
+    Rule(
+        tuple((DOMAIN, name) for name in schemas()),
+        infer,
+        emit,
+        enters=True,
+    ),
+)

@@ -1,0 +1,144 @@
+"""First walk over the canonical graph: what becomes an integer, what shares a scale, what stays.
+
+The walk needs no data. With calibrated input scales it also gives every factor and bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from snnquant.lowering.flow import FLOAT, Flow, Group, Kind, StaysFloat
+from snnquant.numerics import IntRange
+from snnquant.ops.schema import DOMAIN
+from snnquant.passes.edit import constant
+from snnquant.target import Target
+
+
+@dataclass(frozen=True)
+class InputScale:
+    """How an analog value enters the integers: ``clamp(round(x / scale), -2**(bits-1), ...)``.
+
+    Attributes:
+        scale: real value of one step; 1 for spikes and counts.
+        low, high: integers that can occur.
+    """
+
+    scale: float
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class LeftFloat:
+    """A node that stays float, and why."""
+
+    node: str
+    op: str
+    reason: str
+
+
+@dataclass
+class Plan:
+    """The verdicts of the walk.
+
+    Attributes:
+        target: arithmetic profile; neurons that it cannot express are refused.
+        input_bits: width of analog inputs.
+        scales: calibrated input scales by value name; a default stands in where one is missing.
+        flows: verdict per value; values that carry no network data (shapes) are absent.
+        points: values that are quantized where they enter a synapse or a neuron, in order.
+        groups: groups in order of their first synapse.
+        left: nodes that stay float.
+    """
+
+    target: Target
+    input_bits: int
+    scales: Mapping[str, InputScale] = field(default_factory=dict)
+    flows: dict[ir.Value, Flow] = field(default_factory=dict)
+    points: dict[ir.Value, Flow] = field(default_factory=dict)
+    float_currents: list[ir.Value] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    left: list[LeftFloat] = field(default_factory=list)
+
+    def flow(self, value: ir.Value | None) -> Flow:
+        """Return the verdict on a value (FLOAT for constants and what is unknown)."""
+        return FLOAT if value is None else self.flows.get(value, FLOAT)
+
+    def integer(self, value: ir.Value) -> Flow:
+        """Return the value as an integer flow, quantizing it here if it is none yet."""
+        flow = self.flow(value)
+        if flow.kind is Kind.INTEGER:
+            return flow
+        if value not in self.points:
+            limits = IntRange.signed(self.input_bits)
+            entry = self.scales.get(value.name or "")
+            entry = entry or InputScale(1.0, limits.low, limits.high)
+            self.points[value] = Flow(Kind.INTEGER, entry.scale, entry.low, entry.high)
+        return self.points[value]
+
+    def new_group(self, name: str) -> Group:
+        """Return a new group of synapses."""
+        group = Group(name)
+        self.groups.append(group)
+        return group
+
+
+def make_plan(
+    model: ir.Model,
+    target: Target,
+    input_bits: int,
+    scales: Mapping[str, InputScale] | None = None,
+) -> Plan:
+    """Walk a canonical graph and return the plan.
+
+    Args:
+        model: canonical float graph.
+        target: arithmetic profile.
+        input_bits: width of analog inputs.
+        scales: calibrated input scales by value name, where known.
+
+    Raises:
+        ModelError: a neuron that the target cannot express.
+    """
+    from snnquant.lowering import RULES  # the rules need Plan for their own definition
+
+    plan = Plan(target, input_bits, scales or {})
+    for value in model.graph.inputs:
+        entry = plan.scales.get(value.name or "")
+        if entry is not None and entry.scale == 1.0:
+            plan.flows[value] = Flow(Kind.INTEGER, 1.0, entry.low, entry.high)
+            plan.points[value] = plan.flows[value]
+    for node in model.graph:
+        rule = RULES.get((node.domain, node.op_type))
+        carried = [plan.flow(v).kind is not Kind.FLOAT for v in node.inputs if v is not None]
+        if rule is None or not (any(carried) or rule.enters):
+            if _is_network_data(node) and node.domain != DOMAIN:
+                reason = (
+                    "no rule carries this operation in integers"
+                    if any(carried)
+                    else "works on values in front of the first synapse"
+                )
+                plan.left.append(LeftFloat(node.name or "", node.op_type, reason))
+            continue
+        try:
+            for value, flow in zip(node.outputs, rule.infer(node, plan), strict=False):
+                if flow is not None:
+                    plan.flows[value] = flow
+        except StaysFloat as verdict:
+            plan.left.append(LeftFloat(node.name or "", node.op_type, str(verdict)))
+    for value in model.graph.outputs:
+        flow = plan.flow(value)
+        if flow.kind is Kind.CURRENT and flow.group is not None:
+            # A read-out is compared across channels, so it needs one scale.
+            flow.group.root().per_tensor = True
+    plan.groups = [group for group in plan.groups if group.merged_into is None]
+    return plan
+
+
+def _is_network_data(node: ir.Node) -> bool:
+    """Whether a node computes floating-point data rather than shapes or constants."""
+    data = any(v is not None and constant(v) is None for v in node.inputs)
+    return data and any(out.dtype is None or out.dtype.is_floating_point() for out in node.outputs)

@@ -1,0 +1,96 @@
+"""Read-outs: sums, means and maxima over time or space stay integers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from snnquant.lowering.emitter import Emitter
+from snnquant.lowering.flow import Flow, Kind, StaysFloat
+from snnquant.lowering.plan import Plan
+from snnquant.lowering.rule import Rule, first, standard
+from snnquant.numerics import INT32
+from snnquant.passes.edit import constant, int_attribute, ints_attribute, shape_of
+
+#: Stands in for a dynamic number of steps when a bound is worked out.
+_MANY_STEPS = 2**16
+
+
+def _axes(node: ir.Node, rank: int) -> tuple[int, ...]:
+    """Return the reduced axes, counted from the front."""
+    given = ints_attribute(node, "axes")
+    if given is None and len(node.inputs) > 1 and node.inputs[1] is not None:
+        held = constant(node.inputs[1])
+        if held is None:
+            raise StaysFloat("the reduced axes are computed")
+        given = tuple(int(a) for a in held)
+    if not given:
+        return tuple(range(rank))
+    return tuple(a % rank for a in given)
+
+
+def _count(node: ir.Node) -> tuple[int, bool]:
+    """Return how many values are reduced to one, and whether that number is fixed."""
+    shape = shape_of(first(node))
+    if shape is None:
+        raise StaysFloat("the rank of its input is not known")
+    dims = [shape[a] for a in _axes(node, len(shape))]
+    known = [d for d in dims if d is not None]
+    return math.prod(known) * (1 if len(known) == len(dims) else _MANY_STEPS), (
+        len(known) == len(dims)
+    )
+
+
+def infer(node: ir.Node, plan: Plan) -> list[Flow]:
+    """A sum keeps the scale, a mean divides it, a maximum keeps everything."""
+    flow = plan.flow(first(node))
+    count, fixed = _count(node)
+    mean = node.op_type == "ReduceMean"
+    if mean and not fixed:
+        raise StaysFloat("it averages over a dynamic number of values")
+    if flow.kind is Kind.INTEGER:
+        if node.op_type == "ReduceMax":
+            return [flow]
+        low, high = flow.low * count, flow.high * count
+        if max(abs(low), abs(high)) > INT32.high:
+            raise StaysFloat("its sums can exceed 32 bits")
+        return [Flow(Kind.INTEGER, flow.factor / count if mean else flow.factor, low, high)]
+    shape = shape_of(first(node))
+    rank = 0 if shape is None else len(shape)
+    axes = _axes(node, rank)
+    kept = 0 if flow.channels is None else flow.channels.ndim
+    if mean:
+        raise StaysFloat("it averages currents")
+    if max(axes) >= rank - kept and flow.group is not None:
+        flow.group.root().per_tensor = True
+        return [Flow(Kind.CURRENT, group=flow.group)]
+    return [flow]
+
+
+def emit(node: ir.Node, out: Emitter) -> None:
+    """Emit the reduction on int32; a mean is its sum."""
+    source, result = first(node), node.outputs[0]
+    shape = shape_of(source)
+    axes = _axes(node, 0 if shape is None else len(shape))
+    keep = int_attribute(node, "keepdims", 1)
+    carrier = out.cast(out.carrier(source), np.int32)
+    count, _ = _count(node)
+    name = result.name or node.op_type
+    if node.op_type == "ReduceMax":
+        # Axes are an input from opset 18 on, an attribute before.
+        if out.source.opset_imports.get("", 17) >= 18:
+            inputs = [carrier, out.constant(np.array(axes, np.int64), f"{name}.axes")]
+            reduced = out.op("ReduceMax", inputs, name, np.int32, {"keepdims": keep})
+        else:
+            attributes = {"keepdims": keep, "axes": list(axes)}
+            reduced = out.op("ReduceMax", [carrier], name, np.int32, attributes)
+        out.set(result, reduced, out.bound(source))
+        return
+    inputs = [carrier, out.constant(np.array(axes, np.int64), f"{name}.axes")]
+    reduced = out.op("ReduceSum", inputs, name, np.int32, {"keepdims": keep})
+    out.set(result, reduced, min(out.bound(source) * count, INT32.high))
+
+
+RULES = (Rule(standard("ReduceSum", "ReduceMean", "ReduceMax"), infer, emit),)

@@ -1,0 +1,168 @@
+"""Operations that move values without changing them: the integers move alike."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from snnquant.lowering.emitter import Emitter
+from snnquant.lowering.flow import Flow, Kind, StaysFloat, join
+from snnquant.lowering.plan import Plan
+from snnquant.lowering.rule import Rule, first, standard
+from snnquant.numerics import IntArray
+from snnquant.passes.edit import Shape, constant, int_attribute, ints_attribute, shape_of
+
+
+def _moved_channels(node: ir.Node, flow: Flow) -> IntArray | None:
+    """Return the channel index of a current behind a structural op; None: cannot be followed."""
+    channels = flow.channels
+    before, after = shape_of(first(node)), shape_of(node.outputs[0])
+    if channels is None or before is None or after is None:
+        return None
+    if node.op_type == "Transpose":
+        return _transposed(node, channels, len(before))
+    if node.op_type in ("Expand", "Tile", "Slice", "Gather", "Pad"):
+        kept = channels.ndim
+        same = before[len(before) - kept :] == after[len(after) - kept :]
+        return channels if same else None
+    return _reshaped(channels, before, after)
+
+
+def _transposed(node: ir.Node, channels: IntArray, rank: int) -> IntArray | None:
+    order = ints_attribute(node, "perm") or tuple(reversed(range(rank)))
+    full = channels.reshape((1,) * (rank - channels.ndim) + channels.shape)
+    return full.transpose(order)
+
+
+def _reshaped(channels: IntArray, before: Shape, after: Shape) -> IntArray | None:
+    """Follow channels through a reshape of the trailing (feature) axes."""
+    features = before[len(before) - channels.ndim :]
+    if None in features:
+        return None
+    full = tuple(int(d or 0) for d in features)
+    wanted = math.prod(full)
+    product, cut = 1, len(after)
+    while cut > 0 and product < wanted:
+        dim = after[cut - 1]
+        if dim is None:
+            return None
+        product *= dim
+        cut -= 1
+    if product != wanted:
+        return None
+    suffix = tuple(int(d or 0) for d in after[cut:])
+    if suffix == full:
+        return channels
+    # A reshape may also put new axes of size 1 in front; they stay part of the lead.
+    return np.broadcast_to(channels, full).reshape(suffix)
+
+
+def infer(node: ir.Node, plan: Plan) -> list[Flow]:
+    """The output is what the input is; a current whose channels get lost needs one scale."""
+    flow = plan.flow(first(node))
+    if flow.kind is Kind.FLOAT:
+        raise StaysFloat("it moves values that are float")
+    if node.op_type == "Pad":
+        mode = node.attributes.get("mode")
+        fill = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+        if (mode is not None and mode.as_string() != "constant") or (
+            fill is not None and fill.size and fill.any()
+        ):
+            raise StaysFloat("it pads with something else than zeros")
+    if flow.kind is Kind.INTEGER:
+        return [flow] * len(node.outputs)
+    channels = _moved_channels(node, flow)
+    if channels is None and flow.group is not None and flow.channels is not None:
+        flow.group.root().per_tensor = True
+    return [Flow(Kind.CURRENT, group=flow.group, channels=channels)] * len(node.outputs)
+
+
+def emit(node: ir.Node, out: Emitter) -> None:
+    """Emit the same op on the integers."""
+    source = first(node)
+    carrier = out.carrier(source)
+    inputs: list[ir.Value] = [carrier]
+    for index, value in enumerate(node.inputs[1:], 1):
+        if value is None:
+            continue
+        if node.op_type == "Pad" and index == 2:
+            inputs.append(
+                out.constant(
+                    np.zeros((), carrier.dtype.numpy() if carrier.dtype else np.int32),
+                    f"{node.name}.fill",
+                )
+            )
+        else:
+            inputs.append(out.float(value))
+    result = node.outputs[0]
+    if len(node.outputs) > 1:
+        news = [ir.Value(name=out.fresh(o.name or "part"), type=carrier.type) for o in node.outputs]
+        out.tape.op_multi_out(
+            node.op_type,
+            inputs,
+            dict(node.attributes),
+            outputs=news,
+            name=out.fresh(f"{node.name}.int"),
+        )
+        for old, new in zip(node.outputs, news, strict=True):
+            out.set(old, new, out.bound(source))
+        return
+    moved = out.op(node.op_type, inputs, result.name or node.op_type, None, dict(node.attributes))
+    out.set(result, moved, out.bound(source))
+
+
+def infer_concat(node: ir.Node, plan: Plan) -> list[Flow]:
+    """Concatenated integers need one factor; concatenated currents one scale."""
+    flows = [plan.flow(v) for v in node.inputs if v is not None]
+    kinds = {flow.kind for flow in flows}
+    if kinds == {Kind.INTEGER}:
+        if len({flow.factor for flow in flows}) > 1:
+            raise StaysFloat("its inputs are integers of different scales")
+        return [
+            Flow(
+                Kind.INTEGER, flows[0].factor, min(f.low for f in flows), max(f.high for f in flows)
+            )
+        ]
+    if kinds == {Kind.CURRENT}:
+        group = join(node.name or "Concat", flows, same_place=False)
+        group.per_tensor = True
+        return [Flow(Kind.CURRENT, group=group)]
+    raise StaysFloat("it joins integers and float values")
+
+
+def emit_concat(node: ir.Node, out: Emitter) -> None:
+    """Emit Concat in the widest of the input types."""
+    values = [v for v in node.inputs if v is not None]
+    carriers = [out.carrier(v) for v in values]
+    types = {c.dtype for c in carriers}
+    if len(types) > 1:
+        carriers = [out.cast(c, np.int32) for c in carriers]
+    attributes = {"axis": int_attribute(node, "axis", 0)}
+    result = node.outputs[0]
+    joined = out.op("Concat", carriers, result.name or "concat", None, attributes)
+    out.set(result, joined, max(out.bound(v) for v in values))
+
+
+RULES = (
+    Rule(
+        standard(
+            "Reshape",
+            "Flatten",
+            "Squeeze",
+            "Unsqueeze",
+            "Transpose",
+            "Expand",
+            "Tile",
+            "Slice",
+            "Gather",
+            "Pad",
+            "Identity",
+            "Split",
+        ),
+        infer,
+        emit,
+    ),
+    Rule(standard("Concat"), infer_concat, emit_concat),
+)

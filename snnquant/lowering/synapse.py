@@ -1,0 +1,204 @@
+"""Synapses: Conv, Gemm and MatMul with constant weights over integers, exact in float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from snnquant.errors import NumericalError
+from snnquant.lowering.emitter import Emitter
+from snnquant.lowering.flow import Flow, Kind, StaysFloat, Term
+from snnquant.lowering.plan import Plan
+from snnquant.lowering.rule import Rule, first, operand, standard
+from snnquant.numerics import FLOAT32_EXACT, INT32, FloatArray, IntArray, round_to_int
+from snnquant.passes.edit import constant, int_attribute, shape_of
+from snnquant.rounding.weight_grid import quantize_weight
+
+
+def _weight(node: ir.Node) -> FloatArray:
+    """Return the real weights, Gemm's ``alpha`` included."""
+    held = constant(operand(node, 1))
+    if held is None:
+        raise StaysFloat("its weights are computed, not constant")
+    if held.ndim < 2:
+        raise StaysFloat("its weights are a vector")
+    weight = np.asarray(held, np.float64)
+    if node.op_type == "Gemm":
+        if int_attribute(node, "transA", 0):
+            raise StaysFloat("it transposes its input")
+        alpha = node.attributes.get("alpha")
+        weight = weight * (1.0 if alpha is None else alpha.as_float())
+    if node.op_type == "MatMul" and weight.ndim != 2:
+        raise StaysFloat("its weights are a stack of matrices")
+    return weight
+
+
+def _bias(node: ir.Node) -> FloatArray | None:
+    """Return the bias that the node itself adds."""
+    if len(node.inputs) < 3 or node.inputs[2] is None:
+        return None
+    held = constant(node.inputs[2])
+    if held is None:
+        raise StaysFloat("its bias is computed, not constant")
+    beta = node.attributes.get("beta") if node.op_type == "Gemm" else None
+    return np.asarray(held, np.float64) * (1.0 if beta is None else beta.as_float())
+
+
+def _out_axis(node: ir.Node, weight: FloatArray) -> int:
+    """Return the axis of the weights that counts output channels."""
+    transposed = node.op_type == "Gemm" and int_attribute(node, "transB", 0)
+    return 0 if node.op_type == "Conv" or transposed else weight.ndim - 1
+
+
+def infer(node: ir.Node, plan: Plan) -> list[Flow]:
+    """A synapse turns integers into a current of a new group."""
+    source = first(node)
+    if node.op_type == "MatMul" and plan.flow(operand(node, 1)).kind is not Kind.FLOAT:
+        return _infer_product(node, plan)
+    weight, bias = _weight(node), _bias(node)
+    if source.dtype is not None and not source.dtype.is_floating_point():
+        raise StaysFloat("its input is not floating point")
+    flow = plan.integer(source)
+    axis = _out_axis(node, weight)
+    rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
+    group = plan.new_group(node.name or node.op_type)
+    group.terms.append(Term(rows * flow.factor))
+    channels = np.arange(len(rows))
+    if node.op_type == "Conv":
+        channels = channels.reshape(-1, *([1] * (weight.ndim - 2)))
+    if bias is not None:
+        if bias.size not in (1, len(rows)):
+            raise StaysFloat("its bias is not one value per output channel")
+        group.largest_constant = float(np.abs(bias).max(initial=0.0))
+    return [Flow(Kind.CURRENT, group=group, channels=channels)]
+
+
+def emit(node: ir.Node, out: Emitter) -> None:
+    """Emit the synapse on float32 carriers, in as many exact parts as its sums need."""
+    if node.op_type == "MatMul" and constant(operand(node, 1)) is None:
+        _emit_product(node, out)
+        return
+    result = node.outputs[0]
+    source, flow_in = out.requantized(first(node))
+    weight, bias = _weight(node), _bias(node)
+    axis = _out_axis(node, weight)
+    flow = out.flow(result)
+    scale = np.broadcast_to(flow.scale().reshape(-1), (weight.shape[axis],))
+    along = [1] * weight.ndim
+    along[axis] = -1
+    integers = quantize_weight(weight * flow_in.factor, scale.reshape(along), out.weight_bits)
+    bias_integers = (
+        np.zeros(weight.shape[axis], np.int64)
+        if bias is None
+        else INT32.saturate(round_to_int(np.broadcast_to(bias.reshape(-1), scale.shape) / scale))
+    )
+    reach = max(abs(flow_in.low), abs(flow_in.high))
+    total = _sum_bound(integers, axis, reach) + np.abs(bias_integers)
+    bound = int(total.max(initial=0))
+    name = result.name or node.name or node.op_type
+    label = operand(node, 1).name or f"{node.name}.weight"
+    out.layers.append(
+        {
+            "name": node.name,
+            "op": node.op_type,
+            "kind": "encoder"
+            if flow_in.factor != 1.0 and first(node) in out.plan.points
+            else "synapse",
+            "weight_bits": out.weight_bits,
+            "weights": int(weight.size),
+            "channels": int(weight.shape[axis]),
+            "per_channel": bool(scale.size > 1 and flow.scale().size > 1),
+            "input_scale": float(flow_in.factor),
+            "scale_min": float(scale.min(initial=np.inf)),
+            "scale_max": float(scale.max(initial=0.0)),
+            "zero_weights": float((integers == 0).mean()) if integers.size else 0.0,
+            "current_bound": bound,
+        }
+    )
+    doc = (
+        f"{node.name}: {out.weight_bits}-bit weights, one integer step is worth "
+        f"{scale.min(initial=np.inf):.6g} to {scale.max(initial=0.0):.6g}"
+    )
+    exact = out.cast(source, np.float32)
+    parts = _exact_parts(integers, axis, reach, np.abs(bias_integers))
+    attributes = {k: v for k, v in node.attributes.items() if k not in ("alpha", "beta")}
+    current: ir.Value | None = None
+    for index, (part, gain) in enumerate(parts):
+        last = index == len(parts) - 1
+        stored = out.constant(part.astype(np.int8), f"{label}.q{index or ''}")
+        operands = [exact, out.cast(stored, np.float32)]
+        if last and bias_integers.any() and node.op_type != "MatMul":
+            operands.append(out.constant(bias_integers.astype(np.float32), f"{label}.bias"))
+        hint = name if last and len(parts) == 1 else f"{name}.part{index}"
+        summed = out.op(node.op_type, operands, hint, np.float32, attributes, doc)
+        if len(parts) > 1:
+            summed = out.cast(summed, np.int32)
+        if gain != 1:
+            factor = out.constant(np.array(gain, np.int32), f"{label}.gain")
+            summed = out.op("Mul", [summed, factor], f"{hint}.scaled", np.int32)
+        current = summed if current is None else out.op("Add", [current, summed], name, np.int32)
+    if current is None:
+        raise RuntimeError(f"synapse '{node.name}' has no weights")
+    if bias_integers.any() and node.op_type == "MatMul":
+        added = out.constant(bias_integers.astype(np.int32), f"{label}.bias")
+        current = out.op("Add", [out.cast(current, np.int32), added], f"{name}.biased", np.int32)
+    out.set(result, current, bound)
+
+
+def _sum_bound(integers: IntArray, axis: int, reach: int) -> IntArray:
+    """Return the largest magnitude that any partial sum can have, per output channel."""
+    rest = tuple(k for k in range(integers.ndim) if k != axis)
+    return np.asarray(np.abs(integers).sum(axis=rest) * reach, np.int64)
+
+
+def _exact_parts(
+    integers: IntArray, axis: int, reach: int, bias: IntArray
+) -> list[tuple[IntArray, int]]:
+    """Split weights into digits until every sum is exact in float32: ``w = sum(part * gain)``."""
+    for digit_bits in (8, 4, 2, 1):
+        base = 2**digit_bits
+        parts: list[tuple[IntArray, int]] = []
+        rest, gain = integers, 1
+        while True:
+            remaining = 8 - digit_bits * (len(parts) + 1)
+            if remaining <= 0:
+                parts.append((rest, gain))
+                break
+            digit = np.mod(rest, base)
+            parts.append((digit, gain))
+            rest, gain = (rest - digit) // base, gain * base
+        # The bias rides on the last part, whose gain must therefore be 1.
+        parts.sort(key=lambda part: -part[1])
+        if all(
+            (_sum_bound(part, axis, reach) + (bias if g == 1 else 0)).max(initial=0) < FLOAT32_EXACT
+            for part, g in parts
+        ):
+            return parts
+    raise NumericalError(
+        "a synapse sums more than 2**24 steps even bit by bit; use fewer input or weight bits"
+    )
+
+
+def _infer_product(node: ir.Node, plan: Plan) -> list[Flow]:
+    """A product of two integer tensors (attention) is an integer tensor with a larger bound."""
+    left, right = plan.flow(first(node)), plan.flow(operand(node, 1))
+    if left.kind is not Kind.INTEGER or right.kind is not Kind.INTEGER:
+        raise StaysFloat("it multiplies a current by computed values")
+    shape = shape_of(first(node))
+    inner = None if shape is None else shape[-1]
+    reach = max(abs(left.low), abs(left.high)) * max(abs(right.low), abs(right.high))
+    if inner is None or inner * reach >= FLOAT32_EXACT:
+        raise StaysFloat("its sums can exceed 2**24")
+    low = 0 if left.low >= 0 and right.low >= 0 else -inner * reach
+    return [Flow(Kind.INTEGER, left.factor * right.factor, low, inner * reach)]
+
+
+def _emit_product(node: ir.Node, out: Emitter) -> None:
+    operands: list[Any] = [out.cast(out.carrier(v), np.float32) for v in node.inputs if v]
+    result = node.outputs[0]
+    out.set(result, out.op("MatMul", operands, result.name or "product", np.float32))
+
+
+RULES = (Rule(standard("Conv", "Gemm", "MatMul"), infer, emit, enters=True),)

@@ -1,0 +1,158 @@
+"""The quantization stage: canonical float graph + calibration -> integer graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from snnquant.errors import ModelError, NumericalError
+from snnquant.lowering import RULES
+from snnquant.lowering.emitter import Emitter
+from snnquant.lowering.flow import Kind
+from snnquant.lowering.plan import InputScale, LeftFloat, Plan, make_plan
+from snnquant.ops import DOMAIN, attach_functions
+from snnquant.ops.attach import MAX_IR_VERSION
+from snnquant.target import Target
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """What a user may choose.
+
+    Attributes:
+        target: arithmetic profile.
+        weight_bits: 2 to 8.
+        input_bits: 2 to 8, for analog inputs.
+        per_channel: one weight scale per output channel.
+        readout_as: "float" (dequantized) or "int" (integers, scale in the metadata).
+    """
+
+    target: Target
+    weight_bits: int
+    input_bits: int
+    per_channel: bool
+    readout_as: str = "float"
+
+
+@dataclass
+class QuantizedModel:
+    """An integer model and what reports say about it.
+
+    Attributes:
+        model: self-contained ONNX model.
+        layers: one entry per synapse and neuron, in order.
+        left: nodes that stayed float.
+        output_scales: real value of one step per integer output.
+    """
+
+    model: onnx.ModelProto
+    layers: list[dict[str, Any]]
+    left: list[LeftFloat]
+    output_scales: dict[str, float] = field(default_factory=dict)
+
+
+def quantize_model(
+    model: ir.Model,
+    scales: Mapping[str, InputScale],
+    options: QuantizeOptions,
+    metadata: Mapping[str, str] | None = None,
+) -> QuantizedModel:
+    """Rewrite a canonical float graph in integers.
+
+    Args:
+        model: canonical float graph (see :func:`snnquant.passes.canonicalise`).
+        scales: calibrated input scales by value name.
+        options: widths, target, read-out.
+        metadata: properties to add to the model's own.
+
+    Raises:
+        ModelError: a neuron that the target cannot express, or no neuron at all.
+        NumericalError: values for which no faithful integers exist.
+    """
+    plan = make_plan(model, options.target, options.input_bits, scales)
+    if not any(node.domain == DOMAIN for node in model.graph):
+        raise ModelError("the model has no neuron; nothing would become an integer SNN")
+    missing = [v.name for v in (*plan.points, *plan.float_currents) if v.name not in scales]
+    if missing:
+        raise ModelError(f"no calibrated scale for '{missing[0]}'; calibrate this model again")
+    for group in plan.groups:
+        group.choose_scale(options.weight_bits, options.target, options.per_channel)
+    out = Emitter(model, plan, options.weight_bits)
+    for value in model.graph.inputs:
+        fresh = ir.Value(name=value.name, type=value.type, shape=value.shape)
+        out.inputs.append(fresh)
+        out.set_float(value, fresh)
+    kept_float = {entry.node for entry in plan.left}
+    for node in model.graph:
+        rule = RULES.get((node.domain, node.op_type))
+        produced = any(v in plan.flows for v in node.outputs)
+        if rule is not None and produced and (node.name or "") not in kept_float:
+            rule.emit(node, out)
+        else:
+            out.copy(node)
+    outputs, output_scales = _outputs(model, plan, out, options)
+    graph = ir.Graph(
+        out.inputs,
+        outputs,
+        nodes=out.tape.nodes,
+        initializers=out.tape.initializers,
+        name=model.graph.name or "snn",
+        opset_imports=dict(model.graph.opset_imports),
+    )
+    result = ir.Model(graph, ir_version=MAX_IR_VERSION, producer_name="snnquant")
+    result.metadata_props.update(model.metadata_props)
+    result.metadata_props.update(metadata or {})
+    for name, scale in output_scales.items():
+        result.metadata_props[f"snnquant.scale.{name}"] = repr(scale)
+    ir.passes.common.RemoveUnusedNodesPass()(result)
+    proto = ir.to_proto(result)
+    _sort_metadata(proto)
+    attach_functions(proto)
+    _check(proto)
+    return QuantizedModel(proto, out.layers, plan.left, output_scales)
+
+
+def _outputs(
+    model: ir.Model, plan: Plan, out: Emitter, options: QuantizeOptions
+) -> tuple[list[ir.Value], dict[str, float]]:
+    """Emit the graph outputs under their own names; return them and the scales of integer ones."""
+    results, scales = [], {}
+    for value in model.graph.outputs:
+        name = value.name or "output"
+        flow = plan.flow(value)
+        integer = flow.kind is not Kind.FLOAT and options.readout_as == "int"
+        if integer:
+            scales[name] = float(flow.scale().reshape(-1)[0])
+            source = out.cast(out.carrier(value), np.int32)
+        else:
+            source = out.float(value)
+        final = out.op("Identity", [source], f"{name}.final")
+        final.name = name
+        final.type = ir.TensorType(ir.DataType.INT32) if integer else value.type
+        final.shape = value.shape
+        taken = [v for v in out.tape.nodes for v in v.outputs if v.name == name and v is not final]
+        for other in taken:
+            other.name = out.fresh(f"{name}.value")
+        results.append(final)
+    return results, scales
+
+
+def _sort_metadata(proto: onnx.ModelProto) -> None:
+    """Order the metadata, so that same inputs give same bytes."""
+    entries = sorted((e.key, e.value) for e in proto.metadata_props)
+    del proto.metadata_props[:]
+    onnx.helper.set_model_props(proto, dict(entries))
+
+
+def _check(proto: onnx.ModelProto) -> None:
+    """Run onnx's full check; a failure is a bug here, or a model beyond protobuf's limit."""
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise NumericalError(f"the integer graph does not pass onnx.checker: {reason}") from error

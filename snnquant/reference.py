@@ -1,0 +1,196 @@
+"""The numpy reference of a whole integer model: standard ops by onnx, synapses in float64.
+
+Neurons run by their definition in int64; convolutions and matrix products in float64, which holds
+every sum below 2**53 exactly. The self-check and golden vectors compare with this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
+
+from snnquant.errors import ModelError
+from snnquant.neurons.simulate import integer_arithmetic, simulate
+from snnquant.ops.schema import DOMAIN, LAST_SPIKES, MEMBRANE, RECURRENT_WEIGHT, OpSchema, schemas
+
+Array = npt.NDArray[Any]
+
+
+def run_schema(
+    schema: OpSchema, inputs: Mapping[str, Array], attributes: Mapping[str, int]
+) -> list[Array]:
+    """Run one integer op by the neuron's definition.
+
+    Args:
+        schema: the op.
+        inputs: arrays by input name.
+        attributes: all attributes of the node.
+
+    Returns:
+        The outputs, in order and in the op's types.
+    """
+    states = {name: inputs[name] for name in schema.state_names} if schema.stateful else None
+    output, final, membrane = simulate(
+        schema.neuron,
+        integer_arithmetic(attributes),
+        inputs["current"],
+        {name: inputs[name] for name in schema.parameter_names},
+        {name: value for name, value in attributes.items() if name in _choices(schema)},
+        states=states,
+        recurrent_weight=inputs.get(RECURRENT_WEIGHT),
+    )
+    rest = (membrane if port.name == MEMBRANE else final[port.name] for port in schema.outputs[1:])
+    results = [output, *rest]
+    return [
+        result.astype(helper.tensor_dtype_to_np_dtype(port.elem_type))
+        for result, port in zip(results, schema.outputs, strict=True)
+    ]
+
+
+def _choices(schema: OpSchema) -> frozenset[str]:
+    return frozenset(choice.name for choice in schema.neuron.choices) | {LAST_SPIKES}
+
+
+def _neuron_op(schema: OpSchema) -> type[OpRun]:
+    """Return the evaluator's class for one integer op."""
+
+    def run(self: Any, *arrays: Array, **attributes: int) -> tuple[Array, ...]:
+        inputs = dict(zip((port.name for port in schema.inputs), arrays, strict=True))
+        return tuple(run_schema(schema, inputs, attributes))
+
+    return type(schema.name, (OpRun,), {"op_domain": DOMAIN, "_run": run})
+
+
+class MatMul(OpRun):
+    """Matrix product in float64."""
+
+    def _run(self, a: Array, b: Array) -> tuple[Array]:
+        if not np.issubdtype(a.dtype, np.floating):
+            return (np.matmul(a, b),)
+        product = np.matmul(a.astype(np.float64), b.astype(np.float64))
+        return (product.astype(a.dtype),)
+
+
+class Gemm(OpRun):
+    """General matrix product in float64."""
+
+    def _run(
+        self,
+        a: Array,
+        b: Array,
+        c: Array | None = None,
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        transA: int = 0,  # noqa: N803 - the name of the ONNX attribute
+        transB: int = 0,  # noqa: N803
+    ) -> tuple[Array]:
+        left = a.astype(np.float64).T if transA else a.astype(np.float64)
+        right = b.astype(np.float64).T if transB else b.astype(np.float64)
+        total = (alpha or 1.0) * (left @ right)
+        if c is not None:
+            total = total + (1.0 if beta is None else beta) * c.astype(np.float64)
+        return (total.astype(a.dtype),)
+
+
+class Conv(OpRun):
+    """Convolution of any number of spatial axes in float64."""
+
+    def _run(
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None = None,
+        auto_pad: str | None = None,
+        dilations: Sequence[int] | None = None,
+        group: int | None = None,
+        kernel_shape: Sequence[int] | None = None,
+        pads: Sequence[int] | None = None,
+        strides: Sequence[int] | None = None,
+    ) -> tuple[Array]:
+        spatial = w.ndim - 2
+        stride = tuple(strides or (1,) * spatial)
+        dilation = tuple(dilations or (1,) * spatial)
+        reach = [(k - 1) * d + 1 for k, d in zip(w.shape[2:], dilation, strict=True)]
+        padding = _padding(auto_pad, pads, x.shape[2:], reach, stride)
+        padded = np.pad(x.astype(np.float64), [(0, 0), (0, 0), *padding])
+        windows = np.lib.stride_tricks.sliding_window_view(
+            padded, reach, axis=tuple(range(2, 2 + spatial))
+        )
+        pick = (slice(None), slice(None), *(slice(None, None, s) for s in stride))
+        inside = tuple(slice(None, None, d) for d in dilation)
+        windows = windows[(*pick, *inside)]
+        groups = group or 1
+        weight = w.astype(np.float64)
+        per_out, per_in = w.shape[0] // groups, w.shape[1]
+        window_axes = tuple(range(2 + spatial, 2 + 2 * spatial))
+        parts = [
+            np.tensordot(
+                windows[:, g * per_in : (g + 1) * per_in],
+                weight[g * per_out : (g + 1) * per_out],
+                axes=((1, *window_axes), tuple(range(1, 2 + spatial))),
+            )
+            for g in range(groups)
+        ]
+        result = np.moveaxis(np.concatenate(parts, axis=-1), -1, 1)
+        if b is not None:
+            result = result + b.astype(np.float64).reshape(1, -1, *([1] * spatial))
+        return (result.astype(x.dtype),)
+
+
+def _padding(
+    auto_pad: str | None,
+    pads: Sequence[int] | None,
+    size: Sequence[int],
+    reach: Sequence[int],
+    stride: Sequence[int],
+) -> list[tuple[int, int]]:
+    """Return the zeros before and behind every spatial axis."""
+    spatial = len(size)
+    if auto_pad in (None, "NOTSET", b"NOTSET"):
+        given = list(pads or [0] * (2 * spatial))
+        return list(zip(given[:spatial], given[spatial:], strict=True))
+    if auto_pad == "VALID":
+        return [(0, 0)] * spatial
+    padding = []
+    for length, window, step in zip(size, reach, stride, strict=True):
+        total = max((-(-length // step) - 1) * step + window - length, 0)
+        small = total // 2
+        padding.append(
+            (small, total - small) if auto_pad == "SAME_UPPER" else (total - small, small)
+        )
+    return padding
+
+
+class Reference:
+    """An integer model, evaluated by the reference.
+
+    Args:
+        model: integer model; its function bodies are not used.
+        outputs: names of the values wanted, anywhere in the main graph; default: its outputs.
+    """
+
+    def __init__(self, model: onnx.ModelProto, outputs: Sequence[str] | None = None) -> None:
+        bare = onnx.ModelProto()
+        bare.CopyFrom(model)
+        del bare.functions[:]
+        self.names = list(outputs or [value.name for value in bare.graph.output])
+        del bare.graph.output[:]
+        bare.graph.output.extend(onnx.ValueInfoProto(name=name) for name in self.names)
+        ops = [_neuron_op(schema) for schema in schemas().values() if schema.integer]
+        try:
+            self._evaluator = ReferenceEvaluator(bare, new_ops=[*ops, Conv, MatMul, Gemm])
+        except (NotImplementedError, RuntimeError, TypeError) as error:
+            raise ModelError(f"the reference has no rule for the model: {error}") from error
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the wanted values by name."""
+        with np.errstate(all="ignore"):
+            results = self._evaluator.run(self.names, dict(inputs))
+        return dict(zip(self.names, results, strict=True))

@@ -1,0 +1,1 @@
+"""From real weights to integers: grids, and (one file each) methods of rounding onto them."""
