@@ -85,8 +85,9 @@ def calibrate_model(
             known = ", ".join(points) or "none"
             raise UsageError(f"--input {name}: no such analog input; the model has {known}")
     neurons = [node for node in neuron_nodes(proto) if schemas()[node.op_type].neuron.spiking]
-    runner = Runner(proto, [*points, *(node.output[0] for node in neurons)], threads=threads,
-                    custom_ops=False)
+    runner = Runner(
+        proto, [*points, *(node.output[0] for node in neurons)], threads=threads, custom_ops=False
+    )
     statistics = {name: TensorStatistics(name) for name in points}
     activity = {node.name: _Activity() for node in neurons}
     steps: set[int] = set()

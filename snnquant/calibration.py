@@ -76,9 +76,7 @@ class Calibration:
         """
         statistics = self.tensors[name]
         forced = self.settings.inputs.get(name, "")
-        spikes = forced == "spikes" or (
-            not forced and statistics.holds_only_integers(SPIKE_RANGE)
-        )
+        spikes = forced == "spikes" or (not forced and statistics.holds_only_integers(SPIKE_RANGE))
         if spikes:
             low = min(0, int(np.floor(statistics.minimum)))
             return InputScale(1.0, low, max(1, int(np.ceil(statistics.maximum))))
@@ -152,7 +150,9 @@ def load_calibration(path: str | Path) -> Calibration:
     try:
         calibration = _parse(stored)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"calibration {file} is damaged ({error!r}); run calibrate again") from error
+        raise DataError(
+            f"calibration {file} is damaged ({error!r}); run calibrate again"
+        ) from error
     if stored.get("binding_sha256") != calibration.binding:
         raise CalibrationMismatchError(
             f"calibration {file} was changed by hand (its binding does not match); "

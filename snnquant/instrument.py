@@ -116,6 +116,10 @@ class Runner:
                 results[layout.name] = np.take(results[layout.name], range(count), axis=axis)
         return results | {name: feeds[name] for name in self._direct}
 
+    def feeds(self, samples: Mapping[str, Array]) -> dict[str, Array]:
+        """Return samples as the model takes them: its axis order, its types, its input names."""
+        return self._feeds(samples)[0]
+
     def batch_size(self, wanted: int) -> int:
         """Return the batch size to use: the model's own if it is fixed."""
         return self.layout.fixed_batch or wanted

@@ -1,0 +1,140 @@
+"""``snnquant calibrate``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from snnquant.calibrate import calibrate_model
+from snnquant.calibration import CalibrationSettings, check_input_choice
+from snnquant.cli.console import Speaker
+from snnquant.cli.options import (
+    batch_option,
+    data_option,
+    model_argument,
+    output_option,
+    quiet_option,
+    threads_option,
+)
+from snnquant.data import first_samples, open_data, save_samples
+from snnquant.errors import UsageError
+from snnquant.files import atomic_write, ensure_writable
+from snnquant.observers import OBSERVERS
+from snnquant.passes import load_canonical
+
+_METHOD_HELP = "How a scale is chosen: " + "; ".join(
+    f"{name}: {observer.summary}" for name, observer in OBSERVERS.items()
+)
+
+
+@click.command()
+@model_argument
+@data_option
+@click.option(
+    "--method",
+    type=click.Choice(list(OBSERVERS)),
+    default="mse",
+    show_default=True,
+    help=_METHOD_HELP,
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=512,
+    show_default=True,
+    help="Use at most this many samples.",
+)
+@batch_option
+@click.option("--timesteps", type=click.IntRange(min=1), help="Refuse samples that give another T.")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=spikes|analog|SCALE",
+    help="Say what a value is instead of letting the data decide; may be repeated.",
+)
+@threads_option
+@output_option(False, "calibration.json", "Where to write the statistics.")
+@quiet_option
+def command(
+    model: Path,
+    data: Path,
+    method: str,
+    samples: int,
+    batch_size: int,
+    timesteps: int | None,
+    inputs: tuple[str, ...],
+    threads: int | None,
+    output_file: Path,
+    quiet: bool,
+) -> None:
+    r"""Run calibration data through MODEL and keep the statistics of its analog values.
+
+    Writes a readable JSON, bound by hash to model, data and settings, and beside it the first
+    samples, on which convert checks its work. Whole sequences are run, with new states for every
+    sample; memory does not grow with the number of samples.
+
+    \b
+    snnquant calibrate net.onnx --data train.npz
+    snnquant calibrate net.onnx --data train.npz --method percentile --input input=spikes
+    """
+    speaker = Speaker(quiet)
+    settings = CalibrationSettings(method, samples, batch_size, _forced(inputs))
+    speaker.settings(
+        "calibrate",
+        {
+            "model": model,
+            "data": data,
+            "method": method,
+            "samples": samples,
+            "batch size": batch_size,
+            "timesteps": timesteps,
+            "input": " ".join(inputs),
+            "output": output_file,
+        },
+    )
+    samples_file = output_file.with_suffix(".samples.npz")
+    ensure_writable(output_file)
+    ensure_writable(samples_file)
+    graph = load_canonical(model)
+    dataset = open_data(data)
+    with speaker.progress("calibrating") as progress:
+        calibration = calibrate_model(
+            graph, dataset, settings, timesteps=timesteps, threads=threads, progress=progress
+        )
+    digest = save_samples(samples_file, first_samples(dataset))
+    calibration = replace(
+        calibration,
+        samples_file=samples_file.name,
+        samples_sha256=digest,
+        source={"model": model.name, "data": data.name},
+    )
+    atomic_write(output_file, calibration.dumps(8))
+    for name, seen in calibration.neurons.items():
+        if seen["firing_rate"] == 0:
+            speaker.warn(f"neuron '{name}' never fired on these samples")
+    for name in calibration.tensors:
+        entry = calibration.input_scale(name, 8)
+        kind = (
+            "spikes or counts" if entry.scale == 1.0 else f"analog, 8-bit scale {entry.scale:.6g}"
+        )
+        speaker.say(f"  {name}: {kind}")
+    speaker.result(f"wrote {output_file} ({calibration.settings.samples} samples)")
+
+
+def _forced(inputs: tuple[str, ...]) -> dict[str, str]:
+    """Parse NAME=KIND options."""
+    forced = {}
+    for text in inputs:
+        name, mark, choice = text.rpartition("=")
+        try:
+            if not mark or not name:
+                raise ValueError("no '='")  # noqa: TRY301 - one message for all that is wrong
+            forced[name] = check_input_choice(choice)
+        except ValueError as error:
+            raise UsageError(
+                f"--input {text}: give NAME=spikes, NAME=analog or NAME=SCALE with SCALE > 0"
+            ) from error
+    return forced

@@ -1,0 +1,170 @@
+"""How the command line talks: data on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from snnquant import __version__
+from snnquant.progress import Progress
+
+#: Off a terminal, one line per this many seconds.
+_SECONDS_PER_LINE = 5.0
+#: Width off a terminal, where rich would guess 80 and cut.
+_PLAIN_WIDTH = 100
+
+
+class Speaker:
+    """Where a verb's words go.
+
+    Args:
+        quiet: say nothing but results, warnings and errors.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.out = _console(sys.stdout)
+        self.err = _console(sys.stderr)
+
+    def settings(self, verb: str, settings: Mapping[str, Any]) -> None:
+        """Echo the effective settings."""
+        if not self.quiet:
+            words = ", ".join(f"{k} {v}" for k, v in settings.items() if v not in (None, "", {}))
+            self.err.print(f"snnquant {verb}: {words}", style="dim", markup=False, highlight=False)
+
+    def say(self, text: str) -> None:
+        """Say something that a person may want to know."""
+        if not self.quiet:
+            self.err.print(text, markup=False, highlight=False)
+
+    def warn(self, text: str) -> None:
+        """Warn, quiet or not."""
+        self.err.print(f"warning: {text}", style="yellow", markup=False, highlight=False)
+
+    def table(self, table: Table) -> None:
+        """Print a table of results on stdout."""
+        self.out.print(table)
+
+    def result(self, text: str) -> None:
+        """Print one line of results on stdout."""
+        self.out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def json(self, document: Mapping[str, Any]) -> None:
+        """Print machine output on stdout."""
+        sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Progress]:
+        """Show how far long work is: a bar on a terminal, a line now and then elsewhere."""
+        if self.quiet:
+            yield lambda done, total: None
+        elif self.err.is_terminal and not os.environ.get("CI"):
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+            )
+            with RichProgress(*columns, console=self.err, transient=True) as bar:
+                task = bar.add_task(title, total=None, rate="")
+                started = time.monotonic()
+
+                def update(done: int, total: int) -> None:
+                    rate = done / max(time.monotonic() - started, 1e-9)
+                    bar.update(task, completed=done, total=total, rate=f"{rate:,.0f}/s")
+
+                yield update
+        else:
+            yield self._lines(title)
+
+    def _lines(self, title: str) -> Progress:
+        started = last = time.monotonic()
+
+        def update(done: int, total: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= _SECONDS_PER_LINE:
+                last = now
+                rate = done / (now - started)
+                left = (total - done) / rate if rate else 0
+                self.say(f"{title}: {done}/{total}, {rate:,.0f}/s, {left:.0f} s left")
+
+        return update
+
+
+def _console(stream: Any) -> Console:
+    plain = not stream.isatty()
+    return Console(
+        file=stream,
+        width=_PLAIN_WIDTH if plain else None,
+        no_color=True if plain or os.environ.get("TERM") == "dumb" else None,
+        legacy_windows=False,
+        safe_box=True,
+    )
+
+
+def document(
+    verb: str,
+    *,
+    inputs: Mapping[str, Any],
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    **rest: Any,
+) -> dict[str, Any]:
+    """Return a verb's machine output in the common schema."""
+    full: dict[str, Any] = {
+        "schema": f"snnquant.{verb}/1",
+        "tool": f"snnquant {__version__}",
+        "inputs": dict(inputs),
+        "config": dict(config),
+        "metrics": dict(metrics),
+        "gates": [],
+        "layers": [],
+        "warnings": [],
+        "artifacts": [],
+    }
+    return full | rest
+
+
+def new_table(*columns: str) -> Table:
+    """Return an empty table; the first column is text, the others are numbers."""
+    from rich import box
+
+    table = Table(box=box.ASCII2 if _ascii_only() else box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    return table
+
+
+def _ascii_only() -> bool:
+    return "utf" not in (sys.stdout.encoding or "").lower()
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """Return a fraction as a percentage, or a dash."""
+    return "-" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def number(value: Any) -> str:
+    """Return a number or a [low, high] pair as text."""
+    if isinstance(value, (list, tuple)):
+        return f"{number(value[0])}..{number(value[1])}"
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return str(value)

@@ -1,0 +1,132 @@
+"""``snnquant convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from snnquant.calibration import load_calibration
+from snnquant.cli.console import Speaker
+from snnquant.cli.options import PATH, model_argument, output_option, quiet_option
+from snnquant.convert import (
+    convert_files,
+    describe_options,
+    manifest_path,
+    quantization_warnings,
+    write_conversion,
+)
+from snnquant.errors import UsageError
+from snnquant.files import ensure_writable
+from snnquant.quantize import QuantizeOptions
+from snnquant.target import Target, load_target
+
+
+@click.command()
+@model_argument
+@click.option(
+    "--calibration",
+    type=PATH,
+    default="calibration.json",
+    show_default=True,
+    help="Written by calibrate for this model.",
+)
+@click.option(
+    "--target",
+    default="generic",
+    show_default=True,
+    help="Arithmetic profile: generic, tianjic, or a .toml file.",
+)
+@click.option("--weight-bits", type=click.IntRange(2, 8), help="[default: the target's]")
+@click.option(
+    "--input-bits",
+    type=click.IntRange(2, 8),
+    help="Width of analog inputs. [default: the target's]",
+)
+@click.option(
+    "--per-channel/--per-tensor",
+    default=None,
+    help="One weight scale per output channel, or per layer. [default: the target's]",
+)
+@click.option(
+    "--readout-as",
+    type=click.Choice(["float", "int"]),
+    default="float",
+    show_default=True,
+    help="Outputs dequantized, or as integers with their scale in the metadata.",
+)
+@output_option(True, "", "Where to write the integer model; the manifest goes beside it.")
+@quiet_option
+def command(
+    model: Path,
+    calibration: Path,
+    target: str,
+    weight_bits: int | None,
+    input_bits: int | None,
+    per_channel: bool | None,
+    readout_as: str,
+    output_file: Path,
+    quiet: bool,
+) -> None:
+    r"""Write MODEL in integers: weights, inputs, and every constant of its neurons.
+
+    The result is one ONNX file that runs in stock ONNX Runtime, and fast where the snnquant
+    library is loaded. Before it is written it is run on the stored samples and every integer is
+    compared with the reference; if one differs, nothing is written.
+
+    \b
+    snnquant convert net.onnx -o net.int.onnx
+    snnquant convert net.onnx --weight-bits 4 -o net.int4.onnx
+    snnquant convert net.onnx --target tianjic --readout-as int -o net.tianjic.onnx
+    """
+    speaker = Speaker(quiet)
+    options = choose_options(load_target(target), weight_bits, input_bits, per_channel, readout_as)
+    speaker.settings(
+        "convert",
+        {
+            "model": model,
+            "calibration": calibration,
+            **describe_options(options),
+            "output": output_file,
+        },
+    )
+    if output_file.resolve() == model.resolve():
+        raise UsageError(f"-o {output_file} is the float model itself; choose another path")
+    ensure_writable(output_file)
+    ensure_writable(manifest_path(output_file))
+    known = load_calibration(calibration)
+    result, check = convert_files(model, calibration, known, options)
+    write_conversion(model, calibration, known, options, result, check, output_file)
+    for warning in quantization_warnings(result, known):
+        speaker.warn(warning["message"])
+    speaker.say(
+        f"  self-check: {check.integers} integers in {check.samples} samples equal the reference"
+    )
+    size = output_file.stat().st_size
+    layers = sum(layer["kind"] == "neuron" for layer in result.layers)
+    speaker.result(f"wrote {output_file} ({size:,} bytes, {layers} integer neuron layers)")
+
+
+def choose_options(
+    target: Target,
+    weight_bits: int | None,
+    input_bits: int | None,
+    per_channel: bool | None,
+    readout_as: str,
+) -> QuantizeOptions:
+    """Fill what the user left open with the target's defaults, and check it against the target.
+
+    Raises:
+        UsageError: the target does not have that width or granularity.
+    """
+    bits = target.weight_bits if weight_bits is None else weight_bits
+    if bits not in target.weight_bits_allowed:
+        allowed = ", ".join(map(str, target.weight_bits_allowed))
+        raise UsageError(f"target {target.name} has no {bits}-bit weights, only {allowed}")
+    return QuantizeOptions(
+        target,
+        bits,
+        target.input_bits if input_bits is None else input_bits,
+        target.per_channel if per_channel is None else per_channel,
+        readout_as,
+    )

@@ -1,0 +1,114 @@
+"""``snnquant demo``."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, replace
+from importlib import resources
+from pathlib import Path
+
+import click
+import onnx_ir as ir
+
+from snnquant.calibrate import calibrate_model
+from snnquant.calibration import CalibrationSettings
+from snnquant.cli.console import Speaker, document
+from snnquant.cli.convert import choose_options
+from snnquant.cli.eval import layer_warnings, print_evaluation
+from snnquant.cli.options import PATH, json_option, quiet_option
+from snnquant.convert import convert_files, describe_options, write_conversion
+from snnquant.data import first_samples, open_data, save_samples
+from snnquant.errors import UsageError
+from snnquant.evaluate import evaluate_model
+from snnquant.files import atomic_write, sha256_of
+from snnquant.model_file import read_model
+from snnquant.passes import load_canonical
+from snnquant.target import load_target
+
+_SHIPPED = ("digits_conv.onnx", "digits_calibration.npz", "digits_test.npz")
+
+
+@click.command()
+@click.option(
+    "--folder",
+    type=PATH,
+    default="snnquant-demo",
+    show_default=True,
+    help="Where the files go; made if it is not there.",
+)
+@click.option("--weight-bits", type=click.IntRange(2, 8), default=8, show_default=True)
+@json_option
+@quiet_option
+def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
+    """Take a real network, trained on scikit-learn's digits, to integers and run both.
+
+    The network and its data come with the package. Runs calibrate, convert and eval, and leaves
+    all files in a folder to look at.
+    """
+    speaker = Speaker(quiet)
+    options = choose_options(load_target("generic"), weight_bits, None, None, "float")
+    speaker.settings("demo", {"folder": folder, "weight bits": weight_bits})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in _SHIPPED:
+            with resources.as_file(resources.files("snnquant") / "demo_data" / name) as source:
+                shutil.copyfile(source, folder / name)
+    except OSError as error:
+        raise UsageError(f"--folder {folder} cannot be written: {error.strerror}") from error
+    model, calibration_data, test_data = (folder / name for name in _SHIPPED)
+    calibration_file = folder / "calibration.json"
+    integer_file = folder / "digits_conv.int.onnx"
+
+    speaker.say("1. calibrate: run training samples through the float network")
+    dataset = open_data(calibration_data)
+    graph = load_canonical(model)
+    settings = CalibrationSettings("mse", len(dataset), 64)
+    with speaker.progress("calibrating") as progress:
+        calibration = calibrate_model(graph, dataset, settings, progress=progress)
+    samples_file = calibration_file.with_suffix(".samples.npz")
+    calibration = replace(
+        calibration,
+        samples_file=samples_file.name,
+        samples_sha256=save_samples(samples_file, first_samples(dataset)),
+        source={"model": model.name, "data": calibration_data.name},
+    )
+    atomic_write(calibration_file, calibration.dumps(8))
+
+    speaker.say("2. convert: weights, inputs and neuron constants to integers, then the self-check")
+    result, check = convert_files(model, calibration_file, calibration, options)
+    write_conversion(model, calibration_file, calibration, options, result, check, integer_file)
+    speaker.say(
+        f"   {check.integers} integers in {check.samples} samples equal the numpy reference"
+    )
+
+    speaker.say("3. eval: classify test digits with both")
+    with speaker.progress("evaluating") as progress:
+        evaluation = evaluate_model(
+            read_model(integer_file),
+            open_data(test_data),
+            reference=ir.to_proto(graph),
+            progress=progress,
+        )
+    if as_json:
+        made = [*_SHIPPED, calibration_file.name, samples_file.name, integer_file.name]
+        speaker.json(
+            document(
+                "demo",
+                inputs={"model": {"path": str(model), "sha256": sha256_of(model)}},
+                config=describe_options(options),
+                metrics=evaluation.metrics(),
+                layers=[asdict(layer) for layer in evaluation.layers],
+                warnings=layer_warnings(evaluation),
+                artifacts=[
+                    {"path": str(folder / n), "sha256": sha256_of(folder / n)} for n in made
+                ],
+                float_accuracy=evaluation.float_accuracy,
+                integer_accuracy=evaluation.accuracy,
+            )
+        )
+        return
+    print_evaluation(speaker, evaluation)
+    speaker.result(f"float model    {model}")
+    speaker.result(f"integer model  {integer_file}")
+    speaker.result(f"calibration    {calibration_file}")
+    speaker.result(f"test data      {test_data}")

@@ -1,0 +1,190 @@
+"""``snnquant eval``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import onnx
+import onnx_ir as ir
+
+from snnquant.cli.console import Speaker, document, new_table, percent
+from snnquant.cli.options import (
+    PATH,
+    batch_option,
+    data_option,
+    json_option,
+    model_argument,
+    quiet_option,
+    threads_option,
+)
+from snnquant.convert import manifest_path
+from snnquant.data import open_data
+from snnquant.evaluate import READOUTS, Evaluation, evaluate_model
+from snnquant.files import sha256_of
+from snnquant.model_file import metadata, neuron_nodes, read_model
+from snnquant.passes import canonicalise, load_canonical
+
+
+@click.command()
+@model_argument
+@data_option
+@click.option(
+    "--reference",
+    type=PATH,
+    help="The float model. [default: the one that the manifest names, if it is still there]",
+)
+@click.option("--output", "output", metavar="NAME", help="Output to score. [default: the first]")
+@click.option(
+    "--readout",
+    type=click.Choice(READOUTS),
+    default="auto",
+    show_default=True,
+    help="How an output that carries time is reduced; auto sums over it.",
+)
+@click.option("--samples", type=click.IntRange(min=1), help="Use at most this many samples.")
+@batch_option
+@threads_option
+@click.option(
+    "--without-library",
+    is_flag=True,
+    help="Run the function bodies in the file instead of the custom-op library.",
+)
+@json_option
+@quiet_option
+def command(
+    model: Path,
+    data: Path,
+    reference: Path | None,
+    output: str | None,
+    readout: str,
+    samples: int | None,
+    batch_size: int,
+    threads: int | None,
+    without_library: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    r"""Measure MODEL on labelled data, and compare it with its float origin spike by spike.
+
+    \b
+    snnquant eval net.int.onnx --data test.npz --reference net.onnx
+    snnquant eval net.int.onnx --data test.npz --json > result.json
+    """
+    speaker = Speaker(quiet)
+    proto = read_model(model)
+    if not neuron_nodes(proto, integer=True):
+        proto = ir.to_proto(canonicalise(proto))
+    origin = reference or _origin(model, proto)
+    config = {
+        "data": data,
+        "reference": origin,
+        "output": output,
+        "readout": readout,
+        "samples": samples,
+        "batch_size": batch_size,
+        "library": "no" if without_library else "yes",
+    }
+    speaker.settings("eval", {"model": model, **config})
+    dataset = open_data(data)
+    graph = None if origin is None else ir.to_proto(load_canonical(origin))
+    with speaker.progress("evaluating") as progress:
+        result = evaluate_model(
+            proto,
+            dataset,
+            reference=graph,
+            output=output,
+            readout=readout,
+            batch_size=batch_size,
+            samples=samples,
+            threads=threads,
+            custom_ops=not without_library,
+            progress=progress,
+        )
+    warnings = layer_warnings(result)
+    if as_json:
+        inputs = {"model": model, "data": data} | ({"reference": origin} if origin else {})
+        speaker.json(
+            document(
+                "eval",
+                inputs={k: {"path": str(p), "sha256": sha256_of(p)} for k, p in inputs.items()},
+                config={k: str(v) if isinstance(v, Path) else v for k, v in config.items()},
+                metrics=result.metrics(),
+                layers=[asdict(layer) for layer in result.layers],
+                warnings=warnings,
+            )
+        )
+    else:
+        print_evaluation(speaker, result)
+    for warning in warnings:
+        speaker.warn(warning["message"])
+
+
+def _origin(model: Path, proto: onnx.ModelProto) -> Path | None:
+    """Return the float model that the manifest names, if it is there and still the same."""
+    wanted = metadata(proto).get("snnquant.source_sha256")
+    try:
+        text = manifest_path(model).read_text(encoding="utf-8")
+        named = Path(str(json.loads(text)["inputs"]["model"]["path"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    for candidate in (named, model.parent / named.name):
+        if candidate.is_file() and sha256_of(candidate) == wanted:
+            return candidate
+    return None
+
+
+def layer_warnings(result: Evaluation) -> list[dict[str, str]]:
+    """Return warnings about layers that say nothing, or always the same."""
+    warnings = []
+    for layer in result.layers:
+        for share, code, what in (
+            (layer.dead, "dead_layer", "never fires"),
+            (layer.saturated, "saturated_layer", "fires at every step"),
+        ):
+            if share == 1.0:
+                warnings.append({"code": code, "message": f"layer '{layer.name}' {what}"})
+    return warnings
+
+
+def print_evaluation(speaker: Speaker, result: Evaluation) -> None:
+    """Print the tables of an evaluation."""
+    compared = result.prediction_agreement is not None
+    summary = new_table("", "integer", "float", "drop")
+    if result.accuracy is not None:
+        drop = "-" if result.drop is None else f"{100 * result.drop:+.2f} pt"
+        summary.add_row(
+            f"accuracy ({result.samples} samples)",
+            percent(result.accuracy),
+            percent(result.float_accuracy),
+            drop,
+        )
+    if compared:
+        summary.add_row("same prediction", percent(result.prediction_agreement), "", "")
+    if result.spike_agreement is not None:
+        summary.add_row("equal spikes", percent(result.spike_agreement), "", "")
+    if summary.row_count:
+        speaker.table(summary)
+    else:
+        speaker.result(f"{result.samples} samples, no labels and no reference to compare with")
+    columns = ["layer", "neurons", "rate", "dead", "saturated"]
+    table = new_table(*columns, *(["float rate", "equal spikes", "F1"] if compared else []))
+    for layer in result.layers:
+        row = [
+            layer.name,
+            str(layer.neurons),
+            f"{layer.firing_rate:.4f}",
+            percent(layer.dead, 1),
+            percent(layer.saturated, 1),
+        ]
+        if compared:
+            row += [_rate(layer.firing_rate_float), percent(layer.agreement), _rate(layer.spike_f1)]
+        table.add_row(*row)
+    speaker.table(table)
+
+
+def _rate(value: Any) -> str:
+    return "-" if value is None else f"{value:.4f}"

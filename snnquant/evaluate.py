@@ -1,0 +1,258 @@
+"""The evaluation: accuracy and spike statistics of an integer model, beside its float origin.
+
+Counters add up over batches, so memory does not grow with the data. Nothing is changed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from snnquant.data import Dataset
+from snnquant.errors import DataError, UsageError
+from snnquant.instrument import Layout, Runner
+from snnquant.model_file import neuron_nodes
+from snnquant.ops.schema import schemas
+from snnquant.progress import Progress, silent
+
+Array = npt.NDArray[Any]
+READOUTS = ("auto", "sum", "mean", "max", "last")
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """Spikes of one neuron layer, integer against float.
+
+    Attributes:
+        name: of the layer.
+        neurons: number of neurons.
+        firing_rate: spikes per neuron and step.
+        firing_rate_float: the same in the reference, None without one.
+        agreement: share of equal (sample, step, neuron) entries, None without a reference.
+        spike_f1: harmonic mean of precision and recall of the integer spikes.
+        dead: share of neurons that never fired.
+        saturated: share of neurons that fired at every step of every sample.
+    """
+
+    name: str
+    neurons: int
+    firing_rate: float
+    dead: float
+    saturated: float
+    firing_rate_float: float | None = None
+    agreement: float | None = None
+    spike_f1: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found; accuracies are fractions, None without labels."""
+
+    samples: int
+    accuracy: float | None
+    float_accuracy: float | None
+    drop: float | None
+    prediction_agreement: float | None
+    spike_agreement: float | None
+    layers: tuple[LayerReport, ...]
+
+    def metrics(self) -> dict[str, float | int | None]:
+        """Return the whole-model numbers by name."""
+        values = asdict(self)
+        del values["layers"]
+        return values
+
+
+class _LayerCounter:
+    """Adds up the spikes of one layer over batches."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.entries = 0
+        self.steps = 0
+        self.total = 0
+        self.total_float = 0
+        self.equal = 0
+        self.both = 0
+        self.fired: Array | None = None
+        self.active: Array | None = None
+
+    def add(self, spikes: Array, reference: Array | None) -> None:
+        """Add one batch ``[T, B, ...]``."""
+        active = (spikes != 0).sum(axis=(0, 1), dtype=np.int64).reshape(-1)
+        self.active = active if self.active is None else self.active + active
+        self.entries += spikes.size
+        self.steps += spikes.shape[0] * spikes.shape[1]
+        self.total += int(spikes.sum(dtype=np.int64))
+        if reference is not None:
+            self.total_float += int(reference.sum(dtype=np.float64))
+            self.equal += int((spikes == reference).sum())
+            self.both += int(np.minimum(spikes, reference).sum(dtype=np.float64))
+
+    def report(self, with_reference: bool) -> LayerReport:
+        """Return the layer's numbers."""
+        active = np.zeros(0, np.int64) if self.active is None else self.active
+        entries = max(self.entries, 1)
+        neurons = len(active)
+        spikes = self.total + self.total_float
+        return LayerReport(
+            name=self.name,
+            neurons=neurons,
+            firing_rate=self.total / entries,
+            dead=float((active == 0).mean()) if neurons else 0.0,
+            saturated=float((active == self.steps).mean()) if neurons else 0.0,
+            firing_rate_float=self.total_float / entries if with_reference else None,
+            agreement=self.equal / entries if with_reference else None,
+            spike_f1=(2 * self.both / spikes if spikes else 1.0) if with_reference else None,
+        )
+
+
+def read_out(output: Array, layout: Layout, readout: str) -> Array:
+    """Reduce an output over time and return ``[B, classes]``.
+
+    Args:
+        output: values of the output.
+        layout: its axes.
+        readout: how time is reduced; "auto" sums.
+
+    Raises:
+        UsageError: the output has no batch axis, or no time axis to reduce.
+    """
+    batch, time = layout.batch_axis, layout.time_axis
+    if batch is None:
+        raise UsageError(f"output '{layout.name}' has no batch axis; choose another --output")
+    if time is None:
+        if readout not in ("auto", "sum"):
+            raise UsageError(
+                f"--readout {readout}: output '{layout.name}' carries no time; use auto"
+            )
+    else:
+        if readout in ("auto", "sum"):
+            output = output.sum(axis=time, dtype=np.float64)
+        elif readout == "mean":
+            output = output.mean(axis=time, dtype=np.float64)
+        elif readout == "max":
+            output = output.max(axis=time)
+        else:
+            output = np.take(output, -1, axis=time)
+        batch -= int(time < batch)
+    moved = np.moveaxis(output, batch, 0)
+    return moved.reshape(len(moved), -1)
+
+
+def evaluate_model(
+    model: onnx.ModelProto,
+    dataset: Dataset,
+    *,
+    reference: onnx.ModelProto | None = None,
+    output: str | None = None,
+    readout: str = "auto",
+    batch_size: int = 64,
+    samples: int | None = None,
+    threads: int | None = None,
+    custom_ops: bool = True,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Run a model over a data set, and its float origin over the same batches.
+
+    Args:
+        model: integer (or float) model.
+        dataset: samples with or without labels.
+        reference: canonical float graph with the same neuron names, if there is one.
+        output: name of the output; default the first.
+        readout: how an output that carries time is reduced.
+        batch_size: samples per batch.
+        samples: at most this many samples.
+        threads: threads of ONNX Runtime.
+        custom_ops: use the library; without it the function bodies run.
+        progress: told after every batch.
+
+    Raises:
+        DataError: the samples do not fit, or the labels exceed the classes.
+        UsageError: unknown output or read-out.
+    """
+    layers = _spiking_outputs(model)
+    origin = {} if reference is None else _spiking_outputs(reference)
+    shared = {name: origin[name] for name in layers if name in origin}
+    runner = Runner(model, list(layers.values()), threads=threads, custom_ops=custom_ops)
+    floats = (
+        None
+        if reference is None
+        else Runner(reference, list(shared.values()), threads=threads, custom_ops=False)
+    )
+    layout = _choose_output(runner, output)
+    float_layout = None if floats is None else _choose_output(floats, output)
+    counters = {name: _LayerCounter(name) for name in layers}
+    total = len(dataset) if samples is None else min(samples, len(dataset))
+    right = right_float = same = done = 0
+    for batch in dataset.batches(runner.batch_size(batch_size), total):
+        values = runner.run(batch.inputs)
+        scores = read_out(values[layout.name], layout, readout)
+        predicted = scores.argmax(axis=1)
+        if batch.labels is not None:
+            _check_labels(batch.labels, scores.shape[1])
+            right += int((predicted == batch.labels).sum())
+        expected: Mapping[str, Array] = {}
+        if floats is not None and float_layout is not None:
+            expected = floats.run(batch.inputs)
+            origin_scores = read_out(expected[float_layout.name], float_layout, readout)
+            predicted_float = origin_scores.argmax(axis=1)
+            same += int((predicted == predicted_float).sum())
+            if batch.labels is not None:
+                right_float += int((predicted_float == batch.labels).sum())
+        for name, counter in counters.items():
+            spikes = values[layers[name]][:, : len(batch)]
+            other = expected[shared[name]][:, : len(batch)] if name in shared and expected else None
+            counter.add(spikes, other)
+        done += len(batch)
+        progress(done, total)
+    reports = tuple(counters[name].report(name in shared) for name in layers)
+    accuracy = right / done if dataset.has_labels else None
+    float_accuracy = right_float / done if dataset.has_labels and floats is not None else None
+    compared = [counters[name] for name in shared]
+    entries = sum(counter.entries for counter in compared)
+    return Evaluation(
+        samples=done,
+        accuracy=accuracy,
+        float_accuracy=float_accuracy,
+        drop=None if accuracy is None or float_accuracy is None else float_accuracy - accuracy,
+        prediction_agreement=None if floats is None else same / done,
+        spike_agreement=sum(c.equal for c in compared) / entries if entries else None,
+        layers=reports,
+    )
+
+
+def _spiking_outputs(model: onnx.ModelProto) -> dict[str, str]:
+    """Return the name of the spikes of every spiking layer, by layer."""
+    return {
+        node.name: node.output[0]
+        for node in neuron_nodes(model)
+        if schemas()[node.op_type].neuron.spiking
+    }
+
+
+def _choose_output(runner: Runner, name: str | None) -> Layout:
+    """Return the layout of the output that is scored."""
+    outputs = runner.layout.outputs
+    if name is None:
+        return outputs[0]
+    for layout in outputs:
+        if layout.name == name:
+            return layout
+    known = ", ".join(layout.name for layout in outputs)
+    raise UsageError(f"--output {name}: the model has no such output, it has {known}")
+
+
+def _check_labels(labels: Array, classes: int) -> None:
+    """Raise if a label is no class of the output."""
+    low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
+    if low < 0 or high >= classes:
+        raise DataError(
+            f"label {low if low < 0 else high} is no class: the output has {classes}; "
+            "check 'y' or choose another --output"
+        )
