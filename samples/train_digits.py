@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import torch
+from recipe import SEED, accuracy, fit, run_onnx, run_torch
 from rich.console import Console
-from rich.progress import track
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
@@ -27,7 +26,6 @@ HERE = Path(__file__).resolve().parent
 PACKAGE_DATA = HERE.parent / "snnquant" / "demo_data"
 PACKAGED = ("digits_conv.onnx", "digits_calibration.npz", "digits_test.npz")
 CALIBRATION_SAMPLES = 512
-SEED = 0
 
 
 def lif() -> snn.LIF:
@@ -106,39 +104,6 @@ def shifted(x: Tensor, generator: torch.Generator) -> Tensor:
     return out
 
 
-def train(
-    net: nn.Module, x: np.ndarray, y: np.ndarray, epochs: int, console: Console, name: str
-) -> None:
-    """Train with Adam and a cosine schedule; the loss sees spike counts per step."""
-    generator = torch.Generator().manual_seed(SEED)
-    images, labels = torch.from_numpy(x), torch.from_numpy(y)
-    batch = 64
-    steps = epochs * -(-len(x) // batch)
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-2, total_steps=steps)
-    net.train()
-    for _ in track(range(epochs), f"training {name}", console=console):
-        for chosen in torch.randperm(len(x), generator=generator).split(batch):
-            counts = net(shifted(images[chosen], generator))
-            loss = functional.cross_entropy(counts, labels[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    net.eval()
-
-
-def accuracy(counts: np.ndarray, y: np.ndarray) -> float:
-    """Return the share of samples whose most active class is right."""
-    return float((counts.argmax(1) == y).mean())
-
-
-def run_onnx(path: Path, x: np.ndarray) -> np.ndarray:
-    """Return the exported model's output for a batch."""
-    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run(None, {"input": x})[0]
-
-
 def main() -> None:
     """Train, export, measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -153,7 +118,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     console = Console(file=sys.stderr)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # the same bytes on every number of cores
     x_train, y_train, x_test, y_test = load_data()
     if args.validate:
         x_train, x_test, y_train, y_test = train_test_split(
@@ -163,9 +128,18 @@ def main() -> None:
     for name in args.net or NETS:
         torch.manual_seed(SEED)
         net = NETS[name]()
-        train(net, x_train, y_train, args.epochs, console, name)
-        with torch.no_grad():
-            in_torch = accuracy(net(torch.from_numpy(x_test)).numpy(), y_test)
+        fit(
+            net,
+            torch.from_numpy(x_train),
+            torch.from_numpy(y_train),
+            epochs=args.epochs,
+            learning_rate=1e-2,
+            weight_decay=1e-3,
+            augment=shifted,
+            console=console,
+            title=name,
+        )
+        in_torch = accuracy(run_torch(net, x_test), y_test)
         if args.validate:
             print(f"{name}: validation accuracy {in_torch:.4f}")
             continue

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import onnx
@@ -14,11 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from snnquant.errors import ModelError, UsageError
+from snnquant.errors import ModelError, SnnquantError, UsageError
 from snnquant.nn.canonical import canonicalize
 
 #: Version of the standard ops that torch's exporter writes without converting.
 OPSET = 18
+_EXPORT_LOGGERS = ("torch.onnx", "torch.export", "torch.fx")
 
 
 def export_onnx(
@@ -75,20 +77,34 @@ def export_onnx(
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
-            reason = str(error.__cause__ or error).strip().split("\n")[0]
-            raise ModelError(
-                f"torch cannot export {type(model).__name__}: {reason}; the model must take one "
-                "tensor of any batch size"
-            ) from error
+            raise _reason(error, type(model).__name__) from error
     if program is None:
         raise ModelError(f"torch gave no ONNX program for {type(model).__name__}")
     proto = program.model_proto
+    if len(proto.graph.input) != 1 or len(proto.graph.output) != 1:
+        raise ModelError(
+            f"{type(model).__name__} has {len(proto.graph.input)} inputs and "
+            f"{len(proto.graph.output)} outputs; export_onnx takes models with one of each"
+        )
     canonicalize(
         proto, set(model.state_dict(keep_vars=True)), batch_axis=batch_axis, time_axis=time_axis
     )
     if path is not None:
         _write(proto, Path(path))
     return proto
+
+
+def _reason(error: BaseException, name: str) -> SnnquantError:
+    """Return our own error where it stopped torch's exporter, else what torch says in one line."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        if isinstance(cause, SnnquantError):
+            return cause
+        causes.append(cause)
+    first = str(causes[1] if len(causes) > 1 else error).strip().split("\n")[0]
+    return ModelError(
+        f"torch cannot export {name}: {first}; the model must take one tensor of any batch size"
+    )
 
 
 def _generic_batch(example: Tensor, axis: int) -> Tensor:
@@ -130,13 +146,19 @@ def _eval_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what torch's exporter says about itself."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Silence what torch's exporter says about itself; errors still raise."""
+    loggers = [logging.getLogger(name) for name in _EXPORT_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

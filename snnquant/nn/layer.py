@@ -146,46 +146,41 @@ class NeuronLayer(nn.Module):
             state[LAST_SPIKES] = current.new_zeros(step_shape)
         return state
 
-    def forward(self, current: Tensor, state: State | None = None) -> Tensor:
+    def forward(
+        self, current: Tensor, state: State | None = None, return_state: bool = False
+    ) -> Tensor | tuple[Tensor, State]:
         """Run over time and return the spikes (of a read-out: the membranes).
 
         Args:
             current: ``[T, B, ...]``, floating point, at least one step.
-            state: states to start from, as :meth:`forward_with_state` returns them.
+            state: states ``[B, ...]`` to start from; None: :meth:`initial_state`.
+            return_state: return the states after the last step too.
 
         Returns:
-            ``[T, B, ...]``, same shape.
+            ``[T, B, ...]``, or a pair of that and the states by name.
 
         Raises:
             UsageError: the current has no time and batch axis, or a shape does not fit.
         """
         self._check_current(current)
-        if torch.onnx.is_in_onnx_export():
-            return self._symbolic(current, state)[0]
-        return self._run(current, state)[0]
+        start = self._checked_state(current, state)
+        if not torch.onnx.is_in_onnx_export():
+            output, after = self._run(current, start)
+        elif state is None and not return_state:
+            output, after = self._symbolic(current, None)[0], start
+        else:
+            output, *last = self._symbolic(current, start)
+            after = dict(zip(start, last, strict=True))
+        return (output, after) if return_state else output
 
-    def forward_with_state(
-        self, current: Tensor, state: State | None = None
-    ) -> tuple[Tensor, State]:
-        """Run over time and return the output ``[T, B, ...]`` and the states after the last step.
-
-        Arguments and errors are those of :meth:`forward`.
-        """
-        self._check_current(current)
-        start = self.initial_state(current) if state is None else state
-        if torch.onnx.is_in_onnx_export():
-            output, *after = self._symbolic(current, start)
-            return output, dict(zip(start, after, strict=True))
-        return self._run(current, start)
-
-    def _run(self, current: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def _run(self, current: Tensor, state: State) -> tuple[Tensor, State]:
         """Run the definition's step over time."""
         arithmetic = FloatArithmetic(TorchBackend(self.surrogate))
         values = {
             p.constant_name: self._along_channels(p.name, current) for p in self.model.parameters
         }
         constants = constants_of(self.model, values, self.choices)
-        state = self._checked_state(current, state)
+        state = dict(state)
         outputs = []
         for seen in current.unbind(0):
             if self.recurrent_weight is not None:
@@ -214,7 +209,7 @@ class NeuronLayer(nn.Module):
             self._along_channels(name, current)
             sources[name] = self.parameter_value(name)
         if state is not None:
-            sources.update(self._checked_state(current, state))
+            sources.update(state)
         inputs = [sources[port.name] for port in schema.inputs]
         shapes = [current.shape if port.timed else current.shape[1:] for port in schema.outputs]
         return tuple(
