@@ -12,7 +12,7 @@ ADAPTIVE = {"threshold_decay": 0.5, "threshold_increment": 0.25, "threshold_bias
 
 #: All constants are sums of powers of two, so that short runs are exact in float32.
 CASES = {
-    "if": lambda: IF(),
+    "if_hard": lambda: IF(),
     "if_soft": lambda: IF(reset=Reset.SOFT, v_threshold=0.75),
     "lif": lambda: LIF(alpha=0.5),
     "lif_channels": lambda: LIF(alpha=ALPHAS, v_threshold=THRESHOLDS, leak_bias=ALPHAS / 8),

@@ -10,6 +10,7 @@ from torch import nn
 
 import snnquant.nn as snn
 from snnquant.errors import ModelError, UsageError
+from snnquant.ops import attach_functions
 
 
 def run(model, x, outputs=None):
@@ -70,16 +71,58 @@ def exported(classifier):
     return snn.export_onnx(classifier, None, torch.rand(1, 1, 8, 8))
 
 
+class AllNeurons(nn.Module):
+    """Every case side by side on one input: one export instead of one per case."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleDict({case: make() for case, make in CASES.items()})
+
+    def forward(self, x):
+        return torch.stack([layer(x) for layer in self.layers.values()])
+
+
+@pytest.fixture(scope="module")
+def all_neurons():
+    net = AllNeurons()
+    return net, snn.export_onnx(net, None, torch.from_numpy(currents()), time_axis=0)
+
+
+def single(model, name):
+    """Return a model with one neuron of another model, and only the function that it needs."""
+    alone = onnx.ModelProto()
+    alone.CopyFrom(model)
+    node = next(n for n in model.graph.node if n.name == name)
+    output = next(v for v in model.graph.value_info if v.name == node.output[0])
+    for field, kept in (
+        (alone.graph.node, [node]),
+        (alone.graph.output, [output]),
+        (alone.graph.initializer, [t for t in model.graph.initializer if t.name in node.input]),
+        (alone.graph.value_info, []),
+    ):
+        del field[:]
+        field.extend(kept)
+    attach_functions(alone)
+    return alone
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_every_neuron_runs_in_onnx_runtime_with_any_batch_and_time(case):
-    layer = CASES[case]()
-    model = snn.export_onnx(nn.Sequential(layer), None, torch.from_numpy(currents()), time_axis=0)
-    assert [n.name for n in model.graph.node] == ["0"]
+def test_every_neuron_runs_in_onnx_runtime_with_any_batch_and_time(case, all_neurons):
+    net, model = all_neurons
+    layer = net.layers[case]
+    alone = single(model, f"layers.{case}")
+    assert alone.graph.node[0].op_type.startswith(layer.model.name)
     for steps, batch in ((8, 1), (8, 3), (5, 7)):
         current = currents(steps, batch, seed=batch)
         with torch.no_grad():
             expected = layer(torch.from_numpy(current)).numpy()
-        np.testing.assert_array_equal(run(model, current)[0], expected)
+        np.testing.assert_array_equal(run(alone, current)[0], expected)
+
+
+def test_a_neuron_alone_is_a_model():
+    layer = snn.IF()
+    model = snn.export_onnx(layer, None, torch.rand(4, 2, 3), time_axis=0)
+    assert [(n.op_type, n.output) for n in model.graph.node] == [("LIF", ["output"])]
 
 
 @pytest.mark.parametrize(
