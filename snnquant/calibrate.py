@@ -39,11 +39,10 @@ def calibration_points(model: ir.Model, target: Target | None = None) -> list[st
     Both readings of the inputs (analog, or spikes already) are walked, since data decides later.
     """
     profile = target or load_target("generic")
-    analog = make_plan(model, profile, profile.input_bits)
+    analog = make_plan(model, profile)
     spikes = make_plan(
         model,
         profile,
-        profile.input_bits,
         {value.name or "": InputScale(1.0, 0, 1) for value in model.graph.inputs},
     )
     names = [
@@ -82,21 +81,21 @@ def calibrate_model(
     points = calibration_points(model)
     for name in settings.inputs:
         if name not in points:
-            known = ", ".join(points) or "none"
-            raise UsageError(f"--input {name}: no such analog input; the model has {known}")
+            listed = ", ".join(points) or "none"
+            raise UsageError(f"--input {name}: no such analog input; the model has {listed}")
     neurons = [node for node in neuron_nodes(proto) if schemas()[node.op_type].neuron.spiking]
     runner = Runner(
         proto, [*points, *(node.output[0] for node in neurons)], threads=threads, custom_ops=False
     )
-    statistics = {name: TensorStatistics(name) for name in points}
+    statistics = {point: TensorStatistics(point) for point in points}
     activity = {node.name: _Activity() for node in neurons}
     steps: set[int] = set()
     total = min(settings.samples, len(dataset))
     done = 0
     for batch in dataset.batches(runner.batch_size(settings.batch_size), total):
         values = runner.run(batch.inputs)
-        for name, known in statistics.items():
-            known.update(values[name])
+        for point, counted in statistics.items():
+            counted.update(values[point])
         for node in neurons:
             spikes = values[node.output[0]]
             steps.add(spikes.shape[0])

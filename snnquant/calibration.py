@@ -16,6 +16,7 @@ from snnquant.errors import CalibrationMismatchError, DataError
 from snnquant.lowering.plan import InputScale
 from snnquant.numerics import IntRange
 from snnquant.observers import OBSERVERS, TensorStatistics
+from snnquant.rounding.weight_grid import coherence_of
 
 SCHEMA = "snnquant.calibration/1"
 #: A calibration of the largest networks has a few thousand bins per tensor; more is not ours.
@@ -76,20 +77,25 @@ class Calibration:
         """
         statistics = self.tensors[name]
         forced = self.settings.inputs.get(name, "")
+        coherence = coherence_of(*_mean_and_variance(statistics))
         spikes = forced == "spikes" or (not forced and statistics.holds_only_integers(SPIKE_RANGE))
         if spikes:
             low = min(0, int(np.floor(statistics.minimum)))
-            return InputScale(1.0, low, max(1, int(np.ceil(statistics.maximum))))
+            return InputScale(1.0, low, max(1, int(np.ceil(statistics.maximum))), coherence)
         limits = IntRange.signed(bits)
         if forced and forced != "analog":
-            return InputScale(float(np.float32(forced)), limits.low, limits.high)
+            return InputScale(float(np.float32(forced)), limits.low, limits.high, coherence)
         scale = OBSERVERS[method or self.settings.method].scale(statistics, bits)
         # Values outside the calibrated range may still occur, so the full range counts.
-        return InputScale(float(np.float32(scale)), limits.low, limits.high)
+        return InputScale(float(np.float32(scale)), limits.low, limits.high, coherence)
 
     def input_scales(self, bits: int) -> dict[str, InputScale]:
         """Return the input scale of every calibrated tensor."""
         return {name: self.input_scale(name, bits) for name in self.tensors}
+
+    def firing_rates(self) -> dict[str, float]:
+        """Return the firing rate of every neuron layer."""
+        return {name: seen["firing_rate"] for name, seen in self.neurons.items()}
 
     @property
     def binding(self) -> str:
@@ -128,6 +134,20 @@ class Calibration:
             )
             + "\n"
         )
+
+
+def _mean_and_variance(statistics: TensorStatistics) -> tuple[float, float]:
+    """Return mean and variance of a tensor, as exactly as its histogram tells."""
+    count = max(statistics.count, 1)
+    positive, negative = statistics.magnitudes()
+    mean = (
+        float(
+            (positive.centers * positive.counts).sum() - (negative.centers * negative.counts).sum()
+        )
+        / count
+    )
+    squares = sum(float((side.centers**2 * side.counts).sum()) for side in (positive, negative))
+    return mean, max(squares / count - mean * mean, 0.0)
 
 
 def load_calibration(path: str | Path) -> Calibration:

@@ -77,7 +77,13 @@ def convert_model(
     }
     if calibration.timesteps:
         metadata["snnquant.timesteps"] = str(calibration.timesteps)
-    return quantize_model(model, calibration.input_scales(options.input_bits), options, metadata)
+    return quantize_model(
+        model,
+        calibration.input_scales(options.input_bits),
+        options,
+        metadata,
+        calibration.firing_rates(),
+    )
 
 
 def describe_options(options: QuantizeOptions) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def inspect_model(model: onnx.ModelProto) -> dict[str, Any]:
         runner = Runner(ir.to_proto(canonical), custom_ops=False)
         layers = _float_layers(canonical)
         target = load_target("generic")
-        plan = make_plan(canonical, target, target.input_bits)
+        plan = make_plan(canonical, target)
         left = [vars(entry) for entry in plan.left]
     layout = runner.layout
     return {

@@ -61,6 +61,7 @@ def quantize_model(
     scales: Mapping[str, InputScale],
     options: QuantizeOptions,
     metadata: Mapping[str, str] | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> QuantizedModel:
     """Rewrite a canonical float graph in integers.
 
@@ -69,12 +70,20 @@ def quantize_model(
         scales: calibrated input scales by value name.
         options: widths, target, read-out.
         metadata: properties to add to the model's own.
+        rates: calibrated firing rates by neuron name, where known.
 
     Raises:
         ModelError: a neuron that the target cannot express, or no neuron at all.
         NumericalError: values for which no faithful integers exist.
     """
-    plan = make_plan(model, options.target, options.input_bits, scales)
+    plan = make_plan(
+        model,
+        options.target,
+        scales,
+        rates=rates,
+        input_bits=options.input_bits,
+        weight_bits=options.weight_bits,
+    )
     if not any(node.domain == DOMAIN for node in model.graph):
         raise ModelError("the model has no neuron; nothing would become an integer SNN")
     missing = [v.name for v in (*plan.points, *plan.float_currents) if v.name not in scales]
@@ -82,7 +91,7 @@ def quantize_model(
         raise ModelError(f"no calibrated scale for '{missing[0]}'; calibrate this model again")
     for group in plan.groups:
         group.choose_scale(options.weight_bits, options.target, options.per_channel)
-    out = Emitter(model, plan, options.weight_bits)
+    out = Emitter(model, plan)
     for value in model.graph.inputs:
         fresh = ir.Value(name=value.name, type=value.type, shape=value.shape)
         out.inputs.append(fresh)
@@ -96,7 +105,7 @@ def quantize_model(
         else:
             out.copy(node)
     outputs, output_scales = _outputs(model, plan, out, options)
-    graph = ir.Graph(
+    lowered = ir.Graph(
         out.inputs,
         outputs,
         nodes=out.tape.nodes,
@@ -104,7 +113,7 @@ def quantize_model(
         name=model.graph.name or "snn",
         opset_imports=dict(model.graph.opset_imports),
     )
-    result = ir.Model(graph, ir_version=MAX_IR_VERSION, producer_name="snnquant")
+    result = ir.Model(lowered, ir_version=MAX_IR_VERSION, producer_name="snnquant")
     result.metadata_props.update(model.metadata_props)
     result.metadata_props.update(metadata or {})
     for name, scale in output_scales.items():
@@ -135,9 +144,10 @@ def _outputs(
         final.name = name
         final.type = ir.TensorType(ir.DataType.INT32) if integer else value.type
         final.shape = value.shape
-        taken = [v for v in out.tape.nodes for v in v.outputs if v.name == name and v is not final]
-        for other in taken:
-            other.name = out.fresh(f"{name}.value")
+        for emitted in out.tape.nodes:
+            for other in emitted.outputs:
+                if other.name == name and other is not final:
+                    other.name = out.fresh(f"{name}.value")
         results.append(final)
     return results, scales
 

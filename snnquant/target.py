@@ -37,6 +37,8 @@ class Target:
         input_bits: default width of analog inputs.
         input_observer: default calibration method for analog inputs.
         state_bits: width at which states saturate.
+        fraction_bits: the largest constant gets at least this many bits, by a membrane scale that
+            is a power of two finer than the weights'; 0: always the weights' own scale.
         leak_shift, leak_rounding: decays are ``k / 2**leak_shift``, rounded so.
         threshold: "exact" (two integers) or "rounded" (one for comparing and subtracting).
         resets, reset_after_leak, max_spikes, max_refractory_steps: what the neurons may use.
@@ -51,6 +53,7 @@ class Target:
     input_bits: int
     input_observer: str
     state_bits: int
+    fraction_bits: int
     leak_shift: int
     leak_rounding: Rounding
     threshold: str
@@ -99,6 +102,7 @@ def _parse(path: Path, table: dict[str, Any]) -> Target:
         ("weight_bits", 2, 8),
         ("input_bits", 2, 8),
         ("state_bits", 8, 32),
+        ("fraction_bits", 0, 24),
         ("leak_shift", 0, 16),
         ("max_spikes", 1, 255),
         ("max_refractory_steps", 0, 2**31 - 1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
@@ -44,8 +44,11 @@ def infer_sum(node: ir.Node, plan: Plan) -> list[Flow]:
         )
         return [Flow(Kind.INTEGER, a.factor, low, high)]
     if a.kind is Kind.CURRENT and b.kind is Kind.CURRENT:
+        if a.factor != b.factor:
+            raise StaysFloat("its sides are currents of different scales")
         group = join(node.name or "Add", [a, b])
-        return [Flow(Kind.CURRENT, group=group, channels=_wider(a.channels, b.channels))]
+        channels = _wider(a.channels, b.channels)
+        return [Flow(Kind.CURRENT, a.factor, group=group, channels=channels)]
     current, spikes = (a, b) if a.kind is Kind.CURRENT else (b, a)
     if current.group is None:
         raise StaysFloat("its current has no scale")
@@ -72,7 +75,7 @@ def _shifted(
             channels = flow.channels
             full = np.broadcast_shapes(offset.shape, () if channels is None else channels.shape)
             channels = None if channels is None else np.broadcast_to(channels, full)
-            return Flow(Kind.CURRENT, group=flow.group, channels=channels)
+            return replace(flow, channels=channels)
         return flow
     if flow.kind is not Kind.INTEGER or offset.size != 1:
         raise StaysFloat("it adds a constant to values that are no currents")
@@ -83,7 +86,7 @@ def _shifted(
     if sign < 0 and index == 0:
         return Flow(Kind.INTEGER, flow.factor, whole - flow.high, whole - flow.low)
     whole *= sign
-    return Flow(Kind.INTEGER, flow.factor, flow.low + whole, flow.high + whole)
+    return replace(flow, low=flow.low + whole, high=flow.high + whole)
 
 
 def emit_sum(node: ir.Node, out: Emitter) -> None:
@@ -134,7 +137,7 @@ def infer_product(node: ir.Node, plan: Plan) -> list[Flow]:
             raise StaysFloat("its factor is not one positive constant on integers")
         gain = float(factor.reshape(-1)[0])
         new = flow.factor * gain if node.op_type == "Mul" else flow.factor / gain
-        return [Flow(Kind.INTEGER, new, flow.low, flow.high)]
+        return [replace(flow, factor=new)]
     if node.op_type == "Div":
         raise StaysFloat("it divides by computed values")
     a, b = plan.flow(operand(node, 0)), plan.flow(operand(node, 1))
@@ -157,8 +160,6 @@ def emit_product(node: ir.Node, out: Emitter) -> None:
     sides = [out.cast(out.carrier(v), np.int32) for v in node.inputs if v is not None]
     out.set(result, out.op("Mul", sides, result.name or "product", np.int32))
 
-
-_Infer = Callable[[ir.Node, Plan], list[Flow]]
 
 RULES = (
     Rule(standard("Add", "Sub"), infer_sum, emit_sum),

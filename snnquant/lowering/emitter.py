@@ -26,10 +26,10 @@ class Emitter:
     int32, or float32 while its integers are below 2**24) and a float version, made on demand.
     """
 
-    def __init__(self, model: ir.Model, plan: Plan, weight_bits: int) -> None:
+    def __init__(self, model: ir.Model, plan: Plan) -> None:
         self.source = model.graph
         self.plan = plan
-        self.weight_bits = weight_bits
+        self.weight_bits = plan.weight_bits
         self.tape = ir.tape.Tape()
         self.inputs: list[ir.Value] = []
         self.layers: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 
 from snnquant.numerics import FloatArray, IntArray
-from snnquant.rounding.weight_grid import grid_scales
+from snnquant.rounding.weight_grid import DEFAULT_COHERENCE, WeightRows, grid_scales
 from snnquant.target import Target
 
 
@@ -25,17 +25,24 @@ class StaysFloat(Exception):  # noqa: N818 - a verdict, not an error
     """A node cannot be carried in integers; the message is the reason, for people."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Term:
     """Real weights, in units of their integer input, that share a membrane scale.
 
     Attributes:
         rows: ``[channels, weights]``, or one row that counts for every channel.
-        every_channel: the row is a factor common to all channels (a shortcut of spikes).
+        every_channel: the row is a factor common to all channels (a shortcut of spikes); its
+            integer is not limited to the weight bits.
+        gain_limit: largest power of two by which the integer weights may be multiplied.
+        coherence: ``mean**2 / variance`` of the inputs (see :mod:`snnquant.rounding.weight_grid`).
+        gain: the power of two chosen, so that small weights beside large ones keep their bits.
     """
 
     rows: FloatArray
     every_channel: bool = False
+    gain_limit: int = 2**12
+    coherence: float = DEFAULT_COHERENCE
+    gain: int = 1
 
 
 @dataclass
@@ -48,7 +55,11 @@ class Group:
         per_tensor: one scale for all channels is needed.
         largest_constant: largest magnitude among thresholds, resets and biases.
         largest_current: largest calibrated magnitude of float currents that join.
-        scale: ``[channels]`` or ``[1]``, once chosen.
+        shift_in_neuron: the neuron shifts its current (recurrent weights are int8, so that their
+            synapse cannot); otherwise fraction bits are in the weights' gains.
+        current_shift: left shift of the current in the neuron.
+        scale: of the current, ``[channels]`` or ``[1]``, once chosen; the membrane's is
+            ``scale / 2**current_shift``.
     """
 
     name: str
@@ -56,6 +67,8 @@ class Group:
     per_tensor: bool = False
     largest_constant: float = 0.0
     largest_current: float = 0.0
+    shift_in_neuron: bool = False
+    current_shift: int = 0
     scale: FloatArray | None = None
     merged_into: Group | None = None
 
@@ -75,25 +88,24 @@ class Group:
         second.merged_into = first
         first.terms += second.terms
         first.per_tensor |= second.per_tensor or not same_channels
+        first.shift_in_neuron |= second.shift_in_neuron
         first.largest_constant = max(first.largest_constant, second.largest_constant)
         first.largest_current = max(first.largest_current, second.largest_current)
         return first
 
     def choose_scale(self, bits: int, target: Target, per_channel: bool) -> FloatArray:
         """Choose and keep the membrane scale (current scale, before ``current_shift``)."""
-        counts = {len(t.rows) for t in self.terms if not t.every_channel}
+        weighted = [t for t in self.terms if not t.every_channel]
+        _choose_gains(weighted)
+        counts = {len(t.rows) for t in weighted}
         split = per_channel and not self.per_tensor and len(counts) == 1
         channels = counts.pop() if split else 1
-        rows: list[FloatArray] = []
-        for term in self.terms:
-            flat = term.rows.reshape(1, -1)
-            if term.every_channel:
-                rows.append(np.repeat(flat, channels, axis=0))
-            else:
-                rows.append(term.rows.reshape(channels, -1) if split else flat)
-        scale = np.zeros(channels)
-        if rows:
-            scale = grid_scales(np.concatenate(rows, axis=1), bits, target.weight_grid)
+        # Spikes alone have no weights: a step is then a fraction of what one spike adds.
+        parts = [
+            WeightRows((term.rows / term.gain).reshape(channels, -1), term.coherence)
+            for term in weighted or self.terms
+        ]
+        scale = grid_scales(parts, bits, target.weight_grid) if parts else np.zeros(channels)
         floor = max(
             self.largest_constant / 2 ** (target.state_bits - 2),
             self.largest_current / 2**15,
@@ -101,8 +113,38 @@ class Group:
         )
         # A channel without weights follows its biases only: any scale that resolves them will do.
         idle = scale.max(initial=0.0) or self.largest_constant / 2**10 or 1.0
-        self.scale = np.maximum(np.where(scale > 0, scale, idle), floor)
+        coarse = np.maximum(np.where(scale > 0, scale, idle), floor)
+        fraction = _fraction_bits(coarse, self.largest_constant, target) if weighted else 0
+        if self.shift_in_neuron:
+            self.current_shift = fraction
+            self.scale = coarse
+            return self.scale
+        for term in weighted:
+            term.gain *= 2**fraction
+        self.scale = np.asarray(coarse / 2**fraction, np.float64)
         return self.scale
+
+
+def _fraction_bits(scale: FloatArray, largest_constant: float, target: Target) -> int:
+    """Return by how many bits the state is finer than the weights.
+
+    With few weight bits a threshold is a handful of steps, and a rounded leak, reset or bias is
+    far off. Fraction bits cost nothing but state width.
+    """
+    if largest_constant <= 0:
+        return 0
+    steps = largest_constant / float(scale.min())
+    return max(0, min(target.fraction_bits, target.state_bits - 8) - int(np.ceil(np.log2(steps))))
+
+
+def _choose_gains(terms: Sequence[Term]) -> None:
+    """Give terms with larger weights a gain, so that the smallest decides how fine the scale is."""
+    peaks = [float(np.abs(term.rows).max(initial=0.0)) for term in terms]
+    smallest = min((peak for peak in peaks if peak > 0), default=0.0)
+    for term, peak in zip(terms, peaks, strict=True):
+        if peak > 0:
+            octaves = int(np.floor(np.log2(peak / smallest)))
+            term.gain = min(2**octaves, term.gain_limit)
 
 
 @dataclass(frozen=True)
@@ -111,11 +153,12 @@ class Flow:
 
     Attributes:
         kind: how it is carried.
-        factor: real value of one integer step (INTEGER only).
+        factor: real value of one integer step; of a CURRENT, in units of its group's scale.
         low, high: bounds of the integers (INTEGER only).
         group: whose scale it is on (CURRENT only).
         channels: channel index per element of the trailing axes, broadcastable against the
             value's last axes (CURRENT only); None: one scale for all.
+        coherence: ``mean**2 / variance`` of the values (INTEGER only).
     """
 
     kind: Kind
@@ -124,6 +167,7 @@ class Flow:
     high: int = 1
     group: Group | None = None
     channels: IntArray | None = None
+    coherence: float = DEFAULT_COHERENCE
 
     def scale(self) -> FloatArray:
         """Return the real value of one integer step, broadcastable against the value."""
@@ -133,8 +177,8 @@ class Flow:
         if group is None or group.scale is None:
             raise RuntimeError("the scale of a current was asked for before it was chosen")
         if group.scale.size == 1 or self.channels is None:
-            return group.scale[:1]
-        return group.scale[self.channels]
+            return group.scale[:1] * self.factor
+        return np.asarray(group.scale[self.channels] * self.factor, np.float64)
 
 
 FLOAT = Flow(Kind.FLOAT)

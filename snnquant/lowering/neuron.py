@@ -104,9 +104,10 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow | None]:
     ]
     group.largest_constant = max(group.largest_constant, *map(float, membrane))
     if schema.recurrent:
-        _add_recurrence(node, group, flow, source)
-    on_scale = Flow(Kind.CURRENT, group=group, channels=flow.channels)
-    spikes = Flow(Kind.INTEGER, 1.0, 0, int_attribute(node, "max_spikes", 1))
+        _add_recurrence(node, group, flow, plan)
+    factor = flow.factor if flow.kind is Kind.CURRENT else 1.0
+    on_scale = Flow(Kind.CURRENT, factor, group=group, channels=flow.channels)
+    spikes = plan.spikes(node.name or "", int_attribute(node, "max_spikes", 1))
     outputs: list[Flow | None] = [spikes if schema.neuron.spiking else on_scale]
     if schema.with_membrane:
         outputs.append(on_scale)
@@ -127,14 +128,18 @@ def _group_of(node: ir.Node, source: ir.Value, flow: Flow, plan: Plan) -> Group:
     return group
 
 
-def _add_recurrence(node: ir.Node, group: Group, flow: Flow, source: ir.Value) -> None:
+def _add_recurrence(node: ir.Node, group: Group, flow: Flow, plan: Plan) -> None:
     """Let the recurrent weights share the group's scale, per neuron where channels are neurons."""
     held = constant(operand(node, 1))
     if held is None:
         raise StaysFloat(f"its {RECURRENT_WEIGHT} is computed, not constant")
     weight = require_finite(held, f"{RECURRENT_WEIGHT} of neuron '{node.name}'")
-    group.terms.append(Term(weight.T))
-    shape = shape_of(source)
+    # The op takes int8, so a gain can only use the bits that the weights leave.
+    coherence = plan.spikes(node.name or "", 1).coherence
+    plan.terms[node] = Term(weight.T, False, 2 ** (8 - plan.weight_bits), coherence)
+    group.terms.append(plan.terms[node])
+    group.shift_in_neuron = True
+    shape = shape_of(first(node))
     one_axis = shape is not None and len(shape) == 3
     if not one_axis or flow.channels is None or flow.channels.size != len(weight):
         group.per_tensor = True
@@ -178,14 +183,15 @@ def emit(node: ir.Node, out: Emitter) -> None:
             with_membrane=schema.with_membrane,
         )
     ]
-    current, scale = _current(node, out)
+    current, current_scale, shift = _current(node, out)
+    scale = current_scale / 2**shift
     features = out.features(first(node))
     rank = 1 if features is None else len(features)
     aligned = scale.reshape((1,) * (rank - scale.ndim) + scale.shape) if rank else scale[:1]
     real = parameters_of(node, schema)
     inputs = [current]
     if schema.recurrent:
-        inputs.append(_recurrent_weight(node, out, aligned, features))
+        inputs.append(_recurrent_weight(node, out, aligned * 2**shift, features))
     for parameter in schema.neuron.parameters:
         value = _along_features(real[parameter.name], rank)
         integers = quantized_constant(
@@ -200,7 +206,7 @@ def emit(node: ir.Node, out: Emitter) -> None:
     attributes |= {
         LEAK_SHIFT.name: target.leak_shift,
         LEAK_ROUNDING.name: int(target.leak_rounding),
-        CURRENT_SHIFT.name: 0,
+        CURRENT_SHIFT.name: shift,
         STATE_BITS.name: target.state_bits,
     }
     types = [ir.TensorType(ir.DataType(port.elem_type)) for port in integer.outputs]
@@ -253,25 +259,29 @@ def _describe(
     }
 
 
-def _current(node: ir.Node, out: Emitter) -> tuple[ir.Value, FloatArray]:
-    """Return the current as int32, and the scale that it is on."""
+def _current(node: ir.Node, out: Emitter) -> tuple[ir.Value, FloatArray, int]:
+    """Return the current as int32, the scale that it is on, and its shift in the neuron."""
     source = first(node)
     flow = out.plan.flow(source)
     if flow.kind is Kind.CURRENT:
-        return out.cast(out.carrier(source), np.int32), flow.scale()
+        shift = flow.group.root().current_shift if flow.group else 0
+        return out.cast(out.carrier(source), np.int32), flow.scale(), shift
     group = next(g for g in out.plan.groups if g.name == (node.name or node.op_type))
     scale = group.scale if group.scale is not None else np.ones(1)
+    shift = group.current_shift
     name = f"{node.name}.current"
     if flow.kind is Kind.INTEGER:
         carried = out.cast(out.carrier(source), np.int32)
-        steps = INT32.saturate(round_to_int(flow.factor / scale)).astype(np.int32)
-        return out.op("Mul", [carried, out.constant(steps, f"{name}.steps")], name, np.int32), scale
+        steps = out.constant(
+            INT32.saturate(round_to_int(flow.factor / scale)).astype(np.int32), f"{name}.steps"
+        )
+        return out.op("Mul", [carried, steps], name, np.int32), scale, shift
     step = out.constant(scale.astype(np.float32), f"{name}.scale")
     ratio = out.op("Div", [out.float(source), step], f"{name}.ratio", np.float32)
     whole = out.op("Round", [ratio], f"{name}.rounded", np.float32)
     limit = float(FLOAT_CURRENT_LIMIT)
     low, high = (out.constant(np.array(v, np.float32), f"{name}.limit") for v in (-limit, limit))
-    return out.cast(out.op("Clip", [whole, low, high], f"{name}.limited"), np.int32), scale
+    return out.cast(out.op("Clip", [whole, low, high], f"{name}.limited"), np.int32), scale, shift
 
 
 #: Float currents are limited here, where float32 still holds every integer.
@@ -286,7 +296,8 @@ def _recurrent_weight(
     to = scale.reshape(-1)
     if scale.size > 1 and features is not None:
         to = np.broadcast_to(scale, features).reshape(-1)
-    integers = quantize_weight(held, to, out.weight_bits)
+    gain = out.plan.terms[node].gain
+    integers = gain * quantize_weight(held, gain * to, out.weight_bits)
     return out.constant(integers.astype(np.int8), f"{node.name}.{RECURRENT_WEIGHT}.q")
 
 

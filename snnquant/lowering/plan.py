@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from snnquant.lowering.flow import FLOAT, Flow, Group, Kind, StaysFloat
+from snnquant.lowering.flow import FLOAT, Flow, Group, Kind, StaysFloat, Term
 from snnquant.numerics import IntRange
 from snnquant.ops.schema import DOMAIN
 from snnquant.passes.edit import constant
+from snnquant.rounding.weight_grid import DEFAULT_COHERENCE, coherence_of
 from snnquant.target import Target
 
 
@@ -24,11 +25,13 @@ class InputScale:
     Attributes:
         scale: real value of one step; 1 for spikes and counts.
         low, high: integers that can occur.
+        coherence: ``mean**2 / variance`` of the values.
     """
 
     scale: float
     low: int
     high: int
+    coherence: float = DEFAULT_COHERENCE
 
 
 @dataclass(frozen=True)
@@ -46,22 +49,27 @@ class Plan:
 
     Attributes:
         target: arithmetic profile; neurons that it cannot express are refused.
-        input_bits: width of analog inputs.
+        input_bits, weight_bits: widths of analog inputs and of weights.
         scales: calibrated input scales by value name; a default stands in where one is missing.
+        rates: calibrated firing rates by neuron name, where known.
         flows: verdict per value; values that carry no network data (shapes) are absent.
         points: values that are quantized where they enter a synapse or a neuron, in order.
         groups: groups in order of their first synapse.
         left: nodes that stay float.
+        terms: weights per synapse or recurrent neuron.
     """
 
     target: Target
     input_bits: int
+    weight_bits: int
     scales: Mapping[str, InputScale] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
     flows: dict[ir.Value, Flow] = field(default_factory=dict)
     points: dict[ir.Value, Flow] = field(default_factory=dict)
     float_currents: list[ir.Value] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     left: list[LeftFloat] = field(default_factory=list)
+    terms: dict[ir.Node, Term] = field(default_factory=dict)
 
     def flow(self, value: ir.Value | None) -> Flow:
         """Return the verdict on a value (FLOAT for constants and what is unknown)."""
@@ -76,8 +84,16 @@ class Plan:
             limits = IntRange.signed(self.input_bits)
             entry = self.scales.get(value.name or "")
             entry = entry or InputScale(1.0, limits.low, limits.high)
-            self.points[value] = Flow(Kind.INTEGER, entry.scale, entry.low, entry.high)
+            self.points[value] = Flow(
+                Kind.INTEGER, entry.scale, entry.low, entry.high, coherence=entry.coherence
+            )
         return self.points[value]
+
+    def spikes(self, name: str, most: int) -> Flow:
+        """Return the flow of a neuron's spikes, 0 to ``most`` per step."""
+        rate = self.rates.get(name)
+        known = DEFAULT_COHERENCE if rate is None else coherence_of(rate, rate * (1 - rate))
+        return Flow(Kind.INTEGER, 1.0, 0, most, coherence=known)
 
     def new_group(self, name: str) -> Group:
         """Return a new group of synapses."""
@@ -89,33 +105,47 @@ class Plan:
 def make_plan(
     model: ir.Model,
     target: Target,
-    input_bits: int,
     scales: Mapping[str, InputScale] | None = None,
+    *,
+    rates: Mapping[str, float] | None = None,
+    input_bits: int | None = None,
+    weight_bits: int | None = None,
 ) -> Plan:
     """Walk a canonical graph and return the plan.
 
     Args:
         model: canonical float graph.
         target: arithmetic profile.
-        input_bits: width of analog inputs.
         scales: calibrated input scales by value name, where known.
+        rates: calibrated firing rates by neuron name, where known.
+        input_bits: width of analog inputs; default: the target's.
+        weight_bits: width of weights; default: the target's.
 
     Raises:
         ModelError: a neuron that the target cannot express.
     """
     from snnquant.lowering import RULES  # the rules need Plan for their own definition
 
-    plan = Plan(target, input_bits, scales or {})
+    plan = Plan(
+        target,
+        input_bits or target.input_bits,
+        weight_bits or target.weight_bits,
+        scales or {},
+        rates or {},
+    )
     for value in model.graph.inputs:
         entry = plan.scales.get(value.name or "")
         if entry is not None and entry.scale == 1.0:
-            plan.flows[value] = Flow(Kind.INTEGER, 1.0, entry.low, entry.high)
+            plan.flows[value] = Flow(
+                Kind.INTEGER, 1.0, entry.low, entry.high, coherence=entry.coherence
+            )
             plan.points[value] = plan.flows[value]
     for node in model.graph:
         rule = RULES.get((node.domain, node.op_type))
         carried = [plan.flow(v).kind is not Kind.FLOAT for v in node.inputs if v is not None]
         if rule is None or not (any(carried) or rule.enters):
-            if _is_network_data(node) and node.domain != DOMAIN:
+            moves = rule is not None and rule.moves
+            if _is_network_data(node) and node.domain != DOMAIN and not moves:
                 reason = (
                     "no rule carries this operation in integers"
                     if any(carried)

@@ -49,7 +49,9 @@ def infer_average(node: ir.Node, plan: Plan) -> list[Flow]:
     low, high = flow.low * size, flow.high * size
     if max(abs(low), abs(high)) >= FLOAT32_EXACT:
         raise StaysFloat("its sums can exceed 2**24")
-    return [Flow(Kind.INTEGER, flow.factor / size, min(low, 0), max(high, 0))]
+    # Sums of size independent values: the mean grows as size, the deviation as its root.
+    coherence = flow.coherence * size
+    return [Flow(Kind.INTEGER, flow.factor / size, min(low, 0), max(high, 0), coherence=coherence)]
 
 
 def emit_average(node: ir.Node, out: Emitter) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
@@ -61,12 +62,11 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow]:
     rank = 0 if shape is None else len(shape)
     axes = _axes(node, rank)
     kept = 0 if flow.channels is None else flow.channels.ndim
-    if mean:
-        raise StaysFloat("it averages currents")
+    factor = flow.factor / count if mean else flow.factor
     if max(axes) >= rank - kept and flow.group is not None:
         flow.group.root().per_tensor = True
-        return [Flow(Kind.CURRENT, group=flow.group)]
-    return [flow]
+        return [Flow(Kind.CURRENT, factor, group=flow.group)]
+    return [replace(flow, factor=factor)]
 
 
 def emit(node: ir.Node, out: Emitter) -> None:

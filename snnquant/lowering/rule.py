@@ -21,12 +21,14 @@ class Rule:
         infer: returns the flow of each output, or raises StaysFloat with the reason.
         emit: writes the node; called only where ``infer`` succeeded.
         enters: the rule also takes float values, which are quantized at its door.
+        moves: the operation only moves values, so that it matters to nobody where it stays float.
     """
 
     ops: tuple[tuple[str, str], ...]
     infer: Callable[[ir.Node, Plan], Sequence[Flow | None]]
     emit: Callable[[ir.Node, Emitter], None]
     enters: bool = False
+    moves: bool = False
 
 
 def standard(*names: str) -> tuple[tuple[str, str], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
@@ -76,7 +77,7 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow]:
     channels = _moved_channels(node, flow)
     if channels is None and flow.group is not None and flow.channels is not None:
         flow.group.root().per_tensor = True
-    return [Flow(Kind.CURRENT, group=flow.group, channels=channels)] * len(node.outputs)
+    return [replace(flow, channels=channels)] * len(node.outputs)
 
 
 def emit(node: ir.Node, out: Emitter) -> None:
@@ -126,9 +127,11 @@ def infer_concat(node: ir.Node, plan: Plan) -> list[Flow]:
             )
         ]
     if kinds == {Kind.CURRENT}:
+        if len({flow.factor for flow in flows}) > 1:
+            raise StaysFloat("its inputs are currents of different scales")
         group = join(node.name or "Concat", flows, same_place=False)
         group.per_tensor = True
-        return [Flow(Kind.CURRENT, group=group)]
+        return [Flow(Kind.CURRENT, flows[0].factor, group=group)]
     raise StaysFloat("it joins integers and float values")
 
 
@@ -163,6 +166,7 @@ RULES = (
         ),
         infer,
         emit,
+        moves=True,
     ),
     Rule(standard("Concat"), infer_concat, emit_concat),
 )

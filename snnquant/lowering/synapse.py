@@ -64,7 +64,8 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow]:
     axis = _out_axis(node, weight)
     rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
     group = plan.new_group(node.name or node.op_type)
-    group.terms.append(Term(rows * flow.factor))
+    plan.terms[node] = Term(rows * flow.factor, coherence=flow.coherence)
+    group.terms.append(plan.terms[node])
     channels = np.arange(len(rows))
     if node.op_type == "Conv":
         channels = channels.reshape(-1, *([1] * (weight.ndim - 2)))
@@ -88,63 +89,83 @@ def emit(node: ir.Node, out: Emitter) -> None:
     scale = np.broadcast_to(flow.scale().reshape(-1), (weight.shape[axis],))
     along = [1] * weight.ndim
     along[axis] = -1
-    integers = quantize_weight(weight * flow_in.factor, scale.reshape(along), out.weight_bits)
+    gain = out.plan.terms[node].gain
+    integers = quantize_weight(
+        weight * flow_in.factor, gain * scale.reshape(along), out.weight_bits
+    )
     bias_integers = (
         np.zeros(weight.shape[axis], np.int64)
         if bias is None
         else INT32.saturate(round_to_int(np.broadcast_to(bias.reshape(-1), scale.shape) / scale))
     )
     reach = max(abs(flow_in.low), abs(flow_in.high))
-    total = _sum_bound(integers, axis, reach) + np.abs(bias_integers)
-    bound = int(total.max(initial=0))
-    name = result.name or node.name or node.op_type
-    label = operand(node, 1).name or f"{node.name}.weight"
+    bound = int((gain * _sum_bound(integers, axis, reach) + np.abs(bias_integers)).max(initial=0))
+    low, high = float(scale.min(initial=np.inf)), float(scale.max(initial=0.0))
+    analog = flow_in.factor != 1.0 and first(node) in out.plan.points
     out.layers.append(
         {
             "name": node.name,
             "op": node.op_type,
-            "kind": "encoder"
-            if flow_in.factor != 1.0 and first(node) in out.plan.points
-            else "synapse",
+            "kind": "encoder" if analog else "synapse",
             "weight_bits": out.weight_bits,
             "weights": int(weight.size),
             "channels": int(weight.shape[axis]),
-            "per_channel": bool(scale.size > 1 and flow.scale().size > 1),
+            "per_channel": flow.scale().size > 1,
             "input_scale": float(flow_in.factor),
-            "scale_min": float(scale.min(initial=np.inf)),
-            "scale_max": float(scale.max(initial=0.0)),
+            "current_scale_min": low,
+            "current_scale_max": high,
+            "weight_gain": gain,
             "zero_weights": float((integers == 0).mean()) if integers.size else 0.0,
             "current_bound": bound,
         }
     )
     doc = (
-        f"{node.name}: {out.weight_bits}-bit weights, one integer step is worth "
-        f"{scale.min(initial=np.inf):.6g} to {scale.max(initial=0.0):.6g}"
+        f"{node.name}: {out.weight_bits}-bit weights times {gain}, "
+        f"one integer step of the current is worth {low:.6g} to {high:.6g}"
     )
     exact = out.cast(source, np.float32)
-    parts = _exact_parts(integers, axis, reach, np.abs(bias_integers))
+    out.set(result, _current(node, out, exact, integers, bias_integers, axis, reach, doc), bound)
+
+
+def _current(
+    node: ir.Node,
+    out: Emitter,
+    source: ir.Value,
+    integers: IntArray,
+    bias: IntArray,
+    axis: int,
+    reach: int,
+    doc: str,
+) -> ir.Value:
+    """Write ``gain * (integers applied to source) + bias``, each sum exact in float32."""
+    name = node.outputs[0].name or node.op_type
+    label = operand(node, 1).name or f"{node.name}.weight"
+    gain = out.plan.terms[node].gain
+    # One part without a gain can take the bias along; otherwise it is added in int32.
+    parts = _exact_parts(integers, axis, reach, np.abs(bias))
+    fused = len(parts) == 1 and gain == 1 and node.op_type != "MatMul"
     attributes = {k: v for k, v in node.attributes.items() if k not in ("alpha", "beta")}
-    current: ir.Value | None = None
-    for index, (part, gain) in enumerate(parts):
-        last = index == len(parts) - 1
+    total: ir.Value | None = None
+    for index, (part, weight_of_digit) in enumerate(parts):
         stored = out.constant(part.astype(np.int8), f"{label}.q{index or ''}")
-        operands = [exact, out.cast(stored, np.float32)]
-        if last and bias_integers.any() and node.op_type != "MatMul":
-            operands.append(out.constant(bias_integers.astype(np.float32), f"{label}.bias"))
-        hint = name if last and len(parts) == 1 else f"{name}.part{index}"
-        summed = out.op(node.op_type, operands, hint, np.float32, attributes, doc)
-        if len(parts) > 1:
+        operands = [source, out.cast(stored, np.float32)]
+        if fused and bias.any():
+            operands.append(out.constant(bias.astype(np.float32), f"{label}.bias"))
+        summed = out.op(node.op_type, operands, name, np.float32, attributes, doc)
+        if not fused:
             summed = out.cast(summed, np.int32)
-        if gain != 1:
-            factor = out.constant(np.array(gain, np.int32), f"{label}.gain")
-            summed = out.op("Mul", [summed, factor], f"{hint}.scaled", np.int32)
-        current = summed if current is None else out.op("Add", [current, summed], name, np.int32)
-    if current is None:
-        raise RuntimeError(f"synapse '{node.name}' has no weights")
-    if bias_integers.any() and node.op_type == "MatMul":
-        added = out.constant(bias_integers.astype(np.int32), f"{label}.bias")
-        current = out.op("Add", [out.cast(current, np.int32), added], f"{name}.biased", np.int32)
-    out.set(result, current, bound)
+        if weight_of_digit * gain != 1:
+            factor = out.constant(np.array(weight_of_digit * gain, np.int32), f"{label}.gain")
+            summed = out.op("Mul", [summed, factor], f"{name}.scaled", np.int32)
+        total = summed if total is None else out.op("Add", [total, summed], f"{name}.sum", np.int32)
+    if total is None:
+        raise RuntimeError(f"synapse '{node.name}' has no parts")
+    if bias.any() and not fused:
+        spatial = integers.ndim - 2 if node.op_type == "Conv" else 0
+        along = bias.astype(np.int32).reshape(-1, *([1] * spatial))
+        added = out.constant(along, f"{label}.bias")
+        total = out.op("Add", [total, added], f"{name}.biased", np.int32)
+    return total
 
 
 def _sum_bound(integers: IntArray, axis: int, reach: int) -> IntArray:
@@ -169,8 +190,6 @@ def _exact_parts(
             digit = np.mod(rest, base)
             parts.append((digit, gain))
             rest, gain = (rest - digit) // base, gain * base
-        # The bias rides on the last part, whose gain must therefore be 1.
-        parts.sort(key=lambda part: -part[1])
         if all(
             (_sum_bound(part, axis, reach) + (bias if g == 1 else 0)).max(initial=0) < FLOAT32_EXACT
             for part, g in parts

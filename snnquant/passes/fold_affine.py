@@ -73,15 +73,15 @@ def _affine_of(node: ir.Node) -> tuple[ir.Value, Array, Array, int] | None:
     if node.op_type in ("Mul", "Div"):
         held = [constant(value) for value in node.inputs]
         index = 1 if held[1] is not None else 0
-        factor, data = held[index], node.inputs[1 - index]
-        if factor is None or data is None or (node.op_type == "Div" and index == 0):
+        factor, other = held[index], node.inputs[1 - index]
+        if factor is None or other is None or (node.op_type == "Div" and index == 0):
             return None
         if factor.size != 1 or held[1 - index] is not None:
             return None
         gain = np.asarray(factor, np.float64).reshape(1)
         if not np.isfinite(gain).all() or (gain == 0).any():
             return None
-        return data, gain if node.op_type == "Mul" else 1 / gain, np.zeros(1), 0
+        return other, gain if node.op_type == "Mul" else 1 / gain, np.zeros(1), 0
     return None
 
 
@@ -93,21 +93,22 @@ def _synapse_behind(value: ir.Value, trailing: int) -> _Synapse | None:
         node = value.producer()
         if node is None or node.domain != "" or only_use(value) is None:
             return None
-        if node.op_type == "Reshape" and node.inputs[0] is not None:
-            before, after = shape_of(node.inputs[0]), shape_of(value)
+        source = node.inputs[0]
+        if node.op_type == "Reshape" and source is not None:
+            before, after = shape_of(source), shape_of(value)
             if trailing and not suffix_kept(before, after, trailing):
                 return None
-            value = node.inputs[0]
+            value = source
         elif node.op_type == "Add" and add is None:
             held = [constant(v) for v in node.inputs]
             bias_index = 1 if held[1] is not None else 0
             if held[bias_index] is None:
                 return None
             add = node
-            data = node.inputs[1 - bias_index]
-            if data is None:
+            other = node.inputs[1 - bias_index]
+            if other is None:
                 return None
-            value = data
+            value = other
         elif node.op_type in ("Conv", "Gemm", "MatMul"):
             weight = constant(node.inputs[1])
             channels_last = node.op_type != "Conv"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
@@ -69,11 +71,11 @@ def _fold(graph: ir.Graph, node: ir.Node, opset: int) -> bool:
         helper.make_graph([proto], "constant", inputs, [output]),
         opset_imports=[helper.make_opsetid("", opset)],
     )
-    result = ReferenceEvaluator(alone).run(None, arrays)[0]
-    return _replace(graph, node, np.asarray(result))
+    results: Any = ReferenceEvaluator(alone).run(None, arrays)
+    return _replace(graph, node, np.asarray(results[0]))
 
 
-def _replace(graph: ir.Graph, node: ir.Node, array: np.ndarray) -> bool:  # type: ignore[type-arg]
+def _replace(graph: ir.Graph, node: ir.Node, array: npt.NDArray[Any]) -> bool:
     hint = node.outputs[0].name or "constant"
     node.outputs[0].name = f"{hint}.computed"
     replace_value(node.outputs[0], new_initializer(graph, hint, array))

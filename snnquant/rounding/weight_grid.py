@@ -2,46 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from snnquant.numerics import FloatArray, IntArray, IntRange, quantize
 
 #: Shares of the full range that are tried; few bits gain from clipping a rare large weight.
 _SHARES = np.linspace(1.0, 0.3, 71)
+#: Coherence of inputs of which nothing is known: spikes at a rate of 0.2.
+DEFAULT_COHERENCE = 0.25
+_MAX_COHERENCE = 4.0
 
 
-def grid_scales(rows: FloatArray, bits: int, grid: str) -> FloatArray:
-    """Return one scale per row of real weights.
+def coherence_of(mean: float, variance: float) -> float:
+    """Return how much a common error of the weights counts: ``mean**2 / variance``, limited."""
+    if variance <= 0:
+        return _MAX_COHERENCE if mean else DEFAULT_COHERENCE
+    return float(min(mean * mean / variance, _MAX_COHERENCE))
+
+
+@dataclass(frozen=True)
+class WeightRows:
+    """Real weights of one synapse, and what is known of their inputs.
+
+    Attributes:
+        rows: ``[channels, weights]``; a per-tensor grid has one row.
+        coherence: ``mean**2 / variance`` of the inputs.
+    """
+
+    rows: FloatArray
+    coherence: float = DEFAULT_COHERENCE
+
+
+def grid_scales(parts: Sequence[WeightRows], bits: int, grid: str) -> FloatArray:
+    """Return one scale per output channel for weights that share it.
+
+    Of independent inputs with mean ``m`` and variance ``s2``, weight errors ``d`` make a current
+    whose expected squared error is ``s2 * sum(d**2) + m**2 * sum(d)**2``. The scale that makes it
+    smallest is chosen: with inputs that are never negative, errors of one sign add up.
 
     Args:
-        rows: ``[channels, weights]``; a per-tensor grid has one row.
+        parts: synapses into the same channels.
         bits: width of the integers, in two's complement.
-        grid: "seed" (largest magnitude at ``2**(bits-1)``, which clips the largest positive weight)
-            or "best" (the smallest squared error among symmetric and asymmetric ranges and
+        grid: "seed" (largest magnitude at ``2**(bits-1)``, which clips the largest positive
+            weight) or "best" (smallest expected error among symmetric and asymmetric ranges and
             clipped versions of them).
 
     Returns:
-        ``[channels]``, 0 for rows without any weight.
+        ``[channels]``, 0 for channels without any weight.
     """
     limits = IntRange.signed(bits)
-    largest = np.abs(rows).max(axis=1, initial=0.0)
+    joined = np.concatenate([part.rows for part in parts], axis=1)
+    largest = np.abs(joined).max(axis=1, initial=0.0)
     if grid == "seed":
         return np.asarray(largest / -limits.low, np.float64)
-    highest = rows.max(axis=1, initial=0.0) / limits.high
-    lowest = rows.min(axis=1, initial=0.0) / limits.low
+    highest = joined.max(axis=1, initial=0.0) / limits.high
+    lowest = joined.min(axis=1, initial=0.0) / limits.low
     full = np.maximum(highest, lowest)
     symmetric = largest / limits.high
     best = full.copy()
-    error = np.full(len(rows), np.inf)
+    error = np.full(len(joined), np.inf)
     for start in (full, symmetric):
         for share in _SHARES:
             scale = start * share
             usable = np.where(scale > 0, scale, 1.0)[:, None]
-            near = np.clip(np.rint(rows / usable), limits.low, limits.high) * usable
-            trial = np.square(near - rows).sum(axis=1)
+            trial = np.sum([_expected_error(part, usable, limits) for part in parts], axis=0)
             better = trial < error
             best[better], error[better] = scale[better], trial[better]
-    return best
+    return np.asarray(best, np.float64)
+
+
+def _expected_error(part: WeightRows, scale: FloatArray, limits: IntRange) -> FloatArray:
+    """Return the expected squared error of the current per channel, in units of the variance."""
+    near = np.clip(np.rint(part.rows / scale), limits.low, limits.high) * scale
+    error = near - part.rows
+    total = np.square(error).sum(axis=1) + part.coherence * np.square(error.sum(axis=1))
+    return np.asarray(total, np.float64)
 
 
 def quantize_weight(weight: FloatArray, scale: FloatArray, bits: int) -> IntArray:
