@@ -34,14 +34,25 @@ class Scratch {
 // Writes the constant of the neurons first..first+count-1 of [batch][neurons], one per neuron.
 inline void expand(const Constant& constant, int64_t neurons, int64_t first, int64_t count,
                    int32_t* out) {
-  int64_t neuron = first % neurons;
+  const int64_t each = constant.neurons_per_value;
+  const int64_t values = neurons / each;
+  const int64_t neuron = first % neurons;
+  int64_t index = neuron / each;
+  int64_t left = each - neuron % each;  // neurons that still take the value at index
   for (int64_t n = 0; n < count;) {
-    const int64_t index = neuron / constant.neurons_per_value;
-    int64_t stop = n + (index + 1) * constant.neurons_per_value - neuron;
-    if (stop > count) stop = count;
+    if (each == 1) {
+      // Copy to the end of the batch element at once.
+      const int64_t run = values - index < count - n ? values - index : count - n;
+      for (int64_t k = 0; k < run; ++k) out[n + k] = constant.values[index + k];
+      n += run;
+      index = 0;
+      continue;
+    }
+    const int64_t stop = left < count - n ? n + left : count;
     const int32_t value = constant.values[index];
-    for (neuron += stop - n; n < stop; ++n) out[n] = value;
-    if (neuron == neurons) neuron = 0;
+    for (; n < stop; ++n) out[n] = value;
+    left = each;
+    index = index + 1 < values ? index + 1 : 0;
   }
 }
 

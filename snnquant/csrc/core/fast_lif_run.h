@@ -1,13 +1,144 @@
-// Choice of the LIF loop: by form, by what varies between neurons, by what is wanted.
+// LIF in 32-bit lanes over time, and the choice of its loop.
+//
+// A span's state stays in the first cache level while its currents stream by once, row after row.
 #pragma once
 
 #include <cstdint>
 
+#include "columns.h"
+#include "exact.h"
 #include "fast_lif.h"
 #include "isa_namespace.h"
+#include "lif.h"
 
 namespace snnquant {
 namespace SNNQUANT_ISA {
+
+constexpr int64_t kUniformSpan = 2048;
+constexpr int64_t kVaryingSpan = 512;
+// Neurons between two rounds of prefetching; one round is no more lines than a core can wait for.
+constexpr int64_t kStrip = 128;
+
+inline int64_t fast_lif_scratch_bytes() {
+  // v, r, a row of membranes nobody wants, and the columns.
+  constexpr int64_t uniform = 3 * kUniformSpan;
+  constexpr int64_t varying = (3 + kLifColumns + kLifConstants) * kVaryingSpan;
+  constexpr int64_t most = uniform > varying ? uniform : varying;
+  return most * static_cast<int64_t>(sizeof(int32_t)) + 32 * kCacheLine;
+}
+
+inline bool within(const int32_t* values, int64_t count, int32_t low, int32_t high) {
+  int32_t outside = 0;
+  for (int64_t n = 0; n < count; ++n) outside |= (values[n] < low) | (values[n] > high);
+  return outside == 0;
+}
+
+// Starts loading the next row of a strip. Rows lie far apart, and no hardware foresees the jump.
+inline void prefetch_strip(const int32_t* current, const uint8_t* spikes, int64_t count) {
+  constexpr int64_t currents_per_line = kCacheLine / static_cast<int64_t>(sizeof(int32_t));
+  for (int64_t n = 0; n < count; n += currents_per_line) SNNQUANT_PREFETCH(current + n, 0);
+  for (int64_t n = 0; n < count; n += kCacheLine) SNNQUANT_PREFETCH(spikes + n, 1);
+}
+
+// All steps of one span.
+template <Form form, Scope scope, Leak leak, class Column>
+void lif_span(const Problem& problem, const Arithmetic& choices, const LifColumns<Column>& columns,
+              int64_t first, int64_t count, void* memory, Scratch scratch) {
+  const NarrowArithmetic ops(choices);
+  int32_t* v = scratch.take<int32_t>(count);
+  int32_t* r = scratch.take<int32_t>(count);
+  int32_t* unwanted = scratch.take<int32_t>(count);
+  load_state(problem, state::v, first, count, v);
+  load_state(problem, state::r, first, count, r);
+  if (scope == Scope::below_32_bits && !within(v, count, ops.low, ops.high)) {
+    for (int64_t n = first; n < first + count; n += kExactSpan) {
+      const int64_t rest = first + count - n;
+      run_exact_span<Lif>(problem, n, rest < kExactSpan ? rest : kExactSpan, memory);
+    }
+    return;
+  }
+  if (!choices.refractory) {
+    store_state(problem, state::r, first, count, r);
+    for (int64_t n = 0; n < count; ++n) r[n] = 0;
+  }
+  const int64_t stride = problem.batch * problem.neurons;
+  for (int64_t t = 0; t < problem.steps; ++t) {
+    const int32_t* current = problem.current + t * stride + first;
+    uint8_t* spikes = problem.spikes + t * stride + first;
+    int32_t* membrane =
+        problem.membrane != nullptr ? problem.membrane + t * stride + first : unwanted;
+    for (int64_t n = 0; n < count; n += kStrip) {
+      const int64_t strip = count - n < kStrip ? count - n : kStrip;
+      if (t + 1 < problem.steps) prefetch_strip(current + stride + n, spikes + stride + n, strip);
+      lif_row<form, scope, leak>(ops, from_neuron(columns, n), strip, current + n, v + n, r + n,
+                           spikes + n, membrane + n);
+    }
+  }
+  store_state(problem, state::v, first, count, v);
+  if (choices.refractory) store_state(problem, state::r, first, count, r);
+}
+
+// One set of constants for all neurons: long spans, since only the state needs room.
+template <Form form, Scope scope, Leak leak>
+void run_uniform(const Problem& problem, const Arithmetic& choices, int64_t first, int64_t last,
+                 void* scratch) {
+  const auto value = [&](constant::Slot slot) { return problem.constants[slot].values[0]; };
+  const LifColumns<int32_t> p = prepare_lif(
+      NarrowArithmetic(choices), choices, form,
+      {value(constant::alpha), value(constant::leak_bias), value(constant::fire_above),
+       value(constant::reset_by), value(constant::v_reset), value(constant::refractory_steps)});
+  const LifColumns<Same> columns = {{p.multiplier}, {p.fire_above}, {p.refractory_steps},
+                                    {p.bias},       {p.from},       {p.to},
+                                    {p.on_spike},   {p.spike_bias}, {p.spike_from},
+                                    {p.spike_to}};
+  for (int64_t n = first; n < last; n += kUniformSpan) {
+    const int64_t count = last - n < kUniformSpan ? last - n : kUniformSpan;
+    lif_span<form, scope, leak>(problem, choices, columns, n, count, scratch, Scratch(scratch));
+  }
+}
+
+// Constants per channel or per neuron: they are laid out as columns beside the state.
+template <Form form, Scope scope>
+void run_varying(const Problem& problem, const Arithmetic& choices, int64_t first, int64_t last,
+                 void* memory) {
+  const NarrowArithmetic ops(choices);
+  for (int64_t start = first; start < last; start += kVaryingSpan) {
+    const int64_t count = last - start < kVaryingSpan ? last - start : kVaryingSpan;
+    Scratch scratch(memory);
+    const auto given = [&](constant::Slot slot) {
+      int32_t* column = scratch.take<int32_t>(count);
+      expand(problem.constants[slot], problem.neurons, start, count, column);
+      return column;
+    };
+    const LifConstants<const int32_t*> raw = {
+        given(constant::alpha),    given(constant::leak_bias), given(constant::fire_above),
+        given(constant::reset_by), given(constant::v_reset),   given(constant::refractory_steps)};
+    const auto column = [&] { return scratch.take<int32_t>(count); };
+    const LifColumns<int32_t*> out = {column(), column(), column(), column(), column(),
+                                      column(), column(), column(), column(), column()};
+    SNNQUANT_INDEPENDENT_LOOP
+    for (int64_t n = 0; n < count; ++n) {
+      const LifColumns<int32_t> p =
+          prepare_lif(ops, choices, form,
+                      {raw.alpha[n], raw.leak_bias[n], raw.fire_above[n], raw.reset_by[n],
+                       raw.v_reset[n], raw.refractory_steps[n]});
+      out.multiplier[n] = p.multiplier;
+      out.fire_above[n] = p.fire_above;
+      out.refractory_steps[n] = p.refractory_steps;
+      out.bias[n] = p.bias;
+      out.from[n] = p.from;
+      out.to[n] = p.to;
+      out.on_spike[n] = p.on_spike;
+      out.spike_bias[n] = p.spike_bias;
+      out.spike_from[n] = p.spike_from;
+      out.spike_to[n] = p.spike_to;
+    }
+    const LifColumns<const int32_t*> columns = {
+        out.multiplier, out.fire_above, out.refractory_steps, out.bias,       out.from,
+        out.to,         out.on_spike,   out.spike_bias,       out.spike_from, out.spike_to};
+    lif_span<form, scope, Leak::biased>(problem, choices, columns, start, count, memory, scratch);
+  }
+}
 
 // Whether a constant that the LIF reads differs between neurons.
 inline bool lif_varies(const Problem& problem) {
@@ -21,91 +152,49 @@ inline bool lif_varies(const Problem& problem) {
   return false;
 }
 
-// One set of constants for all neurons: long spans, since only the state needs room.
-template <Form form, bool general, bool with_membrane>
-void run_uniform(const Problem& problem, const Arithmetic& ops, int64_t first, int64_t last,
-                 void* scratch) {
-  int32_t value[constant::count] = {};
-  for (int slot = 0; slot < constant::count; ++slot) {
-    if (problem.constants[slot].values != nullptr) value[slot] = problem.constants[slot].values[0];
-  }
-  const LifColumns<Same> columns = prepare_lif(ops, form, value);
-  for (int64_t n = first; n < last; n += kUniformSpan) {
-    const int64_t count = last - n < kUniformSpan ? last - n : kUniformSpan;
-    lif_span<form, general, with_membrane>(problem, ops, columns, n, count, Scratch(scratch));
-  }
+// Whether Leak::unbiased holds for the one set of constants that all neurons have.
+inline bool lif_unbiased(const Problem& problem, const Arithmetic& choices) {
+  if (problem.constants[constant::leak_bias].values[0] != 0) return false;
+  if (choices.reset == reset::hard || choices.reset == reset::none) return true;
+  const int64_t fire_above = problem.constants[constant::fire_above].values[0];
+  const int64_t reset_by = problem.constants[constant::reset_by].values[0];
+  return !choices.reset_after_leak && reset_by >= 0 && fire_above + 1 - reset_by >= choices.low;
 }
 
-// Constants per channel or per neuron: they are laid out as columns beside the state.
-template <Form form, bool general, bool with_membrane>
-void run_varying(const Problem& problem, const Arithmetic& ops, int64_t first, int64_t last,
-                 void* memory) {
-  for (int64_t start = first; start < last; start += kVaryingSpan) {
-    const int64_t count = last - start < kVaryingSpan ? last - start : kVaryingSpan;
-    Scratch scratch(memory);
-    int32_t* raw[constant::count] = {};
-    for (int slot = 0; slot < constant::count; ++slot) {
-      if (problem.constants[slot].values == nullptr) continue;
-      raw[slot] = scratch.take<int32_t>(count);
-      expand(problem.constants[slot], problem.neurons, start, count, raw[slot]);
-    }
-    int32_t* column[kLifColumns];
-    for (int k = 0; k < kLifColumns; ++k) column[k] = scratch.take<int32_t>(count);
-    for (int64_t n = 0; n < count; ++n) {
-      int32_t value[constant::count] = {};
-      for (int slot = 0; slot < constant::count; ++slot) {
-        if (raw[slot] != nullptr) value[slot] = raw[slot][n];
-      }
-      const LifColumns<Same> one = prepare_lif(ops, form, value);
-      const Same values[kLifColumns] = {one.alpha,    one.fire_above, one.refractory_steps,
-                                        one.bias,     one.from,       one.to,
-                                        one.on_spike, one.spike_bias, one.spike_from,
-                                        one.spike_to};
-      for (int k = 0; k < kLifColumns; ++k) column[k][n] = values[k].value;
-    }
-    const LifColumns<const int32_t*> columns = {column[0], column[1], column[2], column[3],
-                                                column[4], column[5], column[6], column[7],
-                                                column[8], column[9]};
-    lif_span<form, general, with_membrane>(problem, ops, columns, start, count, scratch);
-  }
-}
-
-template <Form form, bool general, bool with_membrane>
-void run_lif_form(const Problem& problem, const Arithmetic& ops, int64_t first, int64_t last,
-                  void* scratch) {
+template <Form form, Scope scope>
+void run_plain_lif(const Problem& problem, const Arithmetic& choices, int64_t first, int64_t last,
+                   void* scratch) {
   if (lif_varies(problem)) {
-    run_varying<form, general, with_membrane>(problem, ops, first, last, scratch);
+    run_varying<form, scope>(problem, choices, first, last, scratch);
+  } else if (lif_unbiased(problem, choices)) {
+    run_uniform<form, scope, Leak::unbiased>(problem, choices, first, last, scratch);
   } else {
-    run_uniform<form, general, with_membrane>(problem, ops, first, last, scratch);
+    run_uniform<form, scope, Leak::biased>(problem, choices, first, last, scratch);
   }
 }
 
 template <Form form>
-void run_lif(const Problem& problem, const Arithmetic& ops, int64_t first, int64_t last,
+void run_lif(const Problem& problem, const Arithmetic& choices, int64_t first, int64_t last,
              void* scratch) {
-  const bool general = ops.refractory || ops.current_shift != 0;
-  if (general) {
-    if (problem.membrane != nullptr) {
-      run_lif_form<form, true, true>(problem, ops, first, last, scratch);
-    } else {
-      run_lif_form<form, true, false>(problem, ops, first, last, scratch);
-    }
-  } else if (problem.membrane != nullptr) {
-    run_lif_form<form, false, true>(problem, ops, first, last, scratch);
+  if (choices.refractory || choices.current_shift != 0 || problem.membrane != nullptr ||
+      choices.leak_rounding == rounding::toward_zero) {
+    run_varying<form, Scope::general>(problem, choices, first, last, scratch);
+  } else if (choices.high == INT32_MAX) {
+    run_plain_lif<form, Scope::full_width>(problem, choices, first, last, scratch);
   } else {
-    run_lif_form<form, false, false>(problem, ops, first, last, scratch);
+    run_plain_lif<form, Scope::below_32_bits>(problem, choices, first, last, scratch);
   }
 }
 
 // Runs a LIF for which lif_fits_int32() holds.
 inline void run_fast_lif(const Problem& problem, int64_t first, int64_t last, void* scratch) {
-  const Arithmetic ops(problem);
-  if (ops.reset == reset::hard) {
-    run_lif<Form::replace>(problem, ops, first, last, scratch);
-  } else if (ops.reset_after_leak && ops.reset != reset::none) {
-    run_lif<Form::leak_and_subtract>(problem, ops, first, last, scratch);
+  const Arithmetic choices(problem);
+  if (choices.reset == reset::hard) {
+    run_lif<Form::replace>(problem, choices, first, last, scratch);
+  } else if (choices.reset_after_leak && choices.reset != reset::none) {
+    run_lif<Form::leak_and_subtract>(problem, choices, first, last, scratch);
   } else {
-    run_lif<Form::subtract_and_leak>(problem, ops, first, last, scratch);
+    run_lif<Form::subtract_and_leak>(problem, choices, first, last, scratch);
   }
 }
 

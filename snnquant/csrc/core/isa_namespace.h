@@ -22,3 +22,10 @@
 #else
 #define SNNQUANT_INDEPENDENT_LOOP
 #endif
+
+// Starts loading the cache line at an address, to read (0) or to write (1).
+#if defined(__GNUC__) || defined(__clang__)
+#define SNNQUANT_PREFETCH(address, writes) __builtin_prefetch(address, writes)
+#else
+#define SNNQUANT_PREFETCH(address, writes) static_cast<void>(address)
+#endif

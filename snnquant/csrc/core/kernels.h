@@ -21,7 +21,9 @@ namespace SNNQUANT_ISA {
 inline void prepare(Problem& problem) { problem.fits_int32 = lif_fits_int32(problem); }
 
 inline int64_t scratch_bytes(const Problem& problem) {
-  return problem.fits_int32 ? fast_lif_scratch_bytes() : exact_scratch_bytes(problem);
+  // The fast LIF may hand a span over to the exact one.
+  const int64_t exact = exact_scratch_bytes(problem);
+  return problem.fits_int32 ? larger(exact, fast_lif_scratch_bytes()) : exact;
 }
 
 inline void run(const Problem& problem, int64_t first, int64_t last, void* scratch) {

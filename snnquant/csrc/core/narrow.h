@@ -13,29 +13,30 @@ namespace SNNQUANT_ISA {
 inline int32_t larger32(int32_t a, int32_t b) { return a > b ? a : b; }
 inline int32_t smaller32(int32_t a, int32_t b) { return a < b ? a : b; }
 inline bool fits_int32(int64_t v) { return v >= INT32_MIN && v <= INT32_MAX; }
-inline int32_t saturate_to_int32(int64_t v) {
-  return static_cast<int32_t>(smaller(larger(v, INT32_MIN), INT32_MAX));
+
+// a + b limited to int32: a sum has overflowed where its sign is that of neither operand.
+inline int32_t add_saturated(int32_t a, int32_t b) {
+  const int32_t sum = static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
+  const int32_t limit = (a >> 31) ^ INT32_MAX;
+  return ((a ^ sum) & (b ^ sum)) < 0 ? limit : sum;
 }
 
-// a + b limited to int32. Each bound is computed on the side where it cannot overflow.
-inline int32_t add_saturated(int32_t a, int32_t b) {
-  const int32_t most = INT32_MAX - larger32(a, 0);
-  const int32_t least = INT32_MIN - smaller32(a, 0);
-  return a + smaller32(larger32(b, least), most);
-}
+// Multipliers are brought to k / 2**16, whatever the leak shift, so that lanes shift by constants.
+constexpr int kNarrowShift = 16;
 
 struct NarrowArithmetic {
-  int leak_shift;
-  uint32_t leak_half;      // added to a product before its shift
+  int multiplier_shift;
+  uint32_t half;           // added to a product before its shift
   uint32_t negative_half;  // added besides where the product is negative
   int left, right;         // shifts of the current, one of them 0
   int32_t low, high;
 
   explicit NarrowArithmetic(const Arithmetic& ops) {
     const uint32_t divisor = uint32_t{1} << ops.leak_shift;
-    leak_shift = ops.leak_shift;
-    leak_half = ops.leak_rounding == rounding::nearest ? divisor >> 1 : 0;
-    negative_half = ops.leak_rounding == rounding::toward_zero ? divisor - 1 : 0;
+    multiplier_shift = kNarrowShift - ops.leak_shift;
+    half = (ops.leak_rounding == rounding::nearest ? divisor >> 1 : 0) << multiplier_shift;
+    negative_half = (ops.leak_rounding == rounding::toward_zero ? divisor - 1 : 0)
+                    << multiplier_shift;
     left = ops.current_shift > 0 ? ops.current_shift : 0;
     right = ops.current_shift < 0 ? -ops.current_shift : 0;
     low = static_cast<int32_t>(ops.low);
@@ -44,12 +45,12 @@ struct NarrowArithmetic {
 
   int32_t saturate(int32_t v) const { return smaller32(larger32(v, low), high); }
 
-  // saturate(v + current), the current being on the membrane's scale.
-  int32_t integrate(int32_t v, int32_t current) const {
-    return saturate(add_saturated(v, current));
+  // saturate(v + current) for states of fewer than 32 bits and v within them.
+  int32_t integrate_below_32_bits(int32_t v, int32_t current) const {
+    return v + smaller32(larger32(current, low - v), high - v);
   }
 
-  // The same for a current that `right` or `left` brings to the membrane's scale.
+  // saturate(v + current) for a current that `right` or `left` brings to the membrane's scale.
   //
   // A current shifted left may need up to 56 bits. It is added in three parts that fit: they have
   // one sign, so that a sum that saturates early stays saturated, and three of them reach from one
@@ -57,7 +58,7 @@ struct NarrowArithmetic {
   int32_t align_and_integrate(int32_t v, int32_t current) const {
     if (right > 0) {
       const int32_t carry = (current >> (right - 1)) & 1;
-      return integrate(v, (current >> right) + carry);
+      return saturate(add_saturated(v, (current >> right) + carry));
     }
     const int32_t most = INT32_MAX >> left;
     const int32_t least = INT32_MIN >> left;
@@ -70,28 +71,31 @@ struct NarrowArithmetic {
     return saturate(sum);
   }
 
-  // multiplier * v / 2**leak_shift for 0 <= multiplier <= 2**leak_shift, leak_shift <= 16.
+  // k / 2**16 for the multiplier of an alpha in [0, 1]
+  int32_t multiplier(int32_t alpha) const { return alpha << multiplier_shift; }
+
+  // k * v / 2**16 for 0 <= k <= 2**16.
   //
-  // v = upper * 2**16 + lower splits the product: the first part needs no rounding, and
-  // multiplier * lower plus its rounding stays below 2**32.
+  // v = upper * 2**16 + lower splits the product: the first part needs no rounding, and k * lower
+  // plus its rounding stays below 2**32.
+  template <bool any_rounding>
   int32_t scale(int32_t multiplier, int32_t v) const {
     const uint32_t k = static_cast<uint32_t>(multiplier);
-    const uint32_t upper = static_cast<uint32_t>(v >> 16);
+    const uint32_t upper = static_cast<uint32_t>(v >> kNarrowShift);
     const uint32_t lower = static_cast<uint32_t>(v) & 0xffffu;
-    const uint32_t half = leak_half + (static_cast<uint32_t>(v >> 31) & negative_half);
-    return static_cast<int32_t>(((k * upper) << (16 - leak_shift)) +
-                                ((k * lower + half) >> leak_shift));
+    uint32_t added = half;
+    if (any_rounding) added += static_cast<uint32_t>(v >> 31) & negative_half;
+    return static_cast<int32_t>(k * upper + ((k * lower + added) >> kNarrowShift));
   }
+
+  // Limits for which saturate(x + bias) == clamp(x, from, to) + bias; each is itself limited to
+  // int32, where x ends anyway.
+  int32_t from(int32_t bias) const { return low - smaller32(bias, low - INT32_MIN); }
+  int32_t to(int32_t bias) const { return high - larger32(bias, high - INT32_MAX); }
 };
 
-// Adding a bias and saturating in one: saturate(x + bias) == clamp(x, from, to) + bias.
-struct SaturatingBias {
-  int32_t bias, from, to;
-};
-
-inline SaturatingBias saturating_bias(const Arithmetic& ops, int64_t bias) {
-  return {static_cast<int32_t>(bias), saturate_to_int32(ops.low - bias),
-          saturate_to_int32(ops.high - bias)};
+inline int32_t clamp32(int32_t v, int32_t from, int32_t to) {
+  return smaller32(larger32(v, from), to);
 }
 
 // Smallest and largest value of a constant.
@@ -101,12 +105,12 @@ struct Extent {
 
 inline Extent extent_of(const Constant& constant, int64_t neurons) {
   const int64_t count = neurons / constant.neurons_per_value;
-  Extent found = {constant.values[0], constant.values[0]};
+  int32_t low = constant.values[0], high = constant.values[0];
   for (int64_t k = 1; k < count; ++k) {
-    found.low = smaller(found.low, constant.values[k]);
-    found.high = larger(found.high, constant.values[k]);
+    low = smaller32(low, constant.values[k]);
+    high = larger32(high, constant.values[k]);
   }
-  return found;
+  return {low, high};
 }
 
 // Whether a LIF computes the same in 32-bit lanes as in int64, for every current and state.
