@@ -48,9 +48,14 @@ def export_onnx(
         The model; metadata ``snnquant.timesteps`` where ``T`` is fixed.
 
     Raises:
-        UsageError: ``time_axis`` does not fit, or the path cannot be written.
+        UsageError: ``time_axis`` does not fit, the path cannot be written, or torch is too old.
         ModelError: torch cannot export the model, for example since it fixes the batch size.
     """
+    if not hasattr(torch.onnx, "ops"):
+        raise UsageError(
+            f"export_onnx: torch {torch.__version__} cannot export custom ops; install torch 2.8 "
+            "or newer"
+        )
     if time_axis not in (None, 0, 1):
         raise UsageError(f"export_onnx: time_axis is {time_axis}, must be None, 0 or 1")
     batch_axis = 1 if time_axis == 0 else 0
