@@ -19,6 +19,8 @@ from snnquant.observers import OBSERVERS, TensorStatistics
 from snnquant.rounding.weight_grid import coherence_of
 
 SCHEMA = "snnquant.calibration/1"
+#: The method that leaves the choice of the observer to the target.
+AUTO = "auto"
 #: A calibration of the largest networks has a few thousand bins per tensor; more is not ours.
 _MAX_FILE_BYTES = 256 * 2**20
 #: Values that are all integers in this range are spikes or counts.
@@ -30,7 +32,8 @@ class CalibrationSettings:
     """What determines the statistics, besides model and data.
 
     Attributes:
-        method: name of the observer that turns statistics into scales.
+        method: name of the observer that turns statistics into scales; AUTO leaves it to the
+            target.
         samples: number of samples used.
         batch_size: samples per batch (matters to the mean of batch maxima).
         inputs: forced treatment by tensor name: "spikes", "analog", or a scale.
@@ -67,13 +70,13 @@ class Calibration:
     samples_sha256: str = ""
     source: dict[str, str] = field(default_factory=dict)
 
-    def input_scale(self, name: str, bits: int, method: str | None = None) -> InputScale:
+    def input_scale(self, name: str, bits: int, default_method: str) -> InputScale:
         """Return how a tensor enters the integers.
 
         Args:
             name: of the tensor.
             bits: width of analog inputs.
-            method: observer; default: the one of the settings.
+            default_method: observer where the settings leave the method to the target.
         """
         statistics = self.tensors[name]
         forced = self.settings.inputs.get(name, "")
@@ -85,13 +88,14 @@ class Calibration:
         limits = IntRange.signed(bits)
         if forced and forced != "analog":
             return InputScale(float(np.float32(forced)), limits.low, limits.high, coherence)
-        scale = OBSERVERS[method or self.settings.method].scale(statistics, bits)
+        method = default_method if self.settings.method == AUTO else self.settings.method
+        scale = OBSERVERS[method].scale(statistics, bits)
         # Values outside the calibrated range may still occur, so the full range counts.
         return InputScale(float(np.float32(scale)), limits.low, limits.high, coherence)
 
-    def input_scales(self, bits: int) -> dict[str, InputScale]:
+    def input_scales(self, bits: int, default_method: str) -> dict[str, InputScale]:
         """Return the input scale of every calibrated tensor."""
-        return {name: self.input_scale(name, bits) for name in self.tensors}
+        return {name: self.input_scale(name, bits, default_method) for name in self.tensors}
 
     def firing_rates(self) -> dict[str, float]:
         """Return the firing rate of every neuron layer."""
@@ -103,11 +107,11 @@ class Calibration:
         bound = [self.graph_sha256, self.data_sha256, asdict(self.settings), self.timesteps]
         return hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()
 
-    def dumps(self, bits: int) -> str:
+    def dumps(self, bits: int, default_method: str) -> str:
         """Return the file's text: JSON, sorted, with the scales at ``bits`` bits for readers."""
         tensors = {}
         for name, statistics in sorted(self.tensors.items()):
-            entry = self.input_scale(name, bits)
+            entry = self.input_scale(name, bits, default_method)
             tensors[name] = {
                 "treated_as": "spikes" if entry.scale == 1.0 else "analog",
                 "scale": entry.scale,
@@ -183,7 +187,7 @@ def load_calibration(path: str | Path) -> Calibration:
 
 def _parse(stored: Mapping[str, Any]) -> Calibration:
     settings = dict(stored["settings"])
-    if settings["method"] not in OBSERVERS:
+    if settings["method"] not in (AUTO, *OBSERVERS):
         raise ValueError(f"unknown method {settings['method']!r}")
     inputs = {str(k): str(v) for k, v in dict(settings["inputs"]).items()}
     for forced in inputs.values():

@@ -79,7 +79,7 @@ def convert_model(
         metadata["snnquant.timesteps"] = str(calibration.timesteps)
     return quantize_model(
         model,
-        calibration.input_scales(options.input_bits),
+        calibration.input_scales(options.input_bits, options.target.input_observer),
         options,
         metadata,
         calibration.firing_rates(),

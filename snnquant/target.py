@@ -33,6 +33,7 @@ class Target:
         description: one line for people.
         weight_bits, weight_bits_allowed: default and accepted widths of weights.
         weight_grid: "best" (symmetric or asymmetric, by error) or "seed" (absmax at 2^(n-1)).
+        weight_gains: weights of one synapse may be multiplied by a power of two.
         per_channel: one weight scale per output channel by default.
         input_bits: default width of analog inputs.
         input_observer: default calibration method for analog inputs.
@@ -49,6 +50,7 @@ class Target:
     weight_bits: int
     weight_bits_allowed: tuple[int, ...]
     weight_grid: str
+    weight_gains: bool
     per_channel: bool
     input_bits: int
     input_observer: str
@@ -113,6 +115,7 @@ def _parse(path: Path, table: dict[str, Any]) -> Target:
     for key, allowed in (
         ("weight_grid", {"best", "seed"}),
         ("threshold", {"exact", "rounded"}),
+        ("weight_gains", {True, False}),
         ("per_channel", {True, False}),
         ("reset_after_leak", {True, False}),
         ("leak_rounding", {r.name.lower() for r in Rounding}),

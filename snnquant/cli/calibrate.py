@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from snnquant.calibrate import calibrate_model
-from snnquant.calibration import CalibrationSettings, check_input_choice
+from snnquant.calibration import AUTO, CalibrationSettings, check_input_choice
 from snnquant.cli.console import Speaker
 from snnquant.cli.options import (
     batch_option,
@@ -23,8 +23,9 @@ from snnquant.errors import UsageError
 from snnquant.files import atomic_write, ensure_writable
 from snnquant.observers import OBSERVERS
 from snnquant.passes import load_canonical
+from snnquant.target import load_target
 
-_METHOD_HELP = "How a scale is chosen: " + "; ".join(
+_METHOD_HELP = "How a scale is chosen. auto: as the target prefers; " + "; ".join(
     f"{name}: {observer.summary}" for name, observer in OBSERVERS.items()
 )
 
@@ -34,8 +35,8 @@ _METHOD_HELP = "How a scale is chosen: " + "; ".join(
 @data_option
 @click.option(
     "--method",
-    type=click.Choice(list(OBSERVERS)),
-    default="mse",
+    type=click.Choice([AUTO, *OBSERVERS]),
+    default=AUTO,
     show_default=True,
     help=_METHOD_HELP,
 )
@@ -98,6 +99,7 @@ def command(
     samples_file = output_file.with_suffix(".samples.npz")
     ensure_writable(output_file)
     ensure_writable(samples_file)
+    target = load_target("generic")
     graph = load_canonical(model)
     dataset = open_data(data)
     with speaker.progress("calibrating") as progress:
@@ -111,12 +113,12 @@ def command(
         samples_sha256=digest,
         source={"model": model.name, "data": data.name},
     )
-    atomic_write(output_file, calibration.dumps(8))
+    atomic_write(output_file, calibration.dumps(target.input_bits, target.input_observer))
     for name, seen in calibration.neurons.items():
         if seen["firing_rate"] == 0:
             speaker.warn(f"neuron '{name}' never fired on these samples")
     for name in calibration.tensors:
-        entry = calibration.input_scale(name, 8)
+        entry = calibration.input_scale(name, target.input_bits, target.input_observer)
         kind = (
             "spikes or counts" if entry.scale == 1.0 else f"analog, 8-bit scale {entry.scale:.6g}"
         )

@@ -18,6 +18,7 @@ from snnquant.convert import (
 )
 from snnquant.errors import UsageError
 from snnquant.files import ensure_writable
+from snnquant.observers import OBSERVERS
 from snnquant.quantize import QuantizeOptions
 from snnquant.target import Target, load_target
 
@@ -119,6 +120,11 @@ def choose_options(
     Raises:
         UsageError: the target does not have that width or granularity.
     """
+    if target.input_observer not in OBSERVERS:
+        known = ", ".join(OBSERVERS)
+        raise UsageError(
+            f"target {target.name} names the observer '{target.input_observer}'; use one of {known}"
+        )
     bits = target.weight_bits if weight_bits is None else weight_bits
     if bits not in target.weight_bits_allowed:
         allowed = ", ".join(map(str, target.weight_bits_allowed))

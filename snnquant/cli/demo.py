@@ -11,7 +11,7 @@ import click
 import onnx_ir as ir
 
 from snnquant.calibrate import calibrate_model
-from snnquant.calibration import CalibrationSettings
+from snnquant.calibration import AUTO, CalibrationSettings
 from snnquant.cli.console import Speaker, document
 from snnquant.cli.convert import choose_options
 from snnquant.cli.eval import layer_warnings, print_evaluation
@@ -46,7 +46,8 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
     all files in a folder to look at.
     """
     speaker = Speaker(quiet)
-    options = choose_options(load_target("generic"), weight_bits, None, None, "float")
+    target = load_target("generic")
+    options = choose_options(target, weight_bits, None, None, "float")
     speaker.settings("demo", {"folder": folder, "weight bits": weight_bits})
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +63,7 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
     speaker.say("1. calibrate: run training samples through the float network")
     dataset = open_data(calibration_data)
     graph = load_canonical(model)
-    settings = CalibrationSettings("mse", len(dataset), 64)
+    settings = CalibrationSettings(AUTO, len(dataset), 64)
     with speaker.progress("calibrating") as progress:
         calibration = calibrate_model(graph, dataset, settings, progress=progress)
     samples_file = calibration_file.with_suffix(".samples.npz")
@@ -72,7 +73,7 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
         samples_sha256=save_samples(samples_file, first_samples(dataset)),
         source={"model": model.name, "data": calibration_data.name},
     )
-    atomic_write(calibration_file, calibration.dumps(8))
+    atomic_write(calibration_file, calibration.dumps(target.input_bits, target.input_observer))
 
     speaker.say("2. convert: weights, inputs and neuron constants to integers, then the self-check")
     result, check = convert_files(model, calibration_file, calibration, options)

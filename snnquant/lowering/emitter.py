@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from snnquant.errors import NumericalError
+from snnquant.errors import ModelError, NumericalError
 from snnquant.lowering.flow import Flow, Kind
 from snnquant.lowering.plan import Plan
 from snnquant.numerics import FLOAT32_EXACT, INT32, IntRange
@@ -172,7 +172,10 @@ class Emitter:
         real = self.cast(real, np.float32)
         scale = self.constant(np.array(flow.factor, np.float32), f"{hint}.scale")
         zero = self.constant(np.array(0, np.int8), f"{hint}.zero_point")
-        entered = self.op("QuantizeLinear", [real, scale, zero], hint, np.int8)
+        doc = (
+            f"{hint}: {self.plan.input_bits}-bit input, one integer step is worth {flow.factor:.6g}"
+        )
+        entered = self.op("QuantizeLinear", [real, scale, zero], hint, np.int8, doc=doc)
         limits = IntRange.signed(self.plan.input_bits)
         if limits.high < IntRange.signed(8).high and flow.factor != 1.0:
             low = self.constant(np.array(limits.low, np.int8), f"{hint}.low")
@@ -184,6 +187,11 @@ class Emitter:
 
     def copy(self, node: ir.Node) -> None:
         """Emit a node as it is, on float values (or on carriers where only the shape matters)."""
+        if any(attr.type == ir.AttributeType.GRAPH for attr in node.attributes.values()):
+            raise ModelError(
+                f"node '{node.name}' ({node.op_type}) holds a graph of its own, which cannot be "
+                "carried into the integer model; export without loops and conditions"
+            )
         inputs: list[ir.Value | None] = []
         for value in node.inputs:
             if value is None:

@@ -56,7 +56,7 @@ class Group:
         largest_constant: largest magnitude among thresholds, resets and biases.
         largest_current: largest calibrated magnitude of float currents that join.
         shift_in_neuron: the neuron shifts its current (recurrent weights are int8, so that their
-            synapse cannot); otherwise fraction bits are in the weights' gains.
+            synapse cannot, or a target without gains); otherwise gains hold the fraction bits.
         current_shift: left shift of the current in the neuron.
         scale: of the current, ``[channels]`` or ``[1]``, once chosen; the membrane's is
             ``scale / 2**current_shift``.
@@ -96,7 +96,8 @@ class Group:
     def choose_scale(self, bits: int, target: Target, per_channel: bool) -> FloatArray:
         """Choose and keep the membrane scale (current scale, before ``current_shift``)."""
         weighted = [t for t in self.terms if not t.every_channel]
-        _choose_gains(weighted)
+        if target.weight_gains:
+            _choose_gains(weighted)
         counts = {len(t.rows) for t in weighted}
         split = per_channel and not self.per_tensor and len(counts) == 1
         channels = counts.pop() if split else 1
@@ -115,7 +116,7 @@ class Group:
         idle = scale.max(initial=0.0) or self.largest_constant / 2**10 or 1.0
         coarse = np.maximum(np.where(scale > 0, scale, idle), floor)
         fraction = _fraction_bits(coarse, self.largest_constant, target) if weighted else 0
-        if self.shift_in_neuron:
+        if self.shift_in_neuron or not target.weight_gains:
             self.current_shift = fraction
             self.scale = coarse
             return self.scale

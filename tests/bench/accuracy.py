@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from snnquant.calibrate import calibrate_model
-from snnquant.calibration import CalibrationSettings
+from snnquant.calibration import AUTO, CalibrationSettings
 from snnquant.data import open_data
 from snnquant.evaluate import evaluate_model
 from snnquant.passes import load_canonical
@@ -32,14 +32,14 @@ def main() -> None:
         calibration = calibrate_model(
             graph,
             open_data(SAMPLES / f"{data}_calibration.npz"),
-            CalibrationSettings("mse", 512, 64),
+            CalibrationSettings(AUTO, 512, 64),
         )
         row, agreement = [], 0.0
         for name, bits in SETTINGS:
             target = load_target(name)
             quantized = quantize_model(
                 graph,
-                calibration.input_scales(8),
+                calibration.input_scales(8, target.input_observer),
                 QuantizeOptions(target, bits, 8, target.per_channel),
                 rates=calibration.firing_rates(),
             )
