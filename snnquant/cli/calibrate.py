@@ -71,7 +71,7 @@ def command(
     output_file: Path,
     quiet: bool,
 ) -> None:
-    r"""Run calibration data through MODEL and keep the statistics of its analog values.
+    """Run calibration data through MODEL and keep the statistics of its analog values.
 
     Writes a readable JSON, bound by hash to model, data and settings, and beside it the first
     samples, on which convert checks its work. Whole sequences are run, with new states for every
@@ -80,7 +80,7 @@ def command(
     \b
     snnquant calibrate net.onnx --data train.npz
     snnquant calibrate net.onnx --data train.npz --method percentile --input input=spikes
-    """
+    """  # noqa: D301
     speaker = Speaker(quiet)
     settings = CalibrationSettings(method, samples, batch_size, _forced(inputs))
     speaker.settings(

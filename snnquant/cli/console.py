@@ -21,12 +21,15 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from snnquant import __version__
+from snnquant.cli.printable import printable
 from snnquant.progress import Progress
 
 #: Off a terminal, one line per this many seconds.
 _SECONDS_PER_LINE = 5.0
-#: Width off a terminal, where rich would guess 80 and cut.
+#: Width of tables off a terminal, where rich would guess 80 and cut.
 _PLAIN_WIDTH = 100
+#: Longer names in tables are cut in the middle.
+_CELL_LIMIT = 200
 
 
 class Speaker:
@@ -44,25 +47,36 @@ class Speaker:
     def settings(self, verb: str, settings: Mapping[str, Any]) -> None:
         """Echo the effective settings."""
         if not self.quiet:
-            words = ", ".join(f"{k} {v}" for k, v in settings.items() if v not in (None, "", {}))
-            self.err.print(f"snnquant {verb}: {words}", style="dim", markup=False, highlight=False)
+            words = ", ".join(
+                f"{k.replace('_', ' ')} {_word(v)}"
+                for k, v in settings.items()
+                if v is not None and v != ""
+            )
+            self._line(self.err, f"snnquant {verb}: {words}", "dim")
 
     def say(self, text: str) -> None:
         """Say something that a person may want to know."""
         if not self.quiet:
-            self.err.print(text, markup=False, highlight=False)
+            self._line(self.err, text)
 
     def warn(self, text: str) -> None:
         """Warn, quiet or not."""
-        self.err.print(f"warning: {text}", style="yellow", markup=False, highlight=False)
+        self._line(self.err, f"warning: {text}", "yellow")
 
     def table(self, table: Table) -> None:
         """Print a table of results on stdout."""
-        self.out.print(table)
+        with self.out.capture() as captured:
+            self.out.print(table)
+        for line in captured.get().splitlines():
+            self.out.file.write(line.rstrip() + "\n")
 
     def result(self, text: str) -> None:
         """Print one line of results on stdout."""
-        self.out.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._line(self.out, text)
+
+    def _line(self, console: Console, text: str, style: str | None = None) -> None:
+        """Print one line; a terminal wraps it, a log keeps it whole."""
+        console.print(printable(text), style=style, soft_wrap=True)
 
     def json(self, document: Mapping[str, Any]) -> None:
         """Print machine output on stdout."""
@@ -73,7 +87,7 @@ class Speaker:
         """Show how far long work is: a bar on a terminal, a line now and then elsewhere."""
         if self.quiet:
             yield lambda done, total: None
-        elif self.err.is_terminal and not os.environ.get("CI"):
+        elif self.err.is_interactive and not os.environ.get("CI"):
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -113,7 +127,11 @@ def _console(stream: Any) -> Console:
     return Console(
         file=stream,
         width=_PLAIN_WIDTH if plain else None,
+        force_terminal=False if plain else None,  # FORCE_COLOR is no wish for animation
         no_color=True if plain or os.environ.get("TERM") == "dumb" else None,
+        markup=False,
+        emoji=False,
+        highlight=False,
         legacy_windows=False,
         safe_box=True,
     )
@@ -146,10 +164,20 @@ def new_table(*columns: str) -> Table:
     """Return an empty table; the first column is text, the others are numbers."""
     from rich import box
 
-    table = Table(box=box.ASCII2 if _ascii_only() else box.SIMPLE_HEAD, pad_edge=False)
+    lines = box.ASCII2 if _ascii_only() else box.SIMPLE_HEAD
+    table = Table(box=lines, show_edge=False, pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
     return table
+
+
+def add_row(table: Table, *cells: str) -> None:
+    """Add a row; names from files are made safe to print."""
+    table.add_row(*(printable(cell, _CELL_LIMIT) for cell in cells))
+
+
+def _word(value: Any) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 def _ascii_only() -> bool:

@@ -69,7 +69,7 @@ def command(
     output_file: Path,
     quiet: bool,
 ) -> None:
-    r"""Write MODEL in integers: weights, inputs, and every constant of its neurons.
+    """Write MODEL in integers: weights, inputs, and every constant of its neurons.
 
     The result is one ONNX file that runs in stock ONNX Runtime, and fast where the snnquant
     library is loaded. Before it is written it is run on the stored samples and every integer is
@@ -79,7 +79,7 @@ def command(
     snnquant convert net.onnx -o net.int.onnx
     snnquant convert net.onnx --weight-bits 4 -o net.int4.onnx
     snnquant convert net.onnx --target tianjic --readout-as int -o net.tianjic.onnx
-    """
+    """  # noqa: D301
     speaker = Speaker(quiet)
     options = choose_options(load_target(target), weight_bits, input_bits, per_channel, readout_as)
     speaker.settings(

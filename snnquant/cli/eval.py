@@ -11,7 +11,7 @@ import click
 import onnx
 import onnx_ir as ir
 
-from snnquant.cli.console import Speaker, document, new_table, percent
+from snnquant.cli.console import Speaker, add_row, document, new_table, percent
 from snnquant.cli.options import (
     PATH,
     batch_option,
@@ -68,12 +68,12 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    r"""Measure MODEL on labelled data, and compare it with its float origin spike by spike.
+    """Measure MODEL on labelled data, and compare it with its float origin spike by spike.
 
     \b
     snnquant eval net.int.onnx --data test.npz --reference net.onnx
     snnquant eval net.int.onnx --data test.npz --json > result.json
-    """
+    """  # noqa: D301
     speaker = Speaker(quiet)
     proto = read_model(model)
     if not neuron_nodes(proto, integer=True):
@@ -156,16 +156,17 @@ def print_evaluation(speaker: Speaker, result: Evaluation) -> None:
     summary = new_table("", "integer", "float", "drop")
     if result.accuracy is not None:
         drop = "-" if result.drop is None else f"{100 * result.drop:+.2f} pt"
-        summary.add_row(
+        add_row(
+            summary,
             f"accuracy ({result.samples} samples)",
             percent(result.accuracy),
             percent(result.float_accuracy),
             drop,
         )
     if compared:
-        summary.add_row("same prediction", percent(result.prediction_agreement), "", "")
+        add_row(summary, "same prediction", percent(result.prediction_agreement), "", "")
     if result.spike_agreement is not None:
-        summary.add_row("equal spikes", percent(result.spike_agreement), "", "")
+        add_row(summary, "equal spikes", percent(result.spike_agreement), "", "")
     if summary.row_count:
         speaker.table(summary)
     else:
@@ -182,7 +183,7 @@ def print_evaluation(speaker: Speaker, result: Evaluation) -> None:
         ]
         if compared:
             row += [_rate(layer.firing_rate_float), percent(layer.agreement), _rate(layer.spike_f1)]
-        table.add_row(*row)
+        add_row(table, *row)
     speaker.table(table)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from snnquant.cli.console import Speaker, document, new_table, number
+from snnquant.cli.console import Speaker, add_row, document, new_table, number
 from snnquant.cli.options import json_option, model_argument, quiet_option
 from snnquant.errors import ModelError
 from snnquant.files import sha256_of
@@ -25,14 +25,14 @@ _HIDDEN = frozenset(
 @click.option("--strict", is_flag=True, help="Exit with 3 if any node would stay float.")
 @quiet_option
 def command(model: Path, as_json: bool, strict: bool, quiet: bool) -> None:
-    r"""List the layers of MODEL, its neurons with their parameters, T, and what stays float.
+    """List the layers of MODEL, its neurons with their parameters, T, and what stays float.
 
     MODEL is a float or an integer .onnx file.
 
     \b
     snnquant inspect net.onnx
     snnquant inspect net.int.onnx --json
-    """
+    """  # noqa: D301
     speaker = Speaker(quiet)
     found = inspect_model(read_model(model))
     if as_json:
@@ -82,7 +82,7 @@ def _print(speaker: Speaker, path: Path, found: dict[str, Any]) -> None:
             choices = [f"{k} {v}" for k, v in layer.items() if k not in _HIDDEN and v != 0]
             held = [f"{k} {number(v)}" for k, v in layer["parameters"].items()]
             what = ", ".join(choices + held)
-        table.add_row(layer["name"], layer["op"], size, what)
+        add_row(table, layer["name"], layer["op"], size, what)
     speaker.table(table)
     for entry in found["stays_float"]:
         speaker.result(f"stays float: {entry['op']} '{entry['node']}': {entry['reason']}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+import logging
 import os
 import sys
 import traceback
@@ -13,7 +15,8 @@ import click
 
 from snnquant import __version__
 from snnquant.cli import VERBS
-from snnquant.errors import INTERRUPTED_EXIT_CODE, SnnquantError
+from snnquant.cli.printable import printable
+from snnquant.errors import INTERRUPTED_EXIT_CODE, SnnquantError, UsageError
 
 
 class _LazyGroup(click.Group):
@@ -37,10 +40,15 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(verb.name, verb.summary) for verb in VERBS])
 
 
-@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+)
 @click.version_option(__version__, prog_name="snnquant")
-def cli() -> None:
-    r"""Take a trained spiking neural network to exact integers.
+@click.pass_context
+def cli(context: click.Context) -> int | None:
+    """Take a trained spiking neural network to exact integers.
 
     \b
     snnquant calibrate net.onnx --data train.npz -o calibration.json
@@ -50,11 +58,23 @@ def cli() -> None:
     Exit codes: 0 ok, 1 internal error, 2 usage, 3 model or data unreadable or unsupported, 4 a
     gate failed, 5 numerical refusal, 6 calibration of something else, 7 custom-op library,
     130 interrupted.
-    """
+    """  # noqa: D301
+    if context.invoked_subcommand is not None:
+        return None
+    click.echo(context.get_help(), err=True)
+    return UsageError.exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    if sys.stdout is None:  # started with a closed stdout
+        sys.stdout = io.StringIO()
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal cannot show is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if not os.environ.get("SNNQUANT_DEBUG"):
+        # What libraries log about a bad model is said again, in one line, by our own error.
+        logging.getLogger().addHandler(logging.NullHandler())
     sys.exit(run(arguments))
 
 
@@ -66,37 +86,51 @@ def run(arguments: Sequence[str] | None = None) -> int:
             prog_name="snnquant",
             standalone_mode=False,
         )
+        sys.stdout.flush()
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
+        verb = getattr(getattr(error, "ctx", None), "command_path", "snnquant")
+        _say(f"error: {error.format_message()} See '{verb} --help'.")
         return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
         _say("interrupted; outputs that existed are as they were")
         return INTERRUPTED_EXIT_CODE
     except SnnquantError as error:
-        _say(f"error: {_one_line(str(error))}")
+        _say(f"error: {error}")
         return error.exit_code
     except BrokenPipeError:
         # The reader of stdout went away; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         return 0
     except MemoryError:
         _say("error: out of memory; use a smaller --batch-size")
         return 1
+    except OSError as error:
+        if error.filename is not None:
+            return _internal(error)
+        # Writing files has errors of its own, so this is stdout.
+        _discard_stdout()
+        _say(f"error: cannot write to stdout: {error.strerror}; redirect it elsewhere")
+        return UsageError.exit_code
     except Exception as error:  # the last resort: no traceback for users
-        if os.environ.get("SNNQUANT_DEBUG"):
-            traceback.print_exc()
-        kind = type(error).__name__
-        _say(f"internal error: {kind}: {_one_line(str(error))}; set SNNQUANT_DEBUG=1 for details")
-        return 1
+        return _internal(error)
     return result if isinstance(result, int) else 0
 
 
-def _one_line(text: str) -> str:
-    """Return a message on one line, without control characters from file names."""
-    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+def _internal(error: Exception) -> int:
+    """Tell what only a bug can cause."""
+    if os.environ.get("SNNQUANT_DEBUG"):
+        traceback.print_exc()
+    kind = type(error).__name__
+    _say(f"internal error: {kind}: {error}; set SNNQUANT_DEBUG=1 for details")
+    return 1
+
+
+def _discard_stdout() -> None:
+    """Let the interpreter flush what is left to nowhere, without an error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(printable(" ".join(text.split())), err=True)
