@@ -1,6 +1,6 @@
 // LIF in 32-bit lanes over time, and the choice of its loop.
 //
-// A span's state stays in the first cache level while its currents stream by once, row after row.
+// A span's state stays in the nearest caches while its currents stream by once, row after row.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@
 namespace snnquant {
 namespace SNNQUANT_ISA {
 
-constexpr int64_t kUniformSpan = 2048;
-constexpr int64_t kVaryingSpan = 512;
+constexpr int64_t kUniformSpan = 8192;
+constexpr int64_t kVaryingSpan = 1024;
 // Neurons between two rounds of prefetching; one round is no more lines than a core can wait for.
 constexpr int64_t kStrip = 128;
 
@@ -33,7 +33,8 @@ inline bool within(const int32_t* values, int64_t count, int32_t low, int32_t hi
   return outside == 0;
 }
 
-// Starts loading the next row of a strip. Rows lie far apart, and no hardware foresees the jump.
+// Starts loading the next row of a strip into the second cache level (into the first it would push
+// out the state). Rows lie far apart, and no hardware foresees the jump.
 inline void prefetch_strip(const int32_t* current, const uint8_t* spikes, int64_t count) {
   constexpr int64_t currents_per_line = kCacheLine / static_cast<int64_t>(sizeof(int32_t));
   for (int64_t n = 0; n < count; n += currents_per_line) SNNQUANT_PREFETCH(current + n, 0);

@@ -23,9 +23,9 @@
 #define SNNQUANT_INDEPENDENT_LOOP
 #endif
 
-// Starts loading the cache line at an address, to read (0) or to write (1).
+// Starts loading the cache line at an address into the second level, to read (0) or to write (1).
 #if defined(__GNUC__) || defined(__clang__)
-#define SNNQUANT_PREFETCH(address, writes) __builtin_prefetch(address, writes)
+#define SNNQUANT_PREFETCH(address, writes) __builtin_prefetch(address, writes, 2)
 #else
 #define SNNQUANT_PREFETCH(address, writes) static_cast<void>(address)
 #endif

@@ -9,7 +9,7 @@ namespace snnquant {
 namespace {
 
 // Neuron-steps that are worth a task of their own.
-constexpr int64_t kTaskInt32 = 1 << 16;
+constexpr int64_t kTaskInt32 = 1 << 17;
 constexpr int64_t kTaskExact = 1 << 13;
 // Blocks start at multiples of this, so that threads share no cache line of spikes.
 constexpr int64_t kBlockUnit = 64;
