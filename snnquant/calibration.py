@@ -19,6 +19,7 @@ from snnquant.observers import OBSERVERS, TensorStatistics
 from snnquant.rounding.weight_grid import coherence_of
 
 SCHEMA = "snnquant.calibration/1"
+_BINDING = "binding_sha256"
 #: The method that leaves the choice of the observer to the target.
 AUTO = "auto"
 #: A calibration of the largest networks has a few thousand bins per tensor; more is not ours.
@@ -101,12 +102,6 @@ class Calibration:
         """Return the firing rate of every neuron layer."""
         return {name: seen["firing_rate"] for name, seen in self.neurons.items()}
 
-    @property
-    def binding(self) -> str:
-        """Hash over model, data and settings."""
-        bound = [self.graph_sha256, self.data_sha256, asdict(self.settings), self.timesteps]
-        return hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()
-
     def dumps(self, bits: int, default_method: str) -> str:
         """Return the file's text: JSON, sorted, with the scales at ``bits`` bits for readers."""
         tensors = {}
@@ -117,27 +112,28 @@ class Calibration:
                 "scale": entry.scale,
                 "statistics": statistics.to_json(),
             }
-        return (
-            json.dumps(
-                {
-                    "schema": SCHEMA,
-                    "tool": f"snnquant {__version__}",
-                    "source": self.source,
-                    "model_sha256": self.graph_sha256,
-                    "data_sha256": self.data_sha256,
-                    "settings": asdict(self.settings),
-                    "binding_sha256": self.binding,
-                    "timesteps": self.timesteps,
-                    "input_bits": bits,
-                    "samples": {"file": self.samples_file, "sha256": self.samples_sha256},
-                    "tensors": tensors,
-                    "neurons": self.neurons,
-                },
-                indent=2,
-                allow_nan=False,
-            )
-            + "\n"
-        )
+        document = {
+            "schema": SCHEMA,
+            "tool": f"snnquant {__version__}",
+            "source": self.source,
+            "model_sha256": self.graph_sha256,
+            "data_sha256": self.data_sha256,
+            "settings": asdict(self.settings),
+            _BINDING: "",
+            "timesteps": self.timesteps,
+            "input_bits": bits,
+            "samples": {"file": self.samples_file, "sha256": self.samples_sha256},
+            "tensors": tensors,
+            "neurons": self.neurons,
+        }
+        document[_BINDING] = _binding(document)
+        return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _binding(document: Mapping[str, Any]) -> str:
+    """Return the hash over all that a calibration file says, model, data and settings included."""
+    bound = {key: value for key, value in document.items() if key != _BINDING}
+    return hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()
 
 
 def _mean_and_variance(statistics: TensorStatistics) -> tuple[float, float]:
@@ -166,23 +162,28 @@ def load_calibration(path: str | Path) -> Calibration:
         if file.stat().st_size > _MAX_FILE_BYTES:
             raise DataError(f"{file} is too large for a calibration; run calibrate again")
         stored = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"there is no calibration file {file}; run 'snnquant calibrate' first"
+        ) from error
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"calibration {file} cannot be read: {reason}") from error
+        raise DataError(
+            f"calibration {file} cannot be read: {reason}; run calibrate again"
+        ) from error
     if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
         raise DataError(f"{file} is not a calibration ({SCHEMA}); run 'snnquant calibrate' again")
-    try:
-        calibration = _parse(stored)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"calibration {file} is damaged ({error!r}); run calibrate again"
-        ) from error
-    if stored.get("binding_sha256") != calibration.binding:
+    if stored.get(_BINDING) != _binding(stored):
         raise CalibrationMismatchError(
             f"calibration {file} was changed by hand (its binding does not match); "
             "run calibrate again"
         )
-    return calibration
+    try:
+        return _parse(stored)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(
+            f"calibration {file} is damaged ({error!r}); run calibrate again"
+        ) from error
 
 
 def _parse(stored: Mapping[str, Any]) -> Calibration:

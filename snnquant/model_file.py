@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,41 +23,73 @@ def read_model(path: str | Path) -> onnx.ModelProto:
     """Read an ONNX file, external tensors included.
 
     Raises:
-        ModelError: no such file, not ONNX, truncated, or without nodes.
+        ModelError: no such file, not ONNX, truncated, without nodes, or not a graph.
         NumericalError: NaN or infinite weights.
     """
     file = Path(path)
     try:
         size = file.stat().st_size
         if not file.is_file():
-            raise ModelError(f"{file} is not a file; give the path of an .onnx file")
+            raise ModelError(f"{file} is no regular file; give the path of an .onnx file")
         if size > _MAX_MODEL_BYTES:
             raise ModelError(f"{file} has {size} bytes; store weights as external data above 2 GB")
         model = onnx.load(str(file))
+    except FileNotFoundError as error:
+        raise ModelError(f"there is no model file {file}; check the path") from error
     except DecodeError as error:
         raise ModelError(f"{file} is not an ONNX model or is truncated; export it again") from error
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{file} cannot be read: {reason}") from error
+        raise ModelError(f"{file} cannot be read: {reason}; export it again") from error
     if not model.graph.node:
         raise ModelError(f"{file} is not an ONNX model with nodes; export the network again")
+    _check_edges(model.graph, str(file))
     check_weights(model, str(file))
     return model
 
 
+def _check_edges(graph: onnx.GraphProto, where: str) -> None:
+    """Raise ModelError for a value that nothing computes, or that is computed twice."""
+    defined = {value.name for value in graph.input} | {t.name for t in graph.initializer}
+    for node in graph.node:
+        for name in filter(None, node.output):
+            if name in defined:
+                raise ModelError(f"{where}: '{name}' is computed twice; export the model again")
+            defined.add(name)
+    for user in graph.node:
+        for name in filter(None, user.input):
+            if name not in defined:
+                raise ModelError(
+                    f"{where}: node '{user.name}' ({user.op_type}) reads '{name}', which nothing "
+                    "computes; export the model again"
+                )
+    for value in graph.output:
+        if value.name not in defined:
+            raise ModelError(
+                f"{where}: nothing computes the output '{value.name}'; export the model again"
+            )
+
+
+def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    """Yield the tensors that a graph holds, with words for where."""
+    for tensor in graph.initializer:
+        yield f"initializer '{tensor.name}'", tensor
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                yield f"{node.op_type} '{node.output[0]}'", attribute.t
+
+
 def check_weights(model: onnx.ModelProto, where: str) -> None:
-    """Raise ModelError for malformed initializers, NumericalError for NaN or infinity."""
-    for tensor in model.graph.initializer:
+    """Raise ModelError for malformed constants, NumericalError for NaN or infinity."""
+    for what, tensor in _constants(model.graph):
         try:
             array = numpy_helper.to_array(tensor)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ModelError(
-                f"{where}: initializer '{tensor.name}' is malformed ({error}); export it again"
-            ) from error
+            raise ModelError(f"{where}: {what} is malformed ({error}); export it again") from error
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             raise NumericalError(
-                f"{where}: initializer '{tensor.name}' holds NaN or infinite values; "
-                "repair or retrain the model"
+                f"{where}: {what} holds NaN or infinite values; repair or retrain the model"
             )
 
 

@@ -12,6 +12,7 @@ from snnquant.calibration import AUTO, CalibrationSettings, check_input_choice
 from snnquant.cli.console import Speaker
 from snnquant.cli.options import (
     batch_option,
+    check_output,
     data_option,
     model_argument,
     output_option,
@@ -20,7 +21,7 @@ from snnquant.cli.options import (
 )
 from snnquant.data import first_samples, open_data, save_samples
 from snnquant.errors import UsageError
-from snnquant.files import atomic_write, ensure_writable
+from snnquant.files import atomic_write
 from snnquant.observers import OBSERVERS
 from snnquant.passes import load_canonical
 from snnquant.target import load_target
@@ -96,9 +97,9 @@ def command(
             "output": output_file,
         },
     )
+    check_output(output_file, (model, data))
     samples_file = output_file.with_suffix(".samples.npz")
-    ensure_writable(output_file)
-    ensure_writable(samples_file)
+    check_output(samples_file, (model, data))
     target = load_target("generic")
     graph = load_canonical(model)
     dataset = open_data(data)

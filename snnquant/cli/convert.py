@@ -8,7 +8,13 @@ import click
 
 from snnquant.calibration import load_calibration
 from snnquant.cli.console import Speaker
-from snnquant.cli.options import PATH, model_argument, output_option, quiet_option
+from snnquant.cli.options import (
+    PATH,
+    check_output,
+    model_argument,
+    output_option,
+    quiet_option,
+)
 from snnquant.convert import (
     convert_files,
     describe_options,
@@ -17,7 +23,6 @@ from snnquant.convert import (
     write_conversion,
 )
 from snnquant.errors import UsageError
-from snnquant.files import ensure_writable
 from snnquant.observers import OBSERVERS
 from snnquant.quantize import QuantizeOptions
 from snnquant.target import Target, load_target
@@ -91,11 +96,10 @@ def command(
             "output": output_file,
         },
     )
-    if output_file.resolve() == model.resolve():
-        raise UsageError(f"-o {output_file} is the float model itself; choose another path")
-    ensure_writable(output_file)
-    ensure_writable(manifest_path(output_file))
+    check_output(output_file, (model, calibration))
+    check_output(manifest_path(output_file), (model, calibration))
     known = load_calibration(calibration)
+    check_output(output_file, [calibration.parent / Path(known.samples_file).name])
     result, check = convert_files(model, calibration, known, options)
     write_conversion(model, calibration, known, options, result, check, output_file)
     for warning in quantization_warnings(result, known):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from snnquant.errors import UsageError
+from snnquant.files import ensure_writable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -47,3 +51,23 @@ def output_option(required: bool, default: str, help_text: str) -> Callable[[Com
         show_default=bool(default),
         help=help_text,
     )
+
+
+def check_output(output: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output before long work is done for it.
+
+    Args:
+        output: path of a file to write; others are written beside it.
+        inputs: files that the verb reads.
+
+    Raises:
+        UsageError: it cannot be written, is no regular file, or would replace an input.
+    """
+    ensure_writable(output)
+    if output.exists() and not output.is_file():
+        raise UsageError(
+            f"{output} is no regular file, and a second file goes beside it; choose another path"
+        )
+    for given in inputs:
+        if os.path.realpath(given) == os.path.realpath(output):
+            raise UsageError(f"{output} would replace the input {given}; choose another path")
