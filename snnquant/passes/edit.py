@@ -60,7 +60,7 @@ def new_initializer(graph: ir.Graph, hint: str, array: npt.NDArray[Any]) -> ir.V
     while name in taken:
         count += 1
         name = f"{hint}_{count}"
-    tensor = ir.tensor(np.ascontiguousarray(array), name=name)
+    tensor = ir.tensor(np.asarray(array, order="C"), name=name)
     value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(array.shape))
     value.type = ir.TensorType(tensor.dtype)
     graph.register_initializer(value)

@@ -44,18 +44,22 @@ def run(model: ir.Model) -> int:
         affine = _affine_of(node)
         if affine is None:
             continue
-        data, gain, shift, trailing = affine
-        synapse = _synapse_behind(data, trailing)
+        index, gain, shift, trailing = affine
+        data = node.inputs[index]
+        synapse = None if data is None else _synapse_behind(data, trailing)
         if synapse is None or not _fold(model.graph, synapse, gain, shift):
             continue
-        replace_value(node.outputs[0], data)
+        # The fold may have put a bias between the synapse and the node.
+        folded = node.inputs[index]
+        if folded is not None:
+            replace_value(node.outputs[0], folded)
         model.graph.remove(node, safe=True)
         changed += 1
     return changed
 
 
-def _affine_of(node: ir.Node) -> tuple[ir.Value, Array, Array, int] | None:
-    """Return (data, gain per channel, shift per channel, axes from the channel to the end)."""
+def _affine_of(node: ir.Node) -> tuple[int, Array, Array, int] | None:
+    """Return (index of the data, gain and shift per channel, axes from the channel to the end)."""
     if node.domain != "" or not node.inputs or node.inputs[0] is None:
         return None
     if node.op_type == "BatchNormalization":
@@ -69,19 +73,20 @@ def _affine_of(node: ir.Node) -> tuple[ir.Value, Array, Array, int] | None:
         epsilon = node.attributes.get("epsilon")
         offset = 1e-5 if epsilon is None else epsilon.as_float()
         gain = scale / np.sqrt(variance + offset)
-        return data, gain, bias - mean * gain, len(shape) - 1
+        return 0, gain, bias - mean * gain, len(shape) - 1
     if node.op_type in ("Mul", "Div"):
         held = [constant(value) for value in node.inputs]
         index = 1 if held[1] is not None else 0
         factor, other = held[index], node.inputs[1 - index]
         if factor is None or other is None or (node.op_type == "Div" and index == 0):
             return None
-        if factor.size != 1 or held[1 - index] is not None:
+        rank = None if other.shape is None else other.shape.rank()
+        if factor.size != 1 or held[1 - index] is not None or rank is None or factor.ndim > rank:
             return None
         gain = np.asarray(factor, np.float64).reshape(1)
         if not np.isfinite(gain).all() or (gain == 0).any():
             return None
-        return other, gain if node.op_type == "Mul" else 1 / gain, np.zeros(1), 0
+        return 1 - index, gain if node.op_type == "Mul" else 1 / gain, np.zeros(1), 0
     return None
 
 
@@ -130,7 +135,12 @@ def _fold(graph: ir.Graph, synapse: _Synapse, gain: Array, shift: Array) -> bool
     if gain.size not in (1, channels) or shift.size not in (1, channels):
         return False
     bias = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
-    if len(node.inputs) > 2 and node.inputs[2] is not None and bias is None:
+    if len(node.inputs) > 2 and node.inputs[2] is not None:
+        if bias is None or (bias.size > 1 and bias.shape[-1] != bias.size):
+            return False
+        bias = bias.reshape(-1)
+    beta = node.attributes.get("beta")
+    if beta is not None and beta.as_float() == 0:
         return False
     if synapse.add is not None and not _fold_add(graph, synapse, channels, gain, shift):
         return False
@@ -144,7 +154,7 @@ def _fold(graph: ir.Graph, synapse: _Synapse, gain: Array, shift: Array) -> bool
         return True
     total = np.zeros(channels) if bias is None else np.asarray(bias, np.float64) * gain
     if synapse.add is None:
-        total = total + shift
+        total = total + shift / (1.0 if beta is None else beta.as_float())
     if not total.any() and bias is None:
         return True
     value = new_initializer(
@@ -174,7 +184,9 @@ def _fold_add(graph: ir.Graph, synapse: _Synapse, channels: int, gain: Array, sh
     trailing = 1 if not conv or spatial is None else spatial.rank() - 1
     flat = np.asarray(held, np.float64)
     per_channel = (channels,) + (1,) * (trailing - 1)
-    if flat.size == 1:
+    if flat.size == 1 and gain.size == 1 and shift.size == 1:
+        per_channel = flat.shape
+    elif flat.size == 1:
         flat = np.full(channels, flat.reshape(-1)[0])
     elif flat.size != channels or flat.shape[flat.ndim - min(trailing, flat.ndim) :] not in (
         per_channel,

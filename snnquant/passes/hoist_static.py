@@ -6,7 +6,10 @@ that treat every sample alike may change sides.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from snnquant.passes.edit import (
@@ -48,8 +51,6 @@ def _hoist(graph: ir.Graph, expand: ir.Node) -> bool:
     merged = False
     done: tuple[int, ir.Value] | None = None
     while (user := only_use(value)) is not None and user.domain == "":
-        if user.inputs[0] is not value and not _reads(user, value):
-            break
         if user.op_type == "Reshape":
             before, after = shape_of(value), shape_of(user.outputs[0])
             if before is None or after is None:
@@ -70,15 +71,11 @@ def _hoist(graph: ir.Graph, expand: ir.Node) -> bool:
         value = user.outputs[0]
         if not merged:
             done = (len(chain), value)
-    if done is None or done[0] == 0:
+    if done is None or done[0] == 0 or not done[1].uses():
         return False
     moved = chain[: done[0]]
     _move(graph, source, moved, done[1], steps)
     return True
-
-
-def _reads(node: ir.Node, value: ir.Value) -> bool:
-    return any(v is value for v in node.inputs)
 
 
 def _static_source(expand: ir.Node) -> ir.Value | None:
@@ -93,7 +90,9 @@ def _static_source(expand: ir.Node) -> ir.Value | None:
     before, after = shape_of(source), shape_of(expand.outputs[0])
     if before is None or after is None or len(after) != len(before) + 1:
         return None
-    return source if before[1:] == after[2:] else None
+    if before[1:] != after[2:] or (before[0] == 1 and after[1] != 1):
+        return None
+    return source
 
 
 def _per_sample(node: ir.Node, merged: bool) -> bool:
@@ -101,16 +100,20 @@ def _per_sample(node: ir.Node, merged: bool) -> bool:
     rest = [value for value in node.inputs if value is not None and constant(value) is None]
     if len(rest) != 1:
         return False
+    held = [None if value is None else constant(value) for value in node.inputs]
+    if held[0] is not None and node.op_type not in _ELEMENTWISE:
+        return False
+    if node.op_type == "Gemm" and (int_attribute(node, "transA", 0) or _has_rows(held)):
+        return False
     if node.op_type in _PER_SAMPLE:
         return merged
     if node.op_type == "Flatten":
         return merged and int_attribute(node, "axis", 1) == 1
     if node.op_type == "MatMul":
-        return constant(node.inputs[1]) is not None
+        return held[1] is not None and held[1].ndim <= 2
     if node.op_type in _ELEMENTWISE:
         shape = shape_of(rest[0])
         features = 0 if shape is None else len(shape) - (1 if merged else 2)
-        held = [constant(value) for value in node.inputs]
         return all(array is None or array.ndim <= features for array in held)
     if node.op_type.startswith("Reduce"):
         axes = ints_attribute(node, "axes")
@@ -118,10 +121,17 @@ def _per_sample(node: ir.Node, merged: bool) -> bool:
     return False
 
 
+def _has_rows(held: list[npt.NDArray[Any] | None]) -> bool:
+    """Whether the addend of a Gemm may differ from sample to sample."""
+    addend = held[2] if len(held) > 2 else None
+    return addend is not None and addend.ndim > 1 and addend.shape[0] != 1
+
+
 def _move(
     graph: ir.Graph, source: ir.Value, moved: list[ir.Node], end: ir.Value, steps: int
 ) -> None:
     """Run ``moved`` on the static source and repeat the result."""
+    final = end.shape
     value = source
     last = moved[-1]
     for node in moved:
@@ -129,9 +139,8 @@ def _move(
         node.replace_input_with(index, value)
         value = node.outputs[0]
         value.shape = None
-    final = end.shape
-    users = list(end.uses())
-    anchor = users[0].node if users else last
+    users = {use.node for use in end.uses()}
+    anchor = next(node for node in graph if node in users)
     axes = new_initializer(graph, "time_axis", np.array([0], np.int64))
     rank = final.rank() if final is not None else 2
     target = new_initializer(graph, "repeat", np.array([steps, *([1] * (rank - 1))], np.int64))
