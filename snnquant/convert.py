@@ -27,7 +27,7 @@ from snnquant.numerics import FLOAT64_EXACT
 from snnquant.ops.schema import schemas
 from snnquant.passes import load_canonical
 from snnquant.quantize import QuantizedModel, QuantizeOptions, quantize_model
-from snnquant.reference import Reference
+from snnquant.reference import Reference, float_entries
 
 MODEL_SCHEMA = "1"
 MANIFEST_SCHEMA = "snnquant.manifest/1"
@@ -118,8 +118,9 @@ def self_check(model: onnx.ModelProto, samples: Batch) -> SelfCheck:
     names = integer_values(model)
     if not names:
         return SelfCheck(0, 0, 0)
-    runner = Runner(model, names)
-    reference = Reference(model, names)
+    entries = float_entries(model)
+    runner = Runner(model, [*names, *entries])
+    reference = Reference(model, names, entries)
     compared = 0
     fired = False
     spiking = {
@@ -131,7 +132,7 @@ def self_check(model: onnx.ModelProto, samples: Batch) -> SelfCheck:
         one = {name: array[index : index + 1] for name, array in samples.inputs.items()}
         feeds = runner.feeds(one)
         emitted = runner.run(one)
-        expected = reference.run(feeds)
+        expected = reference.run(feeds | {name: emitted[name] for name in entries})
         for name in names:
             got, want = emitted[name], expected[name]
             if got.shape != want.shape or not np.array_equal(got, want):

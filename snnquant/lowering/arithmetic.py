@@ -48,7 +48,8 @@ def infer_sum(node: ir.Node, plan: Plan) -> list[Flow]:
             raise StaysFloat("its sides are currents of different scales")
         group = join(node.name or "Add", [a, b])
         channels = _wider(a.channels, b.channels)
-        return [Flow(Kind.CURRENT, a.factor, group=group, channels=channels)]
+        membrane = a.membrane or b.membrane
+        return [Flow(Kind.CURRENT, a.factor, group=group, channels=channels, membrane=membrane)]
     current, spikes = (a, b) if a.kind is Kind.CURRENT else (b, a)
     if current.group is None:
         raise StaysFloat("its current has no scale")
@@ -115,9 +116,11 @@ def _on_scale(value: ir.Value, flow: Flow, out: Emitter, hint: str) -> tuple[ir.
     """Return a value as int32 on the scale of a sum, and the largest magnitude it can have."""
     carried = out.cast(out.carrier(value), np.int32)
     own = out.flow(value)
-    if own.kind is not Kind.INTEGER or flow.kind is Kind.INTEGER:
+    if own.kind is flow.kind and own.membrane == flow.membrane:
         return carried, out.bound(value)
-    steps = INT32.saturate(round_to_int(own.factor / flow.scale())).astype(np.int32)
+    steps = INT32.saturate(round_to_int(own.scale() / flow.scale())).astype(np.int32)
+    if (steps == 1).all():
+        return carried, out.bound(value)
     factor = out.constant(steps, f"{hint}.steps")
     return (
         out.op("Mul", [carried, factor], f"{hint}.current", np.int32),
@@ -135,6 +138,8 @@ def infer_product(node: ir.Node, plan: Plan) -> list[Flow]:
             raise StaysFloat("it divides a constant by values")
         if flow.kind is not Kind.INTEGER or factor.size != 1 or factor.reshape(-1)[0] <= 0:
             raise StaysFloat("its factor is not one positive constant on integers")
+        if data.shape is None or factor.ndim > data.shape.rank():
+            raise StaysFloat("its factor adds axes")
         gain = float(factor.reshape(-1)[0])
         new = flow.factor * gain if node.op_type == "Mul" else flow.factor / gain
         return [replace(flow, factor=new)]

@@ -53,7 +53,7 @@ class Emitter:
     def constant(self, array: npt.NDArray[Any], hint: str) -> ir.Value:
         """Add an initializer."""
         name = self.fresh(hint)
-        return self.tape.initializer(ir.tensor(np.ascontiguousarray(array), name=name))
+        return self.tape.initializer(ir.tensor(np.asarray(array, order="C"), name=name))
 
     def op(
         self,

@@ -160,6 +160,8 @@ class Flow:
         channels: channel index per element of the trailing axes, broadcastable against the
             value's last axes (CURRENT only); None: one scale for all.
         coherence: ``mean**2 / variance`` of the values (INTEGER only).
+        membrane: on the scale of the group's membrane, which ``current_shift`` makes finer
+            (CURRENT only).
     """
 
     kind: Kind
@@ -169,6 +171,7 @@ class Flow:
     group: Group | None = None
     channels: IntArray | None = None
     coherence: float = DEFAULT_COHERENCE
+    membrane: bool = False
 
     def scale(self) -> FloatArray:
         """Return the real value of one integer step, broadcastable against the value."""
@@ -177,9 +180,10 @@ class Flow:
         group = self.group.root() if self.group else None
         if group is None or group.scale is None:
             raise RuntimeError("the scale of a current was asked for before it was chosen")
+        step = self.factor / 2**group.current_shift if self.membrane else self.factor
         if group.scale.size == 1 or self.channels is None:
-            return group.scale[:1] * self.factor
-        return np.asarray(group.scale[self.channels] * self.factor, np.float64)
+            return group.scale[:1] * step
+        return np.asarray(group.scale[self.channels] * step, np.float64)
 
 
 FLOAT = Flow(Kind.FLOAT)

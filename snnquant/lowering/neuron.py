@@ -96,6 +96,10 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow | None]:
     source = first(node)
     flow = plan.flow(source)
     group = _group_of(node, source, flow, plan)
+    shape = shape_of(source)
+    if flow.channels is not None and (shape is None or flow.channels.ndim > len(shape) - 2):
+        # Constants differ along features only, not along time or batch.
+        group.per_tensor = True
     membrane = [
         np.abs(parameters[p.name]).max(initial=0.0)
         for p in schema.neuron.parameters
@@ -106,7 +110,7 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow | None]:
     if schema.recurrent:
         _add_recurrence(node, group, flow, plan)
     factor = flow.factor if flow.kind is Kind.CURRENT else 1.0
-    on_scale = Flow(Kind.CURRENT, factor, group=group, channels=flow.channels)
+    on_scale = Flow(Kind.CURRENT, factor, group=group, channels=flow.channels, membrane=True)
     spikes = plan.spikes(node.name or "", int_attribute(node, "max_spikes", 1))
     outputs: list[Flow | None] = [spikes if schema.neuron.spiking else on_scale]
     if schema.with_membrane:
@@ -133,6 +137,8 @@ def _add_recurrence(node: ir.Node, group: Group, flow: Flow, plan: Plan) -> None
     held = constant(operand(node, 1))
     if held is None:
         raise StaysFloat(f"its {RECURRENT_WEIGHT} is computed, not constant")
+    if flow.membrane:
+        raise StaysFloat("it is recurrent on a membrane")
     weight = require_finite(held, f"{RECURRENT_WEIGHT} of neuron '{node.name}'")
     # The op takes int8, so a gain can only use the bits that the weights leave.
     coherence = plan.spikes(node.name or "", 1).coherence
@@ -264,7 +270,7 @@ def _current(node: ir.Node, out: Emitter) -> tuple[ir.Value, FloatArray, int]:
     source = first(node)
     flow = out.plan.flow(source)
     if flow.kind is Kind.CURRENT:
-        shift = flow.group.root().current_shift if flow.group else 0
+        shift = 0 if flow.group is None or flow.membrane else flow.group.root().current_shift
         return out.cast(out.carrier(source), np.int32), flow.scale(), shift
     group = next(g for g in out.plan.groups if g.name == (node.name or node.op_type))
     scale = group.scale if group.scale is not None else np.ones(1)

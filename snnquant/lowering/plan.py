@@ -17,6 +17,9 @@ from snnquant.passes.edit import constant
 from snnquant.rounding.weight_grid import DEFAULT_COHERENCE, coherence_of
 from snnquant.target import Target
 
+#: What the type of quantized inputs holds.
+_CARRIED = IntRange.signed(8)
+
 
 @dataclass(frozen=True)
 class InputScale:
@@ -84,9 +87,7 @@ class Plan:
             limits = IntRange.signed(self.input_bits)
             entry = self.scales.get(value.name or "")
             entry = entry or InputScale(1.0, limits.low, limits.high)
-            self.points[value] = Flow(
-                Kind.INTEGER, entry.scale, entry.low, entry.high, coherence=entry.coherence
-            )
+            self.points[value] = _entering(entry)
         return self.points[value]
 
     def spikes(self, name: str, most: int) -> Flow:
@@ -136,9 +137,7 @@ def make_plan(
     for value in model.graph.inputs:
         entry = plan.scales.get(value.name or "")
         if entry is not None and entry.scale == 1.0:
-            plan.flows[value] = Flow(
-                Kind.INTEGER, 1.0, entry.low, entry.high, coherence=entry.coherence
-            )
+            plan.flows[value] = _entering(entry)
             plan.points[value] = plan.flows[value]
     for node in model.graph:
         rule = RULES.get((node.domain, node.op_type))
@@ -166,6 +165,17 @@ def make_plan(
             flow.group.root().per_tensor = True
     plan.groups = [group for group in plan.groups if group.merged_into is None]
     return plan
+
+
+def _entering(entry: InputScale) -> Flow:
+    """Return the flow of values that are quantized to int8 on their way in.
+
+    Spikes and counts may exceed what the calibration data held, up to what int8 holds.
+    """
+    low, high = entry.low, entry.high
+    if entry.scale == 1.0:
+        low, high = min(low, _CARRIED.low), max(high, _CARRIED.high)
+    return Flow(Kind.INTEGER, entry.scale, low, high, coherence=entry.coherence)
 
 
 def _is_network_data(node: ir.Node) -> bool:

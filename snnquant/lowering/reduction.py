@@ -65,7 +65,7 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow]:
     factor = flow.factor / count if mean else flow.factor
     if max(axes) >= rank - kept and flow.group is not None:
         flow.group.root().per_tensor = True
-        return [Flow(Kind.CURRENT, factor, group=flow.group)]
+        return [replace(flow, factor=factor, channels=None)]
     return [replace(flow, factor=factor)]
 
 

@@ -27,14 +27,29 @@ def _moved_channels(node: ir.Node, flow: Flow) -> IntArray | None:
     if node.op_type in ("Expand", "Tile", "Slice", "Gather", "Pad"):
         kept = channels.ndim
         same = before[len(before) - kept :] == after[len(after) - kept :]
-        return channels if same else None
+        return channels if same and not _may_permute(node, len(before), kept) else None
     return _reshaped(channels, before, after)
+
+
+def _may_permute(node: ir.Node, rank: int, kept: int) -> bool:
+    """Whether the last ``kept`` axes may hold the same channels in another order."""
+    if node.op_type == "Gather":
+        return int_attribute(node, "axis", 0) % rank >= rank - kept
+    if node.op_type == "Pad":
+        # As many values cut at one end as are added at the other move all others.
+        pads = constant(node.inputs[1])
+        return pads is None or bool((pads < 0).any())
+    if node.op_type == "Slice" and len(node.inputs) > 4 and node.inputs[4] is not None:
+        steps = constant(node.inputs[4])
+        return steps is None or bool((steps < 0).any())
+    return False
 
 
 def _transposed(node: ir.Node, channels: IntArray, rank: int) -> IntArray | None:
     order = ints_attribute(node, "perm") or tuple(reversed(range(rank)))
-    full = channels.reshape((1,) * (rank - channels.ndim) + channels.shape)
-    return full.transpose(order)
+    full = channels.reshape((1,) * (rank - channels.ndim) + channels.shape).transpose(order)
+    lead = next((k for k, size in enumerate(full.shape) if size != 1), full.ndim - 1)
+    return np.asarray(full.reshape(full.shape[lead:]), np.int64)
 
 
 def _reshaped(channels: IntArray, before: Shape, after: Shape) -> IntArray | None:
@@ -127,11 +142,11 @@ def infer_concat(node: ir.Node, plan: Plan) -> list[Flow]:
             )
         ]
     if kinds == {Kind.CURRENT}:
-        if len({flow.factor for flow in flows}) > 1:
+        if len({(flow.factor, flow.membrane) for flow in flows}) > 1:
             raise StaysFloat("its inputs are currents of different scales")
         group = join(node.name or "Concat", flows, same_place=False)
         group.per_tensor = True
-        return [Flow(Kind.CURRENT, flows[0].factor, group=group)]
+        return [replace(flows[0], group=group, channels=None)]
     raise StaysFloat("it joins integers and float values")
 
 

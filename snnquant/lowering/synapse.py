@@ -12,7 +12,14 @@ from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Flow, Kind, StaysFloat, Term
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, first, operand, standard
-from snnquant.numerics import FLOAT32_EXACT, INT32, FloatArray, IntArray, round_to_int
+from snnquant.numerics import (
+    FLOAT32_EXACT,
+    INT32,
+    FloatArray,
+    IntArray,
+    require_finite,
+    round_to_int,
+)
 from snnquant.passes.edit import constant, int_attribute, shape_of
 from snnquant.rounding.weight_grid import quantize_weight
 
@@ -24,7 +31,7 @@ def _weight(node: ir.Node) -> FloatArray:
         raise StaysFloat("its weights are computed, not constant")
     if held.ndim < 2:
         raise StaysFloat("its weights are a vector")
-    weight = np.asarray(held, np.float64)
+    weight = require_finite(held, f"the weight of '{node.name}'")
     if node.op_type == "Gemm":
         if int_attribute(node, "transA", 0):
             raise StaysFloat("it transposes its input")
@@ -43,7 +50,8 @@ def _bias(node: ir.Node) -> FloatArray | None:
     if held is None:
         raise StaysFloat("its bias is computed, not constant")
     beta = node.attributes.get("beta") if node.op_type == "Gemm" else None
-    return np.asarray(held, np.float64) * (1.0 if beta is None else beta.as_float())
+    bias = require_finite(held, f"the bias of '{node.name}'")
+    return bias * (1.0 if beta is None else beta.as_float())
 
 
 def _out_axis(node: ir.Node, weight: FloatArray) -> int:
@@ -70,7 +78,7 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow]:
     if node.op_type == "Conv":
         channels = channels.reshape(-1, *([1] * (weight.ndim - 2)))
     if bias is not None:
-        if bias.size not in (1, len(rows)):
+        if bias.size not in (1, len(rows)) or (bias.size > 1 and bias.shape[-1] != bias.size):
             raise StaysFloat("its bias is not one value per output channel")
         group.largest_constant = float(np.abs(bias).max(initial=0.0))
     return [Flow(Kind.CURRENT, group=group, channels=channels)]
