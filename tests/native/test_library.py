@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import subprocess
 import sys
@@ -151,6 +152,34 @@ def test_bad_shape_names_node_op_and_input(name: str, shape: tuple[int, ...], me
         session.run(None, feeds)
     assert f"node 'cell' ({op}): " in str(caught.value)
     assert caught.match(message)
+
+
+def test_older_runtime_is_told_what_it_needs() -> None:
+    messages: list[bytes] = []
+
+    @ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p)
+    def create_status(_: int, message: bytes) -> int:
+        messages.append(message)
+        return 1
+
+    table = (ctypes.c_void_p * 1)(ctypes.cast(create_status, ctypes.c_void_p))
+
+    @ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_uint32)
+    def get_api(version: int) -> int | None:
+        return ctypes.addressof(table) if version <= 16 else None
+
+    @ctypes.CFUNCTYPE(ctypes.c_void_p)
+    def get_version() -> int | None:
+        return ctypes.cast(version_text, ctypes.c_void_p).value
+
+    version_text = ctypes.create_string_buffer(b"1.16.3")
+    base = (ctypes.c_void_p * 2)(
+        ctypes.cast(get_api, ctypes.c_void_p), ctypes.cast(get_version, ctypes.c_void_p)
+    )
+    entry = ctypes.CDLL(runtime.get_library_path()).RegisterCustomOps
+    entry.restype = ctypes.c_void_p
+    assert entry(None, ctypes.byref(base)) == 1
+    assert b"need ONNX Runtime 1.17 or newer, this is 1.16.3" in messages[0]
 
 
 def without_shapes(serialized: bytes) -> bytes:
