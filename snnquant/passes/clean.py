@@ -46,6 +46,8 @@ def load(model: onnx.ModelProto) -> ir.Model:
         graph = ir.from_proto(model)
         inline = common.InlinePass(criteria=lambda function: function.domain != DOMAIN)
         graph = inline(graph).model
+        # Weights that old exporters list as inputs too are constants all the same.
+        common.RemoveInitializersFromInputsPass()(graph)
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
         common.TopologicalSortPass()(graph)
     except (ValueError, TypeError, KeyError, RuntimeError) as error:

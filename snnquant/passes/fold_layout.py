@@ -6,6 +6,8 @@ import onnx_ir as ir
 
 from snnquant.passes.edit import constant, replace_value, shape_of
 
+_RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+
 
 def run(model: ir.Model) -> int:
     """Merge Reshape after Reshape, and drop a Reshape that changes nothing."""
@@ -17,19 +19,10 @@ def run(model: ir.Model) -> int:
         if source is None:
             continue
         target = constant(node.inputs[1])
-        before = source.producer()
-        if (
-            before is not None
-            and before.op_type in ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
-            and before.domain == ""
-            and target is not None
-            and 0 not in target
-        ):
-            node.replace_input_with(0, before.inputs[0])
-            source = node.inputs[0]
+        while target is not None and 0 not in target and (inner := _reshaped(source)) is not None:
+            node.replace_input_with(0, inner)
+            source = inner
             changed += 1
-        if source is None:
-            continue
         shapes = shape_of(source), shape_of(node.outputs[0])
         same = shapes[0] is not None and shapes[0] == shapes[1] and shapes[0].count(None) <= 1
         if same and not (source.is_graph_input() and node.outputs[0].is_graph_output()):
@@ -40,6 +33,14 @@ def run(model: ir.Model) -> int:
             changed += 1
     for node in reversed(list(model.graph)):
         unused = all(not out.uses() and not out.is_graph_output() for out in node.outputs)
-        if node.op_type in ("Reshape", "Flatten", "Squeeze", "Unsqueeze") and unused:
+        if node.op_type in _RESHAPES and node.domain == "" and unused:
             model.graph.remove(node, safe=True)
     return changed
+
+
+def _reshaped(value: ir.Value) -> ir.Value | None:
+    """Return the value that another node only gives another shape, if ``value`` comes from one."""
+    node = value.producer()
+    if node is None or node.op_type not in _RESHAPES or node.domain != "":
+        return None
+    return node.inputs[0]

@@ -147,9 +147,7 @@ def _move(
     static = insert_before(anchor, "Unsqueeze", [value, axes], f"{last.name}.static")
     repeated = insert_before(anchor, "Expand", [static, target], f"{last.name}.repeated")
     repeated.shape = final
-    users_of_value = [u for u in end.uses() if u.node is not static.producer()]
-    if end is value:
-        for use in users_of_value:
-            use.node.replace_input_with(use.idx, repeated)
-    else:
-        replace_value(end, repeated)
+    replace_value(end, repeated)
+    unsqueeze = static.producer()
+    if unsqueeze is not None and end is value:
+        unsqueeze.replace_input_with(0, value)
