@@ -6,6 +6,7 @@ compared with. Float ops run in the type of their current.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -95,7 +96,7 @@ def simulate(
     for t in range(work.shape[0]):
         seen = work[t]
         if recurrent_weight is not None:
-            flat = last.reshape(step_shape[0], -1) @ np.asarray(recurrent_weight, dtype)
+            flat = last.reshape(step_shape[0], math.prod(step_shape[1:])) @ np.asarray(recurrent_weight, dtype)
             seen = seen + flat.reshape(step_shape)
         outputs[t], state, membranes[t] = model.step(arithmetic, state, seen, p)
         last = outputs[t]

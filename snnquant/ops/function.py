@@ -28,7 +28,7 @@ from snnquant.ops.schema import (
     STATE_BITS,
     OpSchema,
 )
-from snnquant.ops.trace import OnnxBackend, Scope, Traced
+from snnquant.ops.trace import OnnxBackend, Scope, Traced, used_nodes
 
 Structure = tuple[int, ...]
 
@@ -53,12 +53,13 @@ def function_body(
     outputs = _select(schema, wanted, top)
     for port, name in zip(schema.outputs, outputs, strict=True):
         top.nodes.append(helper.make_node("Identity", [name], [_output_name(schema, port.name)]))
+    results = [_output_name(schema, port.name) for port in schema.outputs]
     return helper.make_function(
         DOMAIN,
         schema.name,
         [port.name for port in schema.inputs],
-        [_output_name(schema, port.name) for port in schema.outputs],
-        top.nodes,
+        results,
+        used_nodes(top.nodes, results),
         [helper.make_opsetid("", opset), helper.make_opsetid(DOMAIN, OPSET_VERSION)],
         [attribute.name for attribute in schema.attributes],
         doc_string=schema.neuron.equation,
@@ -209,7 +210,7 @@ def _trace(schema: OpSchema, structure: Structure, top: Scope) -> list[str]:
         )
     unknown = [None, None, None]
     graph = helper.make_graph(
-        body.nodes,
+        used_nodes(body.nodes, [*outgoing, *(name for name, _ in scanned)]),
         "step",
         [helper.make_tensor_value_info(incoming[n], working, unknown) for n in schema.state_names]
         + [helper.make_tensor_value_info(current, schema.value_type, unknown)],

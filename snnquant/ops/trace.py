@@ -44,6 +44,25 @@ class Scope:
         return self._constants[key]
 
 
+def used_nodes(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:
+    """Return the nodes that the outputs depend on, in order.
+
+    A step may compute what its structure does not use. Left in a Scan body, such nodes make ONNX
+    Runtime 1.17 reuse the memory of a state that is still needed.
+    """
+    wanted = set(outputs)
+    kept = []
+    for node in reversed(nodes):
+        if wanted.isdisjoint(node.output):
+            continue
+        kept.append(node)
+        wanted.update(node.input)
+        for attribute in node.attribute:
+            for inner in attribute.g.node:
+                wanted.update(inner.input)
+    return kept[::-1]
+
+
 class Traced:
     """A value of the graph under construction; arithmetic on it appends nodes to its scope."""
 
