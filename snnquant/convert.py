@@ -236,12 +236,11 @@ def convert_files(
         calibration_sha256=sha256_of(calibration),
     )
     samples_file = calibration.parent / Path(known.samples_file).name
-    samples = load_samples(samples_file)
-    if sha256_of(samples_file) != known.samples_sha256:
+    if samples_file.is_file() and sha256_of(samples_file) != known.samples_sha256:
         raise CalibrationMismatchError(
             f"{samples_file} is not the samples file of {calibration}; run calibrate again"
         )
-    return result, self_check(result.model, samples)
+    return result, self_check(result.model, load_samples(samples_file))
 
 
 def write_conversion(

@@ -83,7 +83,13 @@ class _LayerCounter:
         self.active: Array | None = None
 
     def add(self, spikes: Array, reference: Array | None) -> None:
-        """Add one batch ``[T, B, ...]``."""
+        """Add one batch ``[T, B, ...]``; UsageError if the reference's has another shape."""
+        if reference is not None and reference.shape != spikes.shape:
+            raise UsageError(
+                f"layer '{self.name}' gives [T, B, ...] = {list(spikes.shape)} here and "
+                f"{list(reference.shape)} in the reference; give the float model that this one "
+                "was made from"
+            )
         active = (spikes != 0).sum(axis=(0, 1), dtype=np.int64).reshape(-1)
         self.active = active if self.active is None else self.active + active
         self.entries += spikes.size

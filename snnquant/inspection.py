@@ -132,11 +132,16 @@ def _integer_layers(model: onnx.ModelProto) -> list[dict[str, Any]]:
     """Describe synapses and neurons of an integer model, in order."""
     held = {tensor.name: tensor for tensor in model.graph.initializer}
     cast = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Cast"}
+    shapes = {
+        value.name: [d.dim_value or None for d in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.value_info, *model.graph.output)
+    }
     layers: list[dict[str, Any]] = []
     for node in model.graph.node:
         if node.domain == DOMAIN:
             schema = schemas()[node.op_type]
             ports = [port.name for port in schema.inputs]
+            shape = shapes.get(node.output[0], [None] * 3)[2:]
             constants = {
                 name: _span(numpy_helper.to_array(held[node.input[ports.index(name)]]))
                 for name in schema.parameter_names
@@ -147,6 +152,7 @@ def _integer_layers(model: onnx.ModelProto) -> list[dict[str, Any]]:
                     "name": node.name,
                     "op": node.op_type,
                     "kind": "neuron",
+                    "neurons": None if None in shape else shape,
                     "equation": schema.neuron.equation,
                     "parameters": constants,
                     "note": node.doc_string,

@@ -16,7 +16,7 @@ import onnx
 from onnx import helper
 
 from snnquant import runtime
-from snnquant.errors import DataError, ModelError
+from snnquant.errors import DataError, ModelError, NumericalError
 from snnquant.model_file import neuron_nodes
 
 Array = npt.NDArray[Any]
@@ -105,6 +105,7 @@ class Runner:
 
         Raises:
             DataError: the samples do not fit the model's inputs.
+            NumericalError: they hold NaN or infinity.
         """
         feeds, count = self._feeds(samples)
         names = [layout.name for layout in self.layout.outputs]
@@ -163,7 +164,14 @@ class Runner:
         fixed = self.layout.fixed_batch
         if fixed is not None and len(array) < fixed:
             array = np.concatenate([array, np.repeat(array[-1:], fixed - len(array), axis=0)])
-        return np.ascontiguousarray(np.moveaxis(array, 0, axis)).astype(layout.dtype, copy=False)
+        with np.errstate(over="ignore"):  # a float64 too large becomes infinite, and is refused
+            arranged = np.moveaxis(array, 0, axis).astype(layout.dtype, order="C", copy=False)
+        if arranged.dtype.kind == "f" and not np.isfinite(arranged).all():
+            raise NumericalError(
+                f"the samples for input '{layout.name}' hold NaN, or values that are infinite as "
+                f"{arranged.dtype}; repair the data"
+            )
+        return arranged
 
     def _probe(self) -> ModelLayout:
         """Find the axes by running the model with dynamic dimensions of different sizes."""

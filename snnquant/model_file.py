@@ -33,7 +33,7 @@ def read_model(path: str | Path) -> onnx.ModelProto:
             raise ModelError(f"{file} is no regular file; give the path of an .onnx file")
         if size > _MAX_MODEL_BYTES:
             raise ModelError(f"{file} has {size} bytes; store weights as external data above 2 GB")
-        model = onnx.load(str(file))
+        model = onnx.load(str(file), format="protobuf")
     except FileNotFoundError as error:
         raise ModelError(f"there is no model file {file}; check the path") from error
     except DecodeError as error:
@@ -49,8 +49,11 @@ def read_model(path: str | Path) -> onnx.ModelProto:
 
 
 def _check_edges(graph: onnx.GraphProto, where: str) -> None:
-    """Raise ModelError for a value that nothing computes, or that is computed twice."""
+    """Raise ModelError for values without a name, without origin, or with two."""
     defined = {value.name for value in graph.input} | {t.name for t in graph.initializer}
+    if "" in defined or not graph.output:
+        lack = "an unnamed input or initializer" if "" in defined else "no output"
+        raise ModelError(f"{where}: the graph has {lack}; export the model again")
     for node in graph.node:
         for name in filter(None, node.output):
             if name in defined:

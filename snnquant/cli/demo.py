@@ -55,7 +55,9 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
             with resources.as_file(resources.files("snnquant") / "demo_data" / name) as source:
                 shutil.copyfile(source, folder / name)
     except OSError as error:
-        raise UsageError(f"--folder {folder} cannot be written: {error.strerror}") from error
+        raise UsageError(
+            f"--folder {folder} cannot be written: {error.strerror or error}"
+        ) from error
     model, calibration_data, test_data = (folder / name for name in _SHIPPED)
     calibration_file = folder / "calibration.json"
     integer_file = folder / "digits_conv.int.onnx"

@@ -23,6 +23,7 @@ from snnquant.cli.options import (
 )
 from snnquant.convert import manifest_path
 from snnquant.data import open_data
+from snnquant.errors import DataError
 from snnquant.evaluate import READOUTS, Evaluation, evaluate_model
 from snnquant.files import sha256_of
 from snnquant.model_file import metadata, neuron_nodes, read_model
@@ -104,7 +105,7 @@ def command(
             custom_ops=not without_library,
             progress=progress,
         )
-    warnings = layer_warnings(result)
+    warnings = _reference_warnings(proto, origin) + layer_warnings(result)
     if as_json:
         inputs = {"model": model, "data": data} | ({"reference": origin} if origin else {})
         speaker.json(
@@ -129,12 +130,21 @@ def _origin(model: Path, proto: onnx.ModelProto) -> Path | None:
     try:
         text = manifest_path(model).read_text(encoding="utf-8")
         named = Path(str(json.loads(text)["inputs"]["model"]["path"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    for candidate in (named, model.parent / named.name):
-        if candidate.is_file() and sha256_of(candidate) == wanted:
-            return candidate
+        for candidate in (named, model.parent / named.name):
+            if candidate.is_file() and sha256_of(candidate) == wanted:
+                return candidate
+    except (OSError, ValueError, KeyError, TypeError, DataError):
+        pass  # a manifest is a help, not a condition
     return None
+
+
+def _reference_warnings(proto: onnx.ModelProto, origin: Path | None) -> list[dict[str, str]]:
+    """Return a warning if the reference is not what the integer model was made from."""
+    made_from = metadata(proto).get("snnquant.source_sha256")
+    if origin is None or made_from is None or sha256_of(origin) == made_from:
+        return []
+    message = f"{origin} is not the file that the integer model was made from"
+    return [{"code": "other_reference", "message": message}]
 
 
 def layer_warnings(result: Evaluation) -> list[dict[str, str]]:
@@ -169,6 +179,7 @@ def print_evaluation(speaker: Speaker, result: Evaluation) -> None:
         add_row(summary, "equal spikes", percent(result.spike_agreement), "", "")
     if summary.row_count:
         speaker.table(summary)
+        speaker.result("")
     else:
         speaker.result(f"{result.samples} samples, no labels and no reference to compare with")
     columns = ["layer", "neurons", "rate", "dead", "saturated"]

@@ -22,7 +22,7 @@ quiet_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads of ONNX Runtime. [default: its choice]"
+    "--threads", type=click.IntRange(1, 1024), help="Threads of ONNX Runtime. [default: its choice]"
 )
 batch_option = click.option(
     "--batch-size",
