@@ -29,7 +29,7 @@ def inspect_model(model: onnx.ModelProto) -> dict[str, Any]:
     """
     integer = bool(neuron_nodes(model, integer=True))
     if integer:
-        runner = Runner(model)
+        runner = Runner(model, custom_ops=False)  # to look at a file, no library is needed
         layers = _integer_layers(model)
         left: list[dict[str, str]] = []
     else:

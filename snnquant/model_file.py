@@ -13,7 +13,8 @@ from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from snnquant.errors import ModelError, NumericalError
-from snnquant.ops.schema import DOMAIN
+from snnquant.ops.attach import node_attributes
+from snnquant.ops.schema import DOMAIN, schemas
 
 #: protobuf cannot hold more in one message.
 _MAX_MODEL_BYTES = 2**31 - 1
@@ -44,8 +45,29 @@ def read_model(path: str | Path) -> onnx.ModelProto:
     if not model.graph.node:
         raise ModelError(f"{file} is not an ONNX model with nodes; export the network again")
     _check_edges(model.graph, str(file))
+    _check_neurons(model)
     check_weights(model, str(file))
     return model
+
+
+def _check_neurons(model: onnx.ModelProto) -> None:
+    """Raise ModelError for a neuron node, float or integer, that is not as its op wants it."""
+    for node in neuron_nodes(model):
+        schema = schemas().get(node.op_type)
+        if schema is None:
+            raise ModelError(
+                f"node '{node.name}': op {node.op_type} is not in domain {DOMAIN}; "
+                "the model may come from a newer snnquant"
+            )
+        wanted = [port.name for port in schema.inputs]
+        if len(node.input) != len(wanted) or "" in node.input:
+            raise ModelError(
+                f"node '{node.name}' ({node.op_type}) has {len([*filter(None, node.input)])} "
+                f"inputs, needs {len(wanted)}: {', '.join(wanted)}"
+            )
+        if not node.output or not node.output[0]:
+            raise ModelError(f"node '{node.name}' ({node.op_type}) has no output; export it again")
+        node_attributes(node, schema)
 
 
 def _check_edges(graph: onnx.GraphProto, where: str) -> None:

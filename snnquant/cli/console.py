@@ -122,9 +122,17 @@ class Speaker:
         return update
 
 
+class _Console(Console):
+    """A console that leaves a reader who went away to the entry point; rich would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what rich caught."""
+        raise BrokenPipeError
+
+
 def _console(stream: Any) -> Console:
     plain = not stream.isatty()
-    return Console(
+    return _Console(
         file=stream,
         width=_PLAIN_WIDTH if plain else None,
         force_terminal=False if plain else None,  # FORCE_COLOR is no wish for animation
