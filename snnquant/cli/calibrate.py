@@ -58,7 +58,7 @@ _METHOD_HELP = "How a scale is chosen. auto: as the target prefers; " + "; ".joi
     help="Say what a value is instead of letting the data decide; may be repeated.",
 )
 @threads_option
-@output_option(False, "calibration.json", "Where to write the statistics.")
+@output_option("calibration.json", "Where to write the statistics.")
 @quiet_option
 def command(
     model: Path,

@@ -61,7 +61,7 @@ from snnquant.target import Target, load_target
     show_default=True,
     help="Outputs dequantized, or as integers with their scale in the metadata.",
 )
-@output_option(True, "", "Where to write the integer model; the manifest goes beside it.")
+@output_option(None, "Where to write the integer model; the manifest goes beside it.")
 @quiet_option
 def command(
     model: Path,

@@ -39,17 +39,18 @@ data_option = click.option(
 )
 
 
-def output_option(required: bool, default: str, help_text: str) -> Callable[[Command], Command]:
-    """Return the -o option."""
+def output_option(default: str | None, help_text: str) -> Callable[[Command], Command]:
+    """Return the -o option, which must be given if it has no default."""
+    # To some versions of click a default of None is a value, and nothing is missing.
+    presence: dict[str, Any] = {"default": default} if default else {"required": True}
     return click.option(
         "-o",
         "--output-file",
         "output_file",
         type=PATH,
-        required=required,
-        default=default or None,
         show_default=bool(default),
         help=help_text,
+        **presence,
     )
 
 
