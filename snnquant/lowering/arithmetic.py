@@ -11,7 +11,7 @@ from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Flow, Kind, StaysFloat, Term, join
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, operand, standard
-from snnquant.numerics import INT32, FloatArray, IntArray, round_to_int
+from snnquant.numerics import INT32, FloatArray, IntArray, require_finite, round_to_int
 from snnquant.passes.edit import constant
 
 
@@ -21,7 +21,8 @@ def _constant_side(node: ir.Node) -> tuple[ir.Value, FloatArray, int] | None:
     for index in (1, 0):
         array = held[index]
         if array is not None and held[1 - index] is None:
-            return operand(node, 1 - index), np.asarray(array, np.float64), index
+            finite = require_finite(array, f"the constant of '{node.name}'")
+            return operand(node, 1 - index), finite, index
     return None
 
 
@@ -53,7 +54,8 @@ def infer_sum(node: ir.Node, plan: Plan) -> list[Flow]:
     current, spikes = (a, b) if a.kind is Kind.CURRENT else (b, a)
     if current.group is None:
         raise StaysFloat("its current has no scale")
-    current.group.root().terms.append(Term(np.array([[spikes.factor]]), every_channel=True))
+    shortcut = Term(np.array([[spikes.factor]]), every_channel=True, reach=spikes.reach)
+    current.group.root().terms.append(shortcut)
     return [current]
 
 

@@ -82,6 +82,7 @@ class Emitter:
         if key not in self._casts:
             name = hint or f"{value.name}.{np.dtype(dtype).name}"
             self._casts[key] = self.op("Cast", [value], name, dtype, {"to": wanted})
+            self._casts[key].shape = value.shape
         return self._casts[key]
 
     # -- values --------------------------------------------------------------------------------
@@ -89,6 +90,8 @@ class Emitter:
     def set(self, old: ir.Value, new: ir.Value, bound: int | None = None) -> None:
         """Record the integer carrier of a value, and the largest magnitude it can have."""
         self._carriers[old] = new
+        # Without it ONNX Runtime takes what follows a neuron of unknown shape for a scalar.
+        new.shape = new.shape or old.shape
         if bound is not None:
             self._bounds[old] = bound
             if bound > INT32.high:

@@ -9,6 +9,7 @@ from enum import Enum
 import numpy as np
 
 from snnquant.numerics import FloatArray, IntArray
+from snnquant.ops.schema import CURRENT_SHIFT
 from snnquant.rounding.weight_grid import DEFAULT_COHERENCE, WeightRows, grid_scales
 from snnquant.target import Target
 
@@ -35,6 +36,7 @@ class Term:
             integer is not limited to the weight bits.
         gain_limit: largest power of two by which the integer weights may be multiplied.
         coherence: ``mean**2 / variance`` of the inputs (see :mod:`snnquant.rounding.weight_grid`).
+        reach: largest magnitude of the integer inputs.
         gain: the power of two chosen, so that small weights beside large ones keep their bits.
     """
 
@@ -42,6 +44,7 @@ class Term:
     every_channel: bool = False
     gain_limit: int = 2**12
     coherence: float = DEFAULT_COHERENCE
+    reach: int = 1
     gain: int = 1
 
 
@@ -117,9 +120,11 @@ class Group:
         coarse = np.maximum(np.where(scale > 0, scale, idle), floor)
         fraction = _fraction_bits(coarse, self.largest_constant, target) if weighted else 0
         if self.shift_in_neuron or not target.weight_gains:
-            self.current_shift = fraction
+            room = _room(self.terms, coarse, self.largest_constant, target.state_bits)
+            self.current_shift = min(fraction, room, CURRENT_SHIFT.high)
             self.scale = coarse
             return self.scale
+        fraction = min(fraction, _room(self.terms, coarse, self.largest_constant, 32))
         for term in weighted:
             term.gain *= 2**fraction
         self.scale = np.asarray(coarse / 2**fraction, np.float64)
@@ -136,6 +141,19 @@ def _fraction_bits(scale: FloatArray, largest_constant: float, target: Target) -
         return 0
     steps = largest_constant / float(scale.min())
     return max(0, min(target.fraction_bits, target.state_bits - 8) - int(np.ceil(np.log2(steps))))
+
+
+def _room(terms: Sequence[Term], scale: FloatArray, largest_constant: float, bits: int) -> int:
+    """Return by how many bits currents on ``scale`` can be made finer and still fit into ``bits``.
+
+    Constants that are tiny beside the weights (a bias of 1e-6) would ask for more.
+    """
+    peak = largest_constant / float(scale.min()) + 1
+    for term in terms:
+        steps = np.abs(term.rows).sum(axis=1) / scale
+        # Rounding adds up to half a step per weight.
+        peak += float(steps.max(initial=0.0) + term.rows.shape[1] * term.gain / 2) * term.reach
+    return max(0, bits - 1 - int(np.ceil(np.log2(peak))))
 
 
 def _choose_gains(terms: Sequence[Term]) -> None:
@@ -172,6 +190,11 @@ class Flow:
     channels: IntArray | None = None
     coherence: float = DEFAULT_COHERENCE
     membrane: bool = False
+
+    @property
+    def reach(self) -> int:
+        """Largest magnitude of the integers (INTEGER only)."""
+        return max(abs(self.low), abs(self.high))
 
     def scale(self) -> FloatArray:
         """Return the real value of one integer step, broadcastable against the value."""

@@ -124,7 +124,7 @@ def _group_of(node: ir.Node, source: ir.Value, flow: Flow, plan: Plan) -> Group:
         return flow.group.root()
     group = plan.new_group(node.name or node.op_type)
     if flow.kind is Kind.INTEGER:
-        group.terms.append(Term(np.array([[flow.factor]])))
+        group.terms.append(Term(np.array([[flow.factor]]), reach=flow.reach))
         return group
     entry = plan.scales.get(source.name or "")
     group.largest_current = 1.0 if entry is None else entry.scale * max(-entry.low, entry.high)
@@ -141,8 +141,13 @@ def _add_recurrence(node: ir.Node, group: Group, flow: Flow, plan: Plan) -> None
         raise StaysFloat("it is recurrent on a membrane")
     weight = require_finite(held, f"{RECURRENT_WEIGHT} of neuron '{node.name}'")
     # The op takes int8, so a gain can only use the bits that the weights leave.
-    coherence = plan.spikes(node.name or "", 1).coherence
-    plan.terms[node] = Term(weight.T, False, 2 ** (8 - plan.weight_bits), coherence)
+    spikes = plan.spikes(node.name or "", int_attribute(node, "max_spikes", 1))
+    plan.terms[node] = Term(
+        weight.T,
+        gain_limit=2 ** (8 - plan.weight_bits),
+        coherence=spikes.coherence,
+        reach=spikes.reach,
+    )
     group.terms.append(plan.terms[node])
     group.shift_in_neuron = True
     shape = shape_of(first(node))

@@ -72,7 +72,7 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow]:
     axis = _out_axis(node, weight)
     rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
     group = plan.new_group(node.name or node.op_type)
-    plan.terms[node] = Term(rows * flow.factor, coherence=flow.coherence)
+    plan.terms[node] = Term(rows * flow.factor, coherence=flow.coherence, reach=flow.reach)
     group.terms.append(plan.terms[node])
     channels = np.arange(len(rows))
     if node.op_type == "Conv":
@@ -106,7 +106,7 @@ def emit(node: ir.Node, out: Emitter) -> None:
         if bias is None
         else INT32.saturate(round_to_int(np.broadcast_to(bias.reshape(-1), scale.shape) / scale))
     )
-    reach = max(abs(flow_in.low), abs(flow_in.high))
+    reach = flow_in.reach
     bound = int((gain * _sum_bound(integers, axis, reach) + np.abs(bias_integers)).max(initial=0))
     low, high = float(scale.min(initial=np.inf)), float(scale.max(initial=0.0))
     analog = flow_in.factor != 1.0 and first(node) in out.plan.points
