@@ -1,13 +1,9 @@
 """The sample networks, taken to integers once; every test works on copies."""
 
 import shutil
-from pathlib import Path
 
 import pytest
-from command import snnquant
-
-SAMPLES = Path(__file__).parents[2] / "samples"
-DATA = {"digits_mlp": "digits", "digits_conv": "digits", "events_edges": "events"}
+from cli_process import DATA, SAMPLES, snnquant
 
 
 @pytest.fixture(scope="session")

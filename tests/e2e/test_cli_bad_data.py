@@ -6,8 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from command import forked, refuses
-from conftest import SAMPLES
+from cli_process import SAMPLES, forked, refuses
 
 STORED = np.load(SAMPLES / "digits_test.npz")
 X, Y = STORED["x"][:16], STORED["y"][:16]

@@ -3,8 +3,7 @@
 import shutil
 
 import pytest
-from command import contents, snnquant
-from conftest import DATA
+from cli_process import DATA, contents, snnquant
 
 
 @pytest.mark.parametrize("net", DATA)

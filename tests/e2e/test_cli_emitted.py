@@ -7,8 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from command import forked
-from conftest import DATA
+from cli_process import DATA, forked
 
 from snnquant.files import sha256_of
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from command import SECONDS, contents, environment, snnquant
+from cli_process import SECONDS, contents, environment, snnquant
 
 from snnquant import errors
 

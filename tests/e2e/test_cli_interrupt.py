@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from command import SECONDS, command, contents, environment
+from cli_process import SECONDS, command, contents, environment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 

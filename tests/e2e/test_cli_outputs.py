@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from command import contents, forked, refuses, snnquant
+from cli_process import contents, forked, refuses, snnquant
 
 import snnquant as package
 

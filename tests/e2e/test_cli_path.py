@@ -5,8 +5,7 @@ import json
 import numpy as np
 import onnx
 import pytest
-from command import snnquant
-from conftest import DATA
+from cli_process import DATA, snnquant
 
 METRICS = {
     "samples",

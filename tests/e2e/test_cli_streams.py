@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from command import SECONDS, command, environment, forked, snnquant
+from cli_process import SECONDS, command, environment, forked, snnquant
 
 from snnquant.cli import VERBS
 

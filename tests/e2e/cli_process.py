@@ -9,6 +9,10 @@ from pathlib import Path
 
 from snnquant.cli import VERBS
 
+SAMPLES = Path(__file__).parents[2] / "samples"
+#: The sample networks and the data that they take.
+DATA = {"digits_mlp": "digits", "digits_conv": "digits", "events_edges": "events"}
+
 #: Far beyond what any of these runs takes; a run that hangs must not hang the tests.
 SECONDS = 120
 
@@ -18,7 +22,7 @@ SECONDS = 120
 _METHODS = multiprocessing.get_all_start_methods()
 _processes = multiprocessing.get_context("forkserver" if "forkserver" in _METHODS else "spawn")
 if "forkserver" in _METHODS:
-    _processes.set_forkserver_preload(["command", *(verb.module for verb in VERBS)])
+    _processes.set_forkserver_preload(["cli_process", *(verb.module for verb in VERBS)])
 
 #: What changes how the command line talks; a test sets what it wants of these.
 _SPEECH = ("CI", "NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", "SNNQUANT_DEBUG")
