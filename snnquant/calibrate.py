@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
@@ -31,6 +33,27 @@ class _Activity:
 
     spikes: float = 0.0
     entries: int = 0
+
+
+@dataclass(frozen=True)
+class _RealSamples:
+    """The samples of a batch that a model with a fixed batch size has others added to."""
+
+    count: int
+    size: int
+
+    def of(self, value: npt.NDArray[Any], steps: int | None) -> npt.NDArray[Any]:
+        """Return a value ``[T, B, ...]``, ``[T*B, ...]`` or ``[B, ...]`` without what was added."""
+        if self.count == self.size:
+            return value
+        if value.shape[1:2] == (self.size,) and steps in (None, value.shape[0]):
+            return value[:, : self.count]
+        if value.shape[0] == self.size:
+            return value[: self.count]
+        if value.shape[0] % self.size == 0:
+            timed = value.reshape(-1, self.size, *value.shape[1:])
+            return timed[:, : self.count]
+        return value
 
 
 def calibration_points(model: ir.Model, target: Target | None = None) -> list[str]:
@@ -94,10 +117,11 @@ def calibrate_model(
     done = 0
     for batch in dataset.batches(runner.batch_size(settings.batch_size), total):
         values = runner.run(batch.inputs)
+        real = _RealSamples(len(batch), runner.batch_size(len(batch)))
         for point, counted in statistics.items():
-            counted.update(values[point])
+            counted.update(real.of(values[point], runner.layout.timesteps))
         for node in neurons:
-            spikes = values[node.output[0]]
+            spikes = values[node.output[0]][:, : len(batch)]
             steps.add(spikes.shape[0])
             activity[node.name].spikes += float(spikes.sum(dtype=np.float64))
             activity[node.name].entries += spikes.size

@@ -213,6 +213,9 @@ class Runner:
         if batch is not None and batch == time:
             raise ModelError(f"dimension '{batch}' moves both batch and time; export it again")
         steps, size = reference[0][0], reference[0][1]
+        fixed_dims = [tuple(dims) for _, dims, _ in declared] + reference[1:]
+        if batch is None and time is None and any(d[:2] == (size, size) for d in fixed_dims):
+            _refuse_ambiguity(steps, size)
         inputs = tuple(
             Layout(
                 name,
@@ -226,8 +229,8 @@ class Runner:
         for index, name in enumerate(names, 1):
             shape = reference[index]
             changed = {s: _difference(shape, moved[s][index]) for s in symbols}
-            at_batch = changed[batch] if batch else _position(shape, size)
             at_time = changed[time] if time else None
+            at_batch = changed[batch] if batch else _position(shape, size, at_time)
             if time is None and at_batch is not None and len(shape) >= 3:
                 other = 1 - at_batch if at_batch < 2 else 0
                 at_time = other if shape[other] == steps else None
@@ -282,6 +285,15 @@ def _difference(before: tuple[int, ...], after: tuple[int, ...]) -> int | None:
     return next((k for k, (a, b) in enumerate(zip(before, after, strict=True)) if a != b), None)
 
 
-def _position(shape: tuple[int, ...], size: int) -> int | None:
-    """Return the first axis of the given size."""
-    return next((k for k, d in enumerate(shape) if d == size), None)
+def _position(shape: tuple[int, ...], size: int, taken: int | None) -> int | None:
+    """Return the first axis of the given size that is not taken."""
+    return next((k for k, d in enumerate(shape) if d == size and k != taken), None)
+
+
+def _refuse_ambiguity(steps: int, size: int) -> None:
+    """Raise if a fixed batch is as large as the number of steps: which axis is which?"""
+    if steps == size > 1:
+        raise ModelError(
+            f"the model has a fixed batch of {size} samples and {steps} steps, so that its axes "
+            "cannot be told apart; export it with a dynamic batch size, or with one sample"
+        )

@@ -1,0 +1,148 @@
+"""The structure that the code promises: layers, lazy imports, short files, full registries."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import snnquant
+from snnquant.cli import VERBS
+from snnquant.data import READERS
+from snnquant.lowering import RULES
+from snnquant.neurons import NEURONS
+from snnquant.observers import OBSERVERS
+from snnquant.passes import PASSES
+
+ROOT = Path(snnquant.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+MAX_LINES = 350
+
+#: A module may import from its own layer and from lower ones.
+LAYERS = [
+    {"errors", "", "progress"},
+    {"numerics", "files"},
+    {"neurons"},
+    {"target", "targets", "ops", "data"},
+    {"passes", "observers", "rounding", "runtime", "model_file", "reference"},
+    {"lowering"},
+    {"instrument", "quantize", "calibration"},
+    {"calibrate", "convert", "evaluate", "inspection", "report", "frontends"},
+    {"nn"},
+    {"cli", "__main__"},
+]
+LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
+
+
+def part_of(path):
+    """Return the part of the package that a file belongs to."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return "" if parts == ("__init__",) else parts[0]
+
+
+def imports(path, *, module_level=False):
+    """Yield the names of the modules that a file imports, TYPE_CHECKING blocks aside."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    pending = list(tree.body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if module_level and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            module = node.module or ""
+            if module == "snnquant":
+                yield from (f"snnquant.{alias.name}" for alias in node.names)
+            else:
+                yield module
+        pending.extend(ast.iter_child_nodes(node))
+
+
+def test_all_files_are_looked_at():
+    assert len(FILES) > 60
+    assert {part_of(path) for path in FILES} >= {"", "neurons", "lowering", "cli", "nn", "quantize"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_downward(path):
+    own = LAYER_OF[part_of(path)]
+    lazy = path == ROOT / "__init__.py"
+    for module in imports(path, module_level=lazy):
+        if not module.startswith("snnquant."):
+            continue
+        part = module.split(".")[1]
+        # `from snnquant import __version__` names no module.
+        number = LAYER_OF[part] if not part.startswith("__version") else 0
+        assert number <= own, f"{path.name} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_heavy_imports_have_one_home(path):
+    everywhere = {name.split(".")[0] for name in imports(path)}
+    assert "onnxruntime" not in everywhere or path.name == "runtime.py"
+    at_import = {name.split(".")[0] for name in imports(path, module_level=True)}
+    assert "torch" not in at_import or part_of(path) == "nn"
+    if part_of(path) != "nn":
+        at_import = {name for name in imports(path, module_level=True)}
+        assert not any(name.startswith("snnquant.nn") for name in at_import)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_are_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) < MAX_LINES
+
+
+@pytest.mark.parametrize(
+    ("registry", "least"),
+    [(NEURONS, 4), (PASSES, 6), (RULES, 30), (OBSERVERS, 4), (READERS, 2), (VERBS, 5)],
+    ids=["NEURONS", "PASSES", "RULES", "OBSERVERS", "READERS", "VERBS"],
+)
+def test_registries_are_full(registry, least):
+    assert len(registry) >= least
+
+
+def loaded_by(code, *arguments):
+    """Return which heavy modules a fresh process has loaded after running ``code``."""
+    report = (
+        "import sys\n"
+        f"{code}\n"
+        "print('LOADED', *sorted({'torch', 'onnxruntime', 'onnx', 'onnxscript', 'numpy'} "
+        "& set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", report, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=ROOT.parent,
+    )
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.splitlines()[-1].split()[1:])
+
+
+def test_importing_the_package_is_cheap():
+    assert loaded_by("import snnquant; snnquant.__version__") == set()
+
+
+def test_help_is_cheap():
+    code = "from snnquant.cli.main import main\ntry:\n  main(['--help'])\nexcept SystemExit: pass"
+    assert "torch" not in loaded_by(code)
+
+
+@pytest.mark.parametrize("name", ["digits_mlp.onnx"])
+def test_an_onnx_file_needs_no_torch(name):
+    code = (
+        "from snnquant.cli.main import main\n"
+        "try:\n  main(['inspect', sys.argv[1]])\n"
+        "except SystemExit as status: assert not status.code, status.code"
+    )
+    found = loaded_by(code, str(Path(__file__).resolve().parents[1] / "samples" / name))
+    assert found >= {"onnx", "onnxruntime", "numpy"}
+    assert "torch" not in found
+    assert "onnxscript" not in found
