@@ -5,7 +5,7 @@ import json
 import numpy as np
 import onnx
 import pytest
-from cli_process import DATA, snnquant
+from cli_process import DATA, forked, snnquant
 
 METRICS = {
     "samples",
@@ -29,7 +29,7 @@ COMMON = {
 
 
 def evaluate(folder, model, data, *more):
-    ran = snnquant("eval", model, "--data", f"{data}_test.npz", "--json", *more, cwd=folder)
+    ran = forked("eval", model, "--data", f"{data}_test.npz", "--json", *more, cwd=folder)
     assert ran.code == 0, ran
     return json.loads(ran.out)
 
@@ -37,7 +37,7 @@ def evaluate(folder, model, data, *more):
 @pytest.mark.parametrize(("net", "neurons"), [("digits_mlp", 3), ("events_edges", 4)])
 def test_inspect_describes_float_and_integer_models(made, net, neurons):
     for model, kind in ((f"{net}.onnx", "float"), (f"{net}.int.onnx", "integer")):
-        ran = snnquant("inspect", model, "--json", "--strict", cwd=made)
+        ran = forked("inspect", model, "--json", "--strict", cwd=made)
         assert ran.code == 0, ran
         found = json.loads(ran.out)
         assert found.keys() >= COMMON
@@ -69,7 +69,7 @@ def test_four_bits_cost_less_than_a_point(made, tmp_path, net):
     output = tmp_path / "net.int4.onnx"
     calibration = ("--calibration", f"{net}.json")
     bits = ("--weight-bits", "4", "--per-channel")
-    ran = snnquant("convert", f"{net}.onnx", *calibration, *bits, "-o", output, cwd=made)
+    ran = forked("convert", f"{net}.onnx", *calibration, *bits, "-o", output, cwd=made)
     assert ran.code == 0, ran
     metrics = evaluate(made, output, "digits", "--reference", f"{net}.onnx")["metrics"]
     assert metrics["float_accuracy"] - metrics["accuracy"] <= 0.01
@@ -79,7 +79,7 @@ def test_tianjic_runs(made, tmp_path):
     output = tmp_path / "net.tianjic.onnx"
     calibration = ("--calibration", "digits_conv.json")
     target = ("--target", "tianjic")
-    ran = snnquant("convert", "digits_conv.onnx", *calibration, *target, "-o", output, cwd=made)
+    ran = forked("convert", "digits_conv.onnx", *calibration, *target, "-o", output, cwd=made)
     assert ran.code == 0, ran
     metrics = evaluate(made, output, "digits", "--reference", "digits_conv.onnx")["metrics"]
     assert metrics["accuracy"] > 0.9
@@ -112,7 +112,7 @@ def test_eval_finds_the_float_model_and_warns_of_another(made, tmp_path):
 
 def test_a_model_is_not_compared_with_a_network_of_other_shapes(made):
     arguments = ("digits_mlp.int.onnx", "--data", "digits_test.npz", "-q")
-    ran = snnquant("eval", *arguments, "--reference", "digits_conv.onnx", cwd=made)
+    ran = forked("eval", *arguments, "--reference", "digits_conv.onnx", cwd=made)
     assert ran.code == 2, ran
     assert ran.err.startswith("error: layer 'lif1' gives")
 
@@ -121,7 +121,7 @@ def test_data_without_labels_gives_no_accuracy(made, tmp_path):
     samples = np.load(made / "digits_test.npz")["x"][:20]
     np.save(tmp_path / "plain.npy", samples)
     model = made / "digits_mlp.int.onnx"
-    ran = snnquant("eval", model, "--data", "plain.npy", "--json", "-q", cwd=tmp_path)
+    ran = forked("eval", model, "--data", "plain.npy", "--json", "-q", cwd=tmp_path)
     metrics = json.loads(ran.out)["metrics"]
     assert metrics["accuracy"] is None
     assert metrics["samples"] == 20
