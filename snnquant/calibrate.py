@@ -7,7 +7,8 @@ batch and a fixed number of histogram bins per tensor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from snnquant.calibration import Calibration, CalibrationSettings
-from snnquant.data import Dataset
+from snnquant.calibration import COUNT_RANGES, SPIKES, Calibration, CalibrationSettings
+from snnquant.data import Dataset, first_samples, save_samples
 from snnquant.errors import DataError, NumericalError, UsageError
+from snnquant.files import atomic_write
 from snnquant.instrument import Runner
-from snnquant.lowering.plan import InputScale, make_plan
+from snnquant.lowering.plan import make_plan
 from snnquant.model_file import graph_hash, neuron_nodes
 from snnquant.observers import TensorStatistics
 from snnquant.ops.schema import schemas
@@ -66,7 +68,7 @@ def calibration_points(model: ir.Model, target: Target | None = None) -> list[st
     spikes = make_plan(
         model,
         profile,
-        {value.name or "": InputScale(1.0, 0, 1) for value in model.graph.inputs},
+        {value.name or "": SPIKES for value in model.graph.inputs},
     )
     names = [
         value.name or ""
@@ -136,6 +138,7 @@ def calibrate_model(
         name: {"firing_rate": seen.spikes / max(seen.entries, 1)} for name, seen in activity.items()
     }
     _refuse_silence(proto, neurons, rates)
+    _refuse_false_spikes(statistics, settings.inputs)
     return Calibration(
         graph_sha256=graph_hash(model),
         data_sha256=dataset.sha256,
@@ -146,6 +149,67 @@ def calibrate_model(
         tensors=statistics,
         neurons=rates,
     )
+
+
+def write_calibration(
+    calibration: Calibration, dataset: Dataset, output: Path, model: Path, target: Target
+) -> Calibration:
+    """Write a calibration file, and the first samples beside it, each whole or not at all.
+
+    Args:
+        calibration: what :func:`calibrate_model` returned.
+        dataset: the samples that it saw.
+        output: path of the JSON file; the samples go to ``<stem>.samples.npz``.
+        model: path of the model, for people.
+        target: whose input width and observer the shown scales are for.
+
+    Returns:
+        The calibration, bound to the samples file.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    samples_file = samples_path(output)
+    bound = replace(
+        calibration,
+        samples_file=samples_file.name,
+        samples_sha256=save_samples(samples_file, first_samples(dataset)),
+        source={"model": model.name, "data": dataset.path.name},
+    )
+    atomic_write(output, bound.dumps(target.input_bits, target.input_observer))
+    return bound
+
+
+def samples_path(output: Path) -> Path:
+    """Return where the samples of a calibration file go."""
+    return output.with_suffix(".samples.npz")
+
+
+def calibration_warnings(calibration: Calibration) -> list[str]:
+    """Return what a user should know about a calibration that succeeded."""
+    silent_layers = [
+        f"neuron '{name}' never fired on these samples"
+        for name, rate in calibration.firing_rates().items()
+        if rate == 0
+    ]
+    return silent_layers + [
+        f"'{name}' is 0 in all samples, so that its scale cannot be known; it is taken for spikes"
+        for name, statistics in calibration.tensors.items()
+        if statistics.absmax == 0 and name not in calibration.settings.inputs
+    ]
+
+
+def _refuse_false_spikes(statistics: dict[str, TensorStatistics], forced: dict[str, str]) -> None:
+    """Raise if a value that was declared spikes holds what no 8-bit count can."""
+    for name, choice in forced.items():
+        known = statistics[name]
+        counts = any(known.holds_only_integers(limits) for limits in COUNT_RANGES)
+        if choice == "spikes" and known.count and not counts:
+            raise UsageError(
+                f"--input {name}=spikes: the values go from {known.minimum:g} to {known.maximum:g}"
+                f"{'' if known.all_integer else ' and are not whole'}; spikes and counts are "
+                "integers in -128..127 or 0..255, use analog"
+            )
 
 
 def _refuse_silence(
@@ -170,12 +234,14 @@ def last_layers(model: onnx.ModelProto, names: Sequence[str]) -> list[str]:
     seen: set[str] = set()
     found: list[str] = []
     while pending:
-        node = producers.get(pending.pop())
-        if node is None or node.output[0] in seen:
+        value = pending.pop()
+        node = producers.get(value)
+        if node is None or value in seen:
             continue
-        seen.add(node.output[0])
-        if node.name in wanted:
+        seen.add(value)
+        # Another output than the spikes (the membrane) says something without any spike.
+        if node.name in wanted and value == node.output[0]:
             found.append(node.name)
-        else:
+        elif node.name not in wanted:
             pending.extend(node.input)
     return sorted(found)

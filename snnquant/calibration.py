@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,12 @@ AUTO = "auto"
 _MAX_FILE_BYTES = 256 * 2**20
 #: Values that are all integers in this range are spikes or counts.
 SPIKE_RANGE = IntRange.signed(8)
+#: How spikes and counts enter: as int8, or as uint8 where some are above 127. Later data may hold
+#: other counts than the samples, so the whole type is possible.
+SPIKES = InputScale(1.0, SPIKE_RANGE.low, SPIKE_RANGE.high, spikes=True)
+LARGE_COUNTS = InputScale(1.0, 0, 255, spikes=True)
+#: Ranges that spikes and counts may have.
+COUNT_RANGES = tuple(IntRange(entry.low, entry.high) for entry in (SPIKES, LARGE_COUNTS))
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,8 @@ class Calibration:
         coherence = coherence_of(*_mean_and_variance(statistics))
         spikes = forced == "spikes" or (not forced and statistics.holds_only_integers(SPIKE_RANGE))
         if spikes:
-            low = min(0, int(np.floor(statistics.minimum)))
-            return InputScale(1.0, low, max(1, int(np.ceil(statistics.maximum))), coherence)
+            large = statistics.maximum > SPIKE_RANGE.high
+            return replace(LARGE_COUNTS if large else SPIKES, coherence=coherence)
         limits = IntRange.signed(bits)
         if forced and forced != "analog":
             return InputScale(float(np.float32(forced)), limits.low, limits.high, coherence)
@@ -108,7 +114,7 @@ class Calibration:
         for name, statistics in sorted(self.tensors.items()):
             entry = self.input_scale(name, bits, default_method)
             tensors[name] = {
-                "treated_as": "spikes" if entry.scale == 1.0 else "analog",
+                "treated_as": "spikes" if entry.spikes else "analog",
                 "scale": entry.scale,
                 "statistics": statistics.to_json(),
             }

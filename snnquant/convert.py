@@ -23,23 +23,33 @@ from snnquant.errors import CalibrationMismatchError, NumericalError, SelfCheckE
 from snnquant.files import atomic_write, sha256_of
 from snnquant.instrument import Runner
 from snnquant.model_file import graph_hash, neuron_nodes
-from snnquant.numerics import FLOAT64_EXACT
-from snnquant.ops.schema import schemas
+from snnquant.numerics import FLOAT64_EXACT, IntRange
+from snnquant.ops.schema import DOMAIN, MEMBRANE, STATE_BITS, schemas
 from snnquant.passes import load_canonical
 from snnquant.quantize import QuantizedModel, QuantizeOptions, quantize_model
 from snnquant.reference import Reference, float_entries
 
 MODEL_SCHEMA = "1"
+#: Types of values that the self-check compares.
+_INTEGER_TYPES = frozenset(
+    {
+        onnx.TensorProto.UINT8,
+        onnx.TensorProto.INT8,
+        onnx.TensorProto.INT32,
+        onnx.TensorProto.INT64,
+    }
+)
 MANIFEST_SCHEMA = "snnquant.manifest/1"
 
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """What was compared: samples, values, and integers in all."""
+    """What was compared: samples, values, and integers in all; and which membranes saturated."""
 
     samples: int
     values: int
     integers: int
+    saturated: tuple[str, ...] = ()
 
 
 def convert_model(
@@ -98,14 +108,23 @@ def describe_options(options: QuantizeOptions) -> dict[str, Any]:
 
 
 def integer_values(model: onnx.ModelProto) -> list[str]:
-    """Return the names of all currents, spikes and membranes of integer neurons."""
-    return list(
-        dict.fromkeys(
-            name
-            for node in neuron_nodes(model, integer=True)
-            for name in (node.input[0], *node.output)
-        )
-    )
+    """Return the names of all values that hold integers: every integer type, and exact sums."""
+    typed = onnx.shape_inference.infer_shapes(model)
+    integer = {
+        value.name
+        for value in (*typed.graph.value_info, *typed.graph.output)
+        if value.type.tensor_type.elem_type in _INTEGER_TYPES
+    }
+    held = {tensor.name for tensor in model.graph.initializer}
+    names = []
+    for node in model.graph.node:
+        constant = bool(node.input) and all(name in held for name in node.input)
+        if constant:
+            held.update(node.output)
+            continue
+        neuron = node.domain == DOMAIN and schemas()[node.op_type].integer
+        names += [name for name in node.output if name and (neuron or name in integer)]
+    return names
 
 
 def self_check(model: onnx.ModelProto, samples: Batch) -> SelfCheck:
@@ -121,6 +140,8 @@ def self_check(model: onnx.ModelProto, samples: Batch) -> SelfCheck:
     entries = float_entries(model)
     runner = Runner(model, [*names, *entries])
     reference = Reference(model, names, entries)
+    membranes = _membranes(model)
+    saturated: set[str] = set()
     compared = 0
     fired = False
     spiking = {
@@ -144,13 +165,31 @@ def self_check(model: onnx.ModelProto, samples: Batch) -> SelfCheck:
             if np.abs(want.astype(np.float64)).max(initial=0) >= FLOAT64_EXACT:
                 raise SelfCheckError(f"value '{name}' exceeds what the reference holds exactly")
             compared += got.size
+            if name in membranes and _at_limits(want, membranes[name]):
+                saturated.add(name)
             fired = fired or (name in spiking and bool(got.any()))
     if spiking and not fired:
         raise NumericalError(
             "the integer network is silent on the stored samples; "
             "use more weight bits or check the calibration data"
         )
-    return SelfCheck(len(samples), len(names), compared)
+    return SelfCheck(len(samples), len(names), compared, tuple(sorted(saturated)))
+
+
+def _membranes(model: onnx.ModelProto) -> dict[str, IntRange]:
+    """Return the membranes that a model gives out, and the range of their state."""
+    found = {}
+    for node in neuron_nodes(model, integer=True):
+        bits = next(a.i for a in node.attribute if a.name == STATE_BITS.name)
+        for port, name in zip(schemas()[node.op_type].outputs, node.output, strict=True):
+            if port.name == MEMBRANE:
+                found[name] = IntRange.signed(int(bits))
+    return found
+
+
+def _at_limits(values: Any, limits: IntRange) -> bool:
+    """Whether a state sits at the end of its range, which it would have left."""
+    return bool(((values == limits.low) | (values == limits.high)).any())
 
 
 def _first_difference(got: Any, want: Any) -> str:
@@ -189,9 +228,20 @@ def manifest(
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
-def quantization_warnings(result: QuantizedModel, calibration: Calibration) -> list[dict[str, str]]:
+def quantization_warnings(
+    result: QuantizedModel, calibration: Calibration, check: SelfCheck
+) -> list[dict[str, str]]:
     """Return what a user should know about a conversion that succeeded."""
-    warnings = [
+    warnings = list(result.warnings)
+    warnings += [
+        {
+            "code": "saturated",
+            "message": f"membrane '{name}' saturates on the stored samples; "
+            "use fewer weight or input bits, or a target with wider states",
+        }
+        for name in check.saturated
+    ]
+    warnings += [
         {
             "code": "stays_float",
             "message": f"{entry.op} '{entry.node}' stays float: {entry.reason}",
@@ -264,6 +314,6 @@ def write_conversion(
             "calibration": {"path": str(calibration), "sha256": sha256_of(calibration)},
         },
         artifacts=[{"path": output_file.name, "sha256": sha256_of(output_file)}],
-        warnings=quantization_warnings(result, known),
+        warnings=quantization_warnings(result, known, check),
     )
     atomic_write(manifest_path(output_file), text)

@@ -46,17 +46,13 @@ class IntRange:
         """Return the two's complement range of ``bits`` bits."""
         return cls(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
-    @classmethod
-    def unsigned(cls, bits: int) -> IntRange:
-        """Return the range of ``bits`` bits without a sign."""
-        return cls(0, 2**bits - 1)
-
     def saturate(self, values: npt.NDArray[np.int64] | int) -> IntArray:
         """Return ``values`` limited to the range, as int64."""
         return np.clip(np.asarray(values, np.int64), self.low, self.high)
 
 
 INT32 = IntRange.signed(32)
+INT64 = IntRange.signed(64)
 
 
 def require_finite(values: npt.ArrayLike, what: str) -> FloatArray:

@@ -48,12 +48,14 @@ class QuantizedModel:
         layers: one entry per synapse and neuron, in order.
         left: nodes that stayed float.
         output_scales: real value of one step per integer output.
+        warnings: what a user should know, as code and message.
     """
 
     model: onnx.ModelProto
     layers: list[dict[str, Any]]
     left: list[LeftFloat]
     output_scales: dict[str, float] = field(default_factory=dict)
+    warnings: list[dict[str, str]] = field(default_factory=list)
 
 
 def quantize_model(
@@ -123,7 +125,7 @@ def quantize_model(
     _sort_metadata(proto)
     attach_functions(proto)
     _check(proto)
-    return QuantizedModel(proto, out.layers, plan.left, output_scales)
+    return QuantizedModel(proto, out.layers, plan.left, output_scales, out.warnings)
 
 
 def _outputs(

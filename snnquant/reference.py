@@ -16,7 +16,7 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, SelfCheckError
 from snnquant.neurons.simulate import integer_arithmetic, simulate
 from snnquant.ops.schema import DOMAIN, LAST_SPIKES, MEMBRANE, RECURRENT_WEIGHT, OpSchema, schemas
 
@@ -144,6 +144,57 @@ class Conv(OpRun):
         return (result.astype(x.dtype),)
 
 
+class MaxPool(OpRun):
+    """Maximum over windows of any number of spatial axes; padding never wins."""
+
+    def _run(
+        self,
+        x: Array,
+        auto_pad: str | None = None,
+        ceil_mode: int | None = None,
+        dilations: Sequence[int] | None = None,
+        kernel_shape: Sequence[int] | None = None,
+        pads: Sequence[int] | None = None,
+        storage_order: int | None = None,
+        strides: Sequence[int] | None = None,
+    ) -> tuple[Array]:
+        kernel = tuple(kernel_shape or ())
+        spatial = len(kernel)
+        stride = tuple(strides or (1,) * spatial)
+        dilation = tuple(dilations or (1,) * spatial)
+        reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        padding = _padding(auto_pad, pads, x.shape[2:], reach, stride)
+        if ceil_mode:
+            padding = _overhang(padding, x.shape[2:], reach, stride)
+        real = np.issubdtype(x.dtype, np.floating)
+        lowest = -np.inf if real else np.iinfo(x.dtype).min
+        padded = np.pad(x, [(0, 0), (0, 0), *padding], constant_values=lowest)
+        windows = np.lib.stride_tricks.sliding_window_view(
+            padded, reach, axis=tuple(range(2, 2 + spatial))
+        )
+        pick = (slice(None), slice(None), *(slice(None, None, s) for s in stride))
+        inside = tuple(slice(None, None, d) for d in dilation)
+        windows = windows[(*pick, *inside)]
+        return (windows.max(axis=tuple(range(2 + spatial, 2 + 2 * spatial))),)
+
+
+def _overhang(
+    padding: list[tuple[int, int]],
+    size: Sequence[int],
+    reach: Sequence[int],
+    stride: Sequence[int],
+) -> list[tuple[int, int]]:
+    """Return padding with the part of a last window that starts inside but ends outside."""
+    wider = []
+    for (before, behind), length, window, step in zip(padding, size, reach, stride, strict=True):
+        steps = -(-(before + length + behind - window) // step)
+        if steps * step >= before + length:
+            steps -= 1
+        missing = steps * step + window - (before + length + behind)
+        wider.append((before, behind + max(missing, 0)))
+    return wider
+
+
 def _padding(
     auto_pad: str | None,
     pads: Sequence[int] | None,
@@ -218,12 +269,22 @@ class Reference:
         bare.graph.input.extend(onnx.ValueInfoProto(name=name) for name in given)
         ops = [_neuron_op(schema) for schema in schemas().values() if schema.integer]
         try:
-            self._evaluator = ReferenceEvaluator(bare, new_ops=[*ops, Conv, MatMul, Gemm])
+            self._evaluator = ReferenceEvaluator(bare, new_ops=[*ops, Conv, MatMul, Gemm, MaxPool])
         except (NotImplementedError, RuntimeError, TypeError) as error:
             raise ModelError(f"the reference has no rule for the model: {error}") from error
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the wanted values by name; ``inputs`` holds the given inner values too."""
-        with np.errstate(all="ignore"):
-            results = self._evaluator.run(self.names, dict(inputs))
+        """Return the wanted values by name; ``inputs`` holds the given inner values too.
+
+        Raises:
+            SelfCheckError: onnx's evaluator fails on a standard op.
+        """
+        try:
+            with np.errstate(all="ignore"):
+                results = self._evaluator.run(self.names, dict(inputs))
+        except (IndexError, ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            raise SelfCheckError(
+                f"the reference cannot evaluate the model: {reason}; please report this"
+            ) from error
         return dict(zip(self.names, results, strict=True))

@@ -24,7 +24,7 @@ _LIBRARY_NAMES = {
 }
 _LIBRARY_NAME = _LIBRARY_NAMES.get(sys.platform, "libsnnquant_ops.so")
 #: ONNX Runtime's levels: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal.
-_LOG_ERRORS = 3
+_LOG_FATAL = 4
 
 # ONNX Runtime refuses a second registration on the same options, so registered ones are
 # remembered, weakly: options that nobody holds any more are forgotten.
@@ -104,7 +104,7 @@ def load_session(
         ModelError: ONNX Runtime does not accept the model.
     """
     options = ort.SessionOptions()
-    options.log_severity_level = _LOG_ERRORS
+    options.log_severity_level = _LOG_FATAL
     if threads is not None:
         options.intra_op_num_threads = threads
     if custom_ops:

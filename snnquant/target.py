@@ -120,7 +120,7 @@ def _parse(path: Path, table: dict[str, Any]) -> Target:
         ("reset_after_leak", {True, False}),
         ("leak_rounding", {r.name.lower() for r in Rounding}),
     ):
-        if values[key] not in allowed:
+        if not isinstance(values[key], (str, bool)) or values[key] not in allowed:
             choices = ", ".join(sorted(map(str, allowed)))
             raise UsageError(f"target file {path}: {key} is {values[key]!r}, must be {choices}")
     try:
@@ -129,4 +129,10 @@ def _parse(path: Path, table: dict[str, Any]) -> Target:
         values["weight_bits_allowed"] = tuple(int(b) for b in values["weight_bits_allowed"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"target file {path}: {error} is not a known value") from error
+    widths = values["weight_bits_allowed"]
+    if values["weight_bits"] not in widths or any(not 2 <= bits <= 8 for bits in widths):
+        raise UsageError(
+            f"target file {path}: weight_bits_allowed is {list(widths)}, must hold weight_bits and "
+            "widths from 2 to 8"
+        )
     return Target(name=path.stem, **values)

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from onnx import TensorProto, helper, numpy_helper
 
 from snnquant.calibrate import calibration_points
+from snnquant.calibration import SPIKES
 from snnquant.convert import integer_values
 from snnquant.instrument import with_outputs
 from snnquant.lowering.plan import InputScale
@@ -155,7 +156,7 @@ def quantize(
     canonical = canonicalise(model) if isinstance(model, onnx.ModelProto) else model
     limits = IntRange.signed(options.input_bits)
     entries = {
-        name: InputScale(1.0, 0, 1)
+        name: SPIKES
         if name in spikes
         else InputScale((scales or {}).get(name, 2.0**-5), limits.low, limits.high)
         for name in calibration_points(canonical, options.target)

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from single_op import Case
 
-from snnquant.neurons import Rule
+from snnquant.neurons import Quantization
 from snnquant.neurons.simulate import Array
 from snnquant.numerics import IntRange
 from snnquant.ops import OpSchema, schemas
@@ -88,13 +88,13 @@ def _constant(
 ) -> Array:
     """Return values of one constant, by the rule that makes it."""
     parameter = next(p for p in schema.neuron.parameters if p.constant_name == name)
-    if parameter.rule is Rule.MULTIPLIER:
+    if parameter.rule is Quantization.MULTIPLIER:
         return draw(0, 2 ** attributes["leak_shift"], layout)
-    if parameter.rule is Rule.STEPS:
+    if parameter.rule is Quantization.STEPS:
         return draw(0, 3, layout)
     if name == "v_min":
         return draw(-reach - 1, -reach // 2, layout)
-    if parameter.rule is Rule.THRESHOLD or name == "reset_by":
+    if parameter.rule is Quantization.THRESHOLD or name == "reset_by":
         return draw(-reach // 16, reach, layout)
     return draw(-reach // 8, reach // 8, layout)
 

@@ -155,12 +155,16 @@ def test_forced_inputs(tmp_path):
     def entry(**inputs):
         return calibrate(network(), dataset, **inputs).input_scale("x", 8, "minmax")
 
-    assert (entry().scale, entry().low, entry().high) == (1.0, 0, 1)
+    assert (entry().scale, entry().low, entry().high) == (1.0, -128, 127)
     assert entry(x="analog").scale == float(np.float32(1 / 127))
     assert (entry(x="0.5").scale, entry(x="0.5").high) == (0.5, 127)
     np.savez(tmp_path / "analog.npz", x=spikes * 1.5)
-    found = calibrate(network(), open_data(tmp_path / "analog.npz"), x="spikes")
-    assert found.input_scale("x", 8, "minmax").scale == 1.0
+    with pytest.raises(UsageError, match=r"--input x=spikes: the values go from 0 to 1.5 and are"):
+        calibrate(network(), open_data(tmp_path / "analog.npz"), x="spikes")
+    np.savez(tmp_path / "counts.npz", x=spikes * 200)
+    counts = calibrate(network(), open_data(tmp_path / "counts.npz"), x="spikes")
+    entry = counts.input_scale("x", 8, "minmax")
+    assert (entry.scale, entry.low, entry.high, entry.spikes) == (1.0, 0, 255, True)
     with pytest.raises(UsageError, match="--input y: no such analog input; the model has x"):
         calibrate(network(), dataset, y="spikes")
 

@@ -106,8 +106,7 @@ def test_signed_ranges(bits, low, high):
     assert limits.saturate(values).tolist() == [low, low, 0, high, high, low, high]
 
 
-def test_unsigned_range_and_int32():
-    assert IntRange.unsigned(8) == IntRange(0, 255)
+def test_int32_is_the_range_of_a_current():
     assert IntRange(-(2**31), 2**31 - 1) == INT32
 
 

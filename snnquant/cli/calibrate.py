@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from snnquant.calibrate import calibrate_model
+from snnquant.calibrate import (
+    calibrate_model,
+    calibration_warnings,
+    samples_path,
+    write_calibration,
+)
 from snnquant.calibration import AUTO, CalibrationSettings, check_input_choice
 from snnquant.cli.console import Speaker
 from snnquant.cli.options import (
@@ -19,9 +23,8 @@ from snnquant.cli.options import (
     quiet_option,
     threads_option,
 )
-from snnquant.data import first_samples, open_data, save_samples
+from snnquant.data import open_data
 from snnquant.errors import UsageError
-from snnquant.files import atomic_write
 from snnquant.observers import OBSERVERS
 from snnquant.passes import load_canonical
 from snnquant.target import load_target
@@ -98,8 +101,7 @@ def command(
         },
     )
     check_output(output_file, (model, data))
-    samples_file = output_file.with_suffix(".samples.npz")
-    check_output(samples_file, (model, data))
+    check_output(samples_path(output_file), (model, data))
     target = load_target("generic")
     graph = load_canonical(model)
     dataset = open_data(data)
@@ -107,23 +109,13 @@ def command(
         calibration = calibrate_model(
             graph, dataset, settings, timesteps=timesteps, threads=threads, progress=progress
         )
-    digest = save_samples(samples_file, first_samples(dataset))
-    calibration = replace(
-        calibration,
-        samples_file=samples_file.name,
-        samples_sha256=digest,
-        source={"model": model.name, "data": data.name},
-    )
-    atomic_write(output_file, calibration.dumps(target.input_bits, target.input_observer))
-    for name, seen in calibration.neurons.items():
-        if seen["firing_rate"] == 0:
-            speaker.warn(f"neuron '{name}' never fired on these samples")
+    write_calibration(calibration, dataset, output_file, model, target)
+    for warning in calibration_warnings(calibration):
+        speaker.warn(warning)
     for name in calibration.tensors:
         entry = calibration.input_scale(name, target.input_bits, target.input_observer)
-        kind = (
-            "spikes or counts" if entry.scale == 1.0 else f"analog, 8-bit scale {entry.scale:.6g}"
-        )
-        speaker.say(f"  {name}: {kind}")
+        analog = f"analog, {target.input_bits}-bit scale {entry.scale:.6g}"
+        speaker.say(f"  {name}: {'spikes or counts' if entry.spikes else analog}")
     speaker.result(f"wrote {output_file} ({calibration.settings.samples} samples)")
 
 

@@ -102,7 +102,7 @@ def command(
     check_output(output_file, [calibration.parent / Path(known.samples_file).name])
     result, check = convert_files(model, calibration, known, options)
     write_conversion(model, calibration, known, options, result, check, output_file)
-    for warning in quantization_warnings(result, known):
+    for warning in quantization_warnings(result, known, check):
         speaker.warn(warning["message"])
     speaker.say(
         f"  self-check: {check.integers} integers in {check.samples} samples equal the reference"

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 
 import click
 import onnx_ir as ir
 
-from snnquant.calibrate import calibrate_model
+from snnquant.calibrate import calibrate_model, write_calibration
 from snnquant.calibration import AUTO, CalibrationSettings
 from snnquant.cli.console import Speaker, document
 from snnquant.cli.convert import choose_options
 from snnquant.cli.eval import layer_warnings, print_evaluation
 from snnquant.cli.options import PATH, json_option, quiet_option
 from snnquant.convert import convert_files, describe_options, write_conversion
-from snnquant.data import first_samples, open_data, save_samples
+from snnquant.data import open_data
 from snnquant.errors import UsageError
 from snnquant.evaluate import evaluate_model
-from snnquant.files import atomic_write, sha256_of
+from snnquant.files import sha256_of
 from snnquant.model_file import read_model
 from snnquant.passes import load_canonical
 from snnquant.target import load_target
@@ -68,14 +68,7 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
     settings = CalibrationSettings(AUTO, len(dataset), 64)
     with speaker.progress("calibrating") as progress:
         calibration = calibrate_model(graph, dataset, settings, progress=progress)
-    samples_file = calibration_file.with_suffix(".samples.npz")
-    calibration = replace(
-        calibration,
-        samples_file=samples_file.name,
-        samples_sha256=save_samples(samples_file, first_samples(dataset)),
-        source={"model": model.name, "data": calibration_data.name},
-    )
-    atomic_write(calibration_file, calibration.dumps(target.input_bits, target.input_observer))
+    calibration = write_calibration(calibration, dataset, calibration_file, model, target)
 
     speaker.say("2. convert: weights, inputs and neuron constants to integers, then the self-check")
     result, check = convert_files(model, calibration_file, calibration, options)
@@ -93,7 +86,7 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
             progress=progress,
         )
     if as_json:
-        made = [*_SHIPPED, calibration_file.name, samples_file.name, integer_file.name]
+        made = [*_SHIPPED, calibration_file.name, calibration.samples_file, integer_file.name]
         speaker.json(
             document(
                 "demo",

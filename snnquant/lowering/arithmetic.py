@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from snnquant.lowering.emitter import Emitter
-from snnquant.lowering.flow import Flow, Kind, StaysFloat, Term, join
+from snnquant.lowering.flow import Constant, Flow, Kind, StaysFloat, Term, join
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, operand, standard
 from snnquant.numerics import INT32, FloatArray, IntArray, require_finite, round_to_int
@@ -38,12 +38,12 @@ def infer_sum(node: ir.Node, plan: Plan) -> list[Flow]:
     if Kind.FLOAT in (a.kind, b.kind):
         raise StaysFloat("one side is float")
     if a.kind is Kind.INTEGER and b.kind is Kind.INTEGER:
-        if a.factor != b.factor:
-            raise StaysFloat("its sides are integers of different scales")
+        factor = min(a.factor, b.factor)
+        a, b = _in_steps_of(factor, a), _in_steps_of(factor, b)
         low, high = (
             (a.low + b.low, a.high + b.high) if sign > 0 else (a.low - b.high, a.high - b.low)
         )
-        return [Flow(Kind.INTEGER, a.factor, low, high)]
+        return [Flow(Kind.INTEGER, factor, low, high)]
     if a.kind is Kind.CURRENT and b.kind is Kind.CURRENT:
         if a.factor != b.factor:
             raise StaysFloat("its sides are currents of different scales")
@@ -59,6 +59,14 @@ def infer_sum(node: ir.Node, plan: Plan) -> list[Flow]:
     return [current]
 
 
+def _in_steps_of(factor: float, flow: Flow) -> Flow:
+    """Return an integer flow counted in finer steps; only a whole number of them will do."""
+    ratio = flow.factor / factor
+    if ratio != round(ratio) or ratio > 2**16:
+        raise StaysFloat("its sides are integers of different scales")
+    return replace(flow, factor=factor, low=flow.low * int(ratio), high=flow.high * int(ratio))
+
+
 def _wider(a: IntArray | None, b: IntArray | None) -> IntArray | None:
     if a is None or b is None:
         return None
@@ -72,8 +80,7 @@ def _shifted(
     if flow.kind is Kind.CURRENT and flow.group is not None:
         if sign < 0 and index == 0:
             raise StaysFloat("it subtracts a current from a constant")
-        root = flow.group.root()
-        root.largest_constant = max(root.largest_constant, float(np.abs(offset).max(initial=0)))
+        flow.group.root().constants.append(Constant(offset / flow.factor, flow.channels))
         if offset.ndim > (0 if flow.channels is None else flow.channels.ndim) and offset.size > 1:
             channels = flow.channels
             full = np.broadcast_shapes(offset.shape, () if channels is None else channels.shape)
@@ -93,41 +100,46 @@ def _shifted(
 
 
 def emit_sum(node: ir.Node, out: Emitter) -> None:
-    """Emit the sum in int32."""
+    """Emit the sum in the integer type that holds it."""
     result = node.outputs[0]
     flow = out.flow(result)
     name = result.name or node.op_type
     with_constant = _constant_side(node)
     if with_constant is not None:
         data, offset, index = with_constant
-        steps = INT32.saturate(round_to_int(offset / flow.scale())).astype(np.int32)
-        sides = [out.cast(out.carrier(data), np.int32), out.constant(steps, f"{name}.offset")]
+        steps = INT32.saturate(round_to_int(offset / flow.scale()))
+        bound = out.bound(data) + int(np.abs(steps).max(initial=0))
+        kind = out.sum_type(bound)
+        sides = [
+            out.cast(out.carrier(data), kind),
+            out.constant(steps.astype(kind), f"{name}.offset"),
+        ]
         ordered = sides if index == 1 else sides[::-1]
-        bound = out.bound(data) + int(np.abs(steps.astype(np.int64)).max(initial=0))
-        out.set(result, out.op(node.op_type, ordered, name, np.int32), bound)
+        out.set(result, out.op(node.op_type, ordered, name, kind), bound)
         return
-    operands = [
-        _on_scale(value, flow, out, f"{name}.{index}")
-        for index, value in enumerate(v for v in node.inputs if v is not None)
+    values = [v for v in node.inputs if v is not None]
+    gains = [_steps_of(value, flow, out) for value in values]
+    bounds = [
+        out.bound(value) * int(np.abs(gain).max(initial=0))
+        for value, gain in zip(values, gains, strict=True)
     ]
-    bound = sum(reach for _, reach in operands)
-    out.set(result, out.op(node.op_type, [v for v, _ in operands], name, np.int32), bound)
+    kind = out.sum_type(sum(bounds))
+    operands = []
+    for index, (value, gain) in enumerate(zip(values, gains, strict=True)):
+        carried = out.cast(out.carrier(value), kind)
+        if (gain != 1).any():
+            factor = out.constant(gain.astype(kind), f"{name}.{index}.steps")
+            carried = out.op("Mul", [carried, factor], f"{name}.{index}.current", kind)
+        operands.append(carried)
+    out.set(result, out.op(node.op_type, operands, name, kind, node_name=node.name), sum(bounds))
 
 
-def _on_scale(value: ir.Value, flow: Flow, out: Emitter, hint: str) -> tuple[ir.Value, int]:
-    """Return a value as int32 on the scale of a sum, and the largest magnitude it can have."""
-    carried = out.cast(out.carrier(value), np.int32)
+def _steps_of(value: ir.Value, flow: Flow, out: Emitter) -> IntArray:
+    """Return by what the integers of a value are multiplied to lie on the scale of a sum."""
     own = out.flow(value)
-    if own.kind is flow.kind and own.membrane == flow.membrane:
-        return carried, out.bound(value)
-    steps = INT32.saturate(round_to_int(own.scale() / flow.scale())).astype(np.int32)
-    if (steps == 1).all():
-        return carried, out.bound(value)
-    factor = out.constant(steps, f"{hint}.steps")
-    return (
-        out.op("Mul", [carried, factor], f"{hint}.current", np.int32),
-        out.bound(value) * int(np.abs(steps.astype(np.int64)).max(initial=0)),
-    )
+    if own.kind is flow.kind is Kind.CURRENT and own.membrane == flow.membrane:
+        return np.ones(1, np.int64)
+    return INT32.saturate(round_to_int(own.scale() / flow.scale()))
 
 
 def infer_product(node: ir.Node, plan: Plan) -> list[Flow]:

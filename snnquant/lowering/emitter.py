@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ import onnx_ir as ir
 from snnquant.errors import ModelError, NumericalError
 from snnquant.lowering.flow import Flow, Kind
 from snnquant.lowering.plan import Plan
-from snnquant.numerics import FLOAT32_EXACT, INT32, IntRange
+from snnquant.numerics import FLOAT32_EXACT, INT32, INT64, IntRange
 from snnquant.passes.edit import constant
 
 DTypeLike = npt.DTypeLike
@@ -33,6 +32,7 @@ class Emitter:
         self.tape = ir.tape.Tape()
         self.inputs: list[ir.Value] = []
         self.layers: list[dict[str, Any]] = []
+        self.warnings: list[dict[str, str]] = []
         self._carriers: dict[ir.Value, ir.Value] = {}
         self._floats: dict[ir.Value, ir.Value] = {}
         self._casts: dict[tuple[ir.Value, str], ir.Value] = {}
@@ -63,10 +63,13 @@ class Emitter:
         dtype: DTypeLike | None = None,
         attributes: dict[str, Any] | None = None,
         doc: str | None = None,
+        node_name: str | None = None,
     ) -> ir.Value:
-        """Add a standard node with one output of a known type."""
+        """Add a standard node with one output of a known type; by default it has its name."""
         name = self.fresh(hint)
-        out = self.tape.op(op_type, list(inputs), attributes=attributes, name=name, doc_string=doc)
+        out = self.tape.op(
+            op_type, list(inputs), attributes=attributes, name=node_name or name, doc_string=doc
+        )
         out.name = name
         out.type = inputs[0].type
         if dtype is not None:
@@ -80,6 +83,8 @@ class Emitter:
             return value
         key = (value, wanted.name)
         if key not in self._casts:
+            if value.dtype == ir.DataType.INT64 and wanted == ir.DataType.INT32:
+                value = self._limited(value, INT32)
             name = hint or f"{value.name}.{np.dtype(dtype).name}"
             self._casts[key] = self.op("Cast", [value], name, dtype, {"to": wanted})
             self._casts[key].shape = value.shape
@@ -94,11 +99,26 @@ class Emitter:
         new.shape = new.shape or old.shape
         if bound is not None:
             self._bounds[old] = bound
-            if bound > INT32.high:
+            if bound > INT64.high:
                 raise NumericalError(
-                    f"the current at '{old.name}' can reach {bound}, beyond 32 bits; "
-                    "use fewer weight or input bits"
+                    f"the sum at '{old.name}' can reach {bound}, beyond 64 bits; use fewer steps"
                 )
+
+    def warn(self, code: str, message: str) -> None:
+        """Note something that a user should know."""
+        self.warnings.append({"code": code, "message": message})
+
+    def sum_type(self, bound: int) -> DTypeLike:
+        """Return the integer type in which a sum of this magnitude is exact."""
+        return np.int32 if bound <= INT32.high else np.int64
+
+    def _limited(self, value: ir.Value, limits: IntRange) -> ir.Value:
+        """Limit an int64 value, so that a cast to a narrower type saturates instead of wrapping."""
+        low, high = (
+            self.constant(np.array(bound, np.int64), f"{value.name}.limit")
+            for bound in (limits.low, limits.high)
+        )
+        return self.op("Clip", [value, low, high], f"{value.name}.limited", np.int64)
 
     def set_float(self, old: ir.Value, new: ir.Value) -> None:
         """Record the float version of a value."""
@@ -130,11 +150,10 @@ class Emitter:
             return self._quantize(self.float(value), flow, name), flow
         return self.carrier(value), flow
 
-    def exact(self, value: ir.Value) -> ir.Value | None:
-        """Return the integers of a value as float32, or None where float32 cannot hold them."""
-        if self.bound(value) >= FLOAT32_EXACT:
-            return None
-        return self.cast(self.carrier(value), np.float32)
+    def real(self, value: ir.Value) -> ir.Value:
+        """Return the integers of a value in a floating type that holds each of them exactly."""
+        wide = self.bound(value) >= FLOAT32_EXACT
+        return self.cast(self.carrier(value), np.float64 if wide else np.float32)
 
     def float(self, value: ir.Value) -> ir.Value:
         """Return the real values, dequantized if there are only integers."""
@@ -173,17 +192,17 @@ class Emitter:
     def _quantize(self, real: ir.Value, flow: Flow, hint: str) -> ir.Value:
         """Emit ``clamp(round(x / scale))`` as QuantizeLinear (float32 division, ties to even)."""
         real = self.cast(real, np.float32)
+        held = np.uint8 if flow.low >= 0 else np.int8
         scale = self.constant(np.array(flow.factor, np.float32), f"{hint}.scale")
-        zero = self.constant(np.array(0, np.int8), f"{hint}.zero_point")
-        doc = (
-            f"{hint}: {self.plan.input_bits}-bit input, one integer step is worth {flow.factor:.6g}"
-        )
-        entered = self.op("QuantizeLinear", [real, scale, zero], hint, np.int8, doc=doc)
-        limits = IntRange.signed(self.plan.input_bits)
-        if limits.high < IntRange.signed(8).high and flow.factor != 1.0:
-            low = self.constant(np.array(limits.low, np.int8), f"{hint}.low")
-            high = self.constant(np.array(limits.high, np.int8), f"{hint}.high")
-            entered = self.op("Clip", [entered, low, high], f"{hint}.limited", np.int8)
+        zero = self.constant(np.array(0, held), f"{hint}.zero_point")
+        bits = (flow.high - flow.low).bit_length()
+        doc = f"{hint}: {bits}-bit input, one integer step is worth {flow.factor:.6g}"
+        entered = self.op("QuantizeLinear", [real, scale, zero], hint, held, doc=doc)
+        info = np.iinfo(held)
+        if (flow.low, flow.high) != (info.min, info.max):
+            low = self.constant(np.array(flow.low, held), f"{hint}.low")
+            high = self.constant(np.array(flow.high, held), f"{hint}.high")
+            entered = self.op("Clip", [entered, low, high], f"{hint}.limited", held, doc=doc)
         return entered
 
     # -- graph ---------------------------------------------------------------------------------
@@ -225,8 +244,3 @@ class Emitter:
         dims = list(value.shape)[2:]
         known = [d for d in dims if isinstance(d, int)]
         return tuple(known) if len(known) == len(dims) else None
-
-
-def elements(shape: Sequence[int]) -> int:
-    """Return the number of elements of a shape."""
-    return math.prod(shape)

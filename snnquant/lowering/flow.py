@@ -48,6 +48,21 @@ class Term:
     gain: int = 1
 
 
+@dataclass(frozen=True)
+class Constant:
+    """Real values on the membrane scale of a group.
+
+    Attributes:
+        values: aligned with the neuron's features.
+        channels: channel of each value, broadcastable with them; None: they hold for all channels.
+        threshold: matters only as far as the membrane can get.
+    """
+
+    values: FloatArray
+    channels: IntArray | None
+    threshold: bool = False
+
+
 @dataclass
 class Group:
     """Synapses whose currents are added up, and so need one membrane scale (per channel).
@@ -56,7 +71,7 @@ class Group:
         name: first synapse of the group, for reports.
         terms: all weights.
         per_tensor: one scale for all channels is needed.
-        largest_constant: largest magnitude among thresholds, resets and biases.
+        constants: real constants on the membrane scale.
         largest_current: largest calibrated magnitude of float currents that join.
         shift_in_neuron: the neuron shifts its current (recurrent weights are int8, so that their
             synapse cannot, or a target without gains); otherwise gains hold the fraction bits.
@@ -68,7 +83,7 @@ class Group:
     name: str
     terms: list[Term] = field(default_factory=list)
     per_tensor: bool = False
-    largest_constant: float = 0.0
+    constants: list[Constant] = field(default_factory=list)
     largest_current: float = 0.0
     shift_in_neuron: bool = False
     current_shift: int = 0
@@ -92,7 +107,7 @@ class Group:
         first.terms += second.terms
         first.per_tensor |= second.per_tensor or not same_channels
         first.shift_in_neuron |= second.shift_in_neuron
-        first.largest_constant = max(first.largest_constant, second.largest_constant)
+        first.constants += second.constants
         first.largest_current = max(first.largest_current, second.largest_current)
         return first
 
@@ -110,45 +125,84 @@ class Group:
             for term in weighted or self.terms
         ]
         scale = grid_scales(parts, bits, target.weight_grid) if parts else np.zeros(channels)
-        floor = max(
-            self.largest_constant / 2 ** (target.state_bits - 2),
-            self.largest_current / 2**15,
-            np.finfo(np.float32).tiny,
+        peaks = _largest_constants(self.constants, self.terms, channels if split else 0)
+        # A constant beyond the state would be cut off, so that it limits how fine its channel is.
+        floor = np.maximum(
+            peaks / 2 ** (target.state_bits - 2),
+            max(self.largest_current / 2**15, float(np.finfo(np.float32).tiny)),
         )
         # A channel without weights follows its biases only: any scale that resolves them will do.
-        idle = scale.max(initial=0.0) or self.largest_constant / 2**10 or 1.0
+        idle = scale.max(initial=0.0) or float(peaks.max(initial=0.0)) / 2**10 or 1.0
         coarse = np.maximum(np.where(scale > 0, scale, idle), floor)
-        fraction = _fraction_bits(coarse, self.largest_constant, target) if weighted else 0
+        fraction = _fraction_bits(self.terms, coarse, peaks, target) if weighted else 0
         if self.shift_in_neuron or not target.weight_gains:
-            room = _room(self.terms, coarse, self.largest_constant, target.state_bits)
+            room = _room(self.terms, coarse, peaks, target.state_bits)
             self.current_shift = min(fraction, room, CURRENT_SHIFT.high)
             self.scale = coarse
             return self.scale
-        fraction = min(fraction, _room(self.terms, coarse, self.largest_constant, 32))
+        # Beyond 24 bits a sum would no longer be exact in one float32 operation.
+        fraction = min(fraction, _room(self.terms, coarse, peaks, 24))
         for term in weighted:
             term.gain *= 2**fraction
         self.scale = np.asarray(coarse / 2**fraction, np.float64)
         return self.scale
 
 
-def _fraction_bits(scale: FloatArray, largest_constant: float, target: Target) -> int:
+#: A threshold that takes more steps than this to reach need not be held exactly; it saturates.
+_STEPS_WITHIN_REACH = 2**16
+
+
+def _largest_constants(
+    constants: Sequence[Constant], terms: Sequence[Term], channels: int
+) -> FloatArray:
+    """Return the largest magnitude per channel, or one for all where ``channels`` is 0."""
+    others = [_peaks(c, channels) for c in constants if not c.threshold]
+    peaks = np.max([np.zeros(channels or 1), *others], axis=0)
+    per_step = peaks.copy()
+    for term in terms:
+        sums = np.abs(term.rows).sum(axis=1) * term.reach
+        per_step += sums if len(sums) == len(per_step) else sums.max(initial=0.0)
+    for constant in constants:
+        if constant.threshold:
+            reachable = np.minimum(_peaks(constant, channels), _STEPS_WITHIN_REACH * per_step)
+            peaks = np.maximum(peaks, reachable)
+    return np.asarray(peaks, np.float64)
+
+
+def _peaks(constant: Constant, channels: int) -> FloatArray:
+    """Return the largest magnitude of one constant per channel (or of all)."""
+    magnitudes = np.abs(constant.values)
+    peaks = np.zeros(channels or 1)
+    if channels and constant.channels is not None:
+        where, spread = np.broadcast_arrays(constant.channels, magnitudes)
+        np.maximum.at(peaks, where.reshape(-1), spread.reshape(-1))
+        return peaks
+    return np.asarray(np.maximum(peaks, magnitudes.max(initial=0.0)), np.float64)
+
+
+def _fraction_bits(
+    terms: Sequence[Term], scale: FloatArray, peaks: FloatArray, target: Target
+) -> int:
     """Return by how many bits the state is finer than the weights.
 
     With few weight bits a threshold is a handful of steps, and a rounded leak, reset or bias is
-    far off. Fraction bits cost nothing but state width.
+    far off; so is a shortcut of spikes beside large weights. Fraction bits cost nothing but state
+    width.
     """
-    if largest_constant <= 0:
+    if not target.fraction_bits:
         return 0
-    steps = largest_constant / float(scale.min())
-    return max(0, min(target.fraction_bits, target.state_bits - 8) - int(np.ceil(np.log2(steps))))
+    wanted = [peaks] + [np.abs(t.rows).reshape(1) for t in terms if t.every_channel]
+    steps = [np.min(np.broadcast_to(real, scale.shape) / scale) for real in wanted if real.any()]
+    bits = [target.fraction_bits - int(np.ceil(np.log2(step))) for step in steps if step > 0]
+    return max([0, *bits])
 
 
-def _room(terms: Sequence[Term], scale: FloatArray, largest_constant: float, bits: int) -> int:
+def _room(terms: Sequence[Term], scale: FloatArray, peaks: FloatArray, bits: int) -> int:
     """Return by how many bits currents on ``scale`` can be made finer and still fit into ``bits``.
 
     Constants that are tiny beside the weights (a bias of 1e-6) would ask for more.
     """
-    peak = largest_constant / float(scale.min()) + 1
+    peak = float((peaks / scale).max(initial=0.0)) + 1
     for term in terms:
         steps = np.abs(term.rows).sum(axis=1) / scale
         # Rounding adds up to half a step per weight.
@@ -204,8 +258,10 @@ class Flow:
         if group is None or group.scale is None:
             raise RuntimeError("the scale of a current was asked for before it was chosen")
         step = self.factor / 2**group.current_shift if self.membrane else self.factor
-        if group.scale.size == 1 or self.channels is None:
-            return group.scale[:1] * step
+        if group.scale.size == 1:
+            return group.scale * step
+        if self.channels is None:
+            raise RuntimeError(f"the channels of a current of '{group.name}' were lost")
         return np.asarray(group.scale[self.channels] * step, np.float64)
 
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from snnquant.errors import ModelError
+from snnquant.lowering.constants import (
+    along_features,
+    compact,
+    parameters_of,
+    quantized_constant,
+    warn_of_lost_leak,
+)
 from snnquant.lowering.emitter import Emitter
-from snnquant.lowering.flow import Flow, Group, Kind, StaysFloat, Term
+from snnquant.lowering.flow import Constant, Flow, Group, Kind, StaysFloat, Term
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, first, operand
-from snnquant.neurons import Parameter, Reset
-from snnquant.neurons import Rule as QuantizationRule
+from snnquant.neurons import Quantization, Reset
 from snnquant.numerics import (
     INT32,
     FloatArray,
-    IntArray,
-    quantize,
-    quantize_multiplier,
-    quantize_threshold,
     require_finite,
     round_to_int,
 )
@@ -39,26 +40,6 @@ from snnquant.ops.schema import (
 from snnquant.passes.edit import constant, int_attribute, shape_of
 from snnquant.rounding.weight_grid import quantize_weight
 from snnquant.target import Target
-
-#: Parameters that only say where states are limited; they need no finer scale.
-_LIMITS = frozenset({"v_min"})
-
-
-def parameters_of(node: ir.Node, schema: OpSchema) -> dict[str, FloatArray]:
-    """Return the real parameters of a float neuron node by name.
-
-    Raises:
-        StaysFloat: a parameter is computed.
-        NumericalError: a parameter is NaN or infinite.
-    """
-    ports = [port.name for port in schema.inputs]
-    found = {}
-    for name in schema.parameter_names:
-        held = constant(operand(node, ports.index(name)))
-        if held is None:
-            raise StaysFloat(f"its {name} is computed, not constant")
-        found[name] = require_finite(held, f"{name} of neuron '{node.name}'")
-    return found
 
 
 def _check_target(node: ir.Node, target: Target, parameters: dict[str, FloatArray]) -> None:
@@ -100,16 +81,17 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow | None]:
     if flow.channels is not None and (shape is None or flow.channels.ndim > len(shape) - 2):
         # Constants differ along features only, not along time or batch.
         group.per_tensor = True
-    membrane = [
-        np.abs(parameters[p.name]).max(initial=0.0)
-        for p in schema.neuron.parameters
-        if p.rule in (QuantizationRule.MEMBRANE, QuantizationRule.THRESHOLD)
-        and p.name not in _LIMITS
-    ]
-    group.largest_constant = max(group.largest_constant, *map(float, membrane))
+    rank = 1 if shape is None else max(len(shape) - 2, 1)
+    factor = flow.factor if flow.kind is Kind.CURRENT else 1.0
+    for parameter in schema.neuron.parameters:
+        on_membrane = parameter.rule in (Quantization.MEMBRANE, Quantization.THRESHOLD)
+        if on_membrane and not parameter.limit:
+            # The group counts in units of its current, of which a mean over n values is an n-th.
+            values = along_features(parameters[parameter.name], rank) / factor
+            of_spike = "v_threshold" in (parameter.name, parameter.default_from)
+            group.constants.append(Constant(values, flow.channels, threshold=of_spike))
     if schema.recurrent:
         _add_recurrence(node, group, flow, plan)
-    factor = flow.factor if flow.kind is Kind.CURRENT else 1.0
     on_scale = Flow(Kind.CURRENT, factor, group=group, channels=flow.channels, membrane=True)
     spikes = plan.spikes(node.name or "", int_attribute(node, "max_spikes", 1))
     outputs: list[Flow | None] = [spikes if schema.neuron.spiking else on_scale]
@@ -139,6 +121,8 @@ def _add_recurrence(node: ir.Node, group: Group, flow: Flow, plan: Plan) -> None
         raise StaysFloat(f"its {RECURRENT_WEIGHT} is computed, not constant")
     if flow.membrane:
         raise StaysFloat("it is recurrent on a membrane")
+    if flow.kind is Kind.CURRENT and flow.factor != 1.0:
+        raise StaysFloat("it is recurrent on an averaged current")
     weight = require_finite(held, f"{RECURRENT_WEIGHT} of neuron '{node.name}'")
     # The op takes int8, so a gain can only use the bits that the weights leave.
     spikes = plan.spikes(node.name or "", int_attribute(node, "max_spikes", 1))
@@ -154,32 +138,6 @@ def _add_recurrence(node: ir.Node, group: Group, flow: Flow, plan: Plan) -> None
     one_axis = shape is not None and len(shape) == 3
     if not one_axis or flow.channels is None or flow.channels.size != len(weight):
         group.per_tensor = True
-
-
-def quantized_constant(
-    parameter: Parameter,
-    value: FloatArray,
-    scale: FloatArray,
-    target: Target,
-    fire_on_equal: bool,
-) -> IntArray:
-    """Return the integer constant of one parameter at the membrane scale.
-
-    Args:
-        parameter: what is quantized, and by which rule.
-        value: real values; broadcast against ``scale``.
-        scale: membrane scale ``S_v``.
-        target: arithmetic profile.
-        fire_on_equal: the float neuron compares with ``>=``.
-    """
-    if parameter.rule is QuantizationRule.MULTIPLIER:
-        return quantize_multiplier(value, target.leak_shift, parameter.name)
-    if parameter.rule is QuantizationRule.STEPS:
-        return INT32.saturate(round_to_int(value))
-    if parameter.rule is QuantizationRule.THRESHOLD and target.threshold == "exact":
-        exact = quantize_threshold(value, scale, fire_on_equal=fire_on_equal)
-        return target.state_range.saturate(exact)
-    return quantize(value, scale, target.state_range)
 
 
 def emit(node: ir.Node, out: Emitter) -> None:
@@ -204,11 +162,11 @@ def emit(node: ir.Node, out: Emitter) -> None:
     if schema.recurrent:
         inputs.append(_recurrent_weight(node, out, aligned * 2**shift, features))
     for parameter in schema.neuron.parameters:
-        value = _along_features(real[parameter.name], rank)
+        value = along_features(real[parameter.name], rank)
         integers = quantized_constant(
             parameter, value, aligned, target, bool(int_attribute(node, "fire_on_equal", 0))
         )
-        stored = _compact(integers, features).astype(np.int32)
+        stored = compact(integers, features).astype(np.int32)
         inputs.append(out.constant(stored, f"{node.name}.{parameter.constant_name}"))
     attributes = {
         choice.name: int_attribute(node, choice.name, choice.default)
@@ -241,7 +199,8 @@ def emit(node: ir.Node, out: Emitter) -> None:
     limit = target.state_range.high + 1
     for old, new in zip(node.outputs, outputs, strict=True):
         spiking = out.flow(old).kind is Kind.INTEGER
-        out.set(old, new, None if spiking else min(limit, INT32.high))
+        out.set(old, new, None if spiking else limit)
+    warn_of_lost_leak(node, real, target, out)
     out.layers.append(_describe(node, integer, inputs, real, scale))
 
 
@@ -310,24 +269,6 @@ def _recurrent_weight(
     gain = out.plan.terms[node].gain
     integers = gain * quantize_weight(held, gain * to, out.weight_bits)
     return out.constant(integers.astype(np.int8), f"{node.name}.{RECURRENT_WEIGHT}.q")
-
-
-def _along_features(value: FloatArray, rank: int) -> FloatArray:
-    """Shape a parameter (scalar, per channel or per neuron) to broadcast along the features."""
-    if value.size == 1:
-        return value.reshape((1,) * max(rank, 1))
-    return value.reshape(value.shape + (1,) * (rank - value.ndim))
-
-
-def _compact(integers: IntArray, features: tuple[int, ...] | None) -> npt.NDArray[np.int64]:
-    """Return a constant in the smallest of its three forms: ``[1]``, ``[C]``, ``[C, ...]``."""
-    if integers.size == 1 or (integers == integers.flat[0]).all():
-        return integers.reshape(-1)[:1]
-    if all(dim == 1 for dim in integers.shape[1:]):
-        return integers.reshape(-1)
-    if features is None:
-        raise ModelError("constants differ per neuron but the layer's shape is not known")
-    return np.ascontiguousarray(np.broadcast_to(integers, features))
 
 
 RULES = (

@@ -17,24 +17,23 @@ from snnquant.passes.edit import constant
 from snnquant.rounding.weight_grid import DEFAULT_COHERENCE, coherence_of
 from snnquant.target import Target
 
-#: What the type of quantized inputs holds.
-_CARRIED = IntRange.signed(8)
-
 
 @dataclass(frozen=True)
 class InputScale:
     """How an analog value enters the integers: ``clamp(round(x / scale), -2**(bits-1), ...)``.
 
     Attributes:
-        scale: real value of one step; 1 for spikes and counts.
+        scale: real value of one step.
         low, high: integers that can occur.
         coherence: ``mean**2 / variance`` of the values.
+        spikes: the values are spikes or counts already, and the scale is 1.
     """
 
     scale: float
     low: int
     high: int
     coherence: float = DEFAULT_COHERENCE
+    spikes: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def make_plan(
     )
     for value in model.graph.inputs:
         entry = plan.scales.get(value.name or "")
-        if entry is not None and entry.scale == 1.0:
+        if entry is not None and entry.spikes:
             plan.flows[value] = _entering(entry)
             plan.points[value] = plan.flows[value]
     for node in model.graph:
@@ -168,14 +167,8 @@ def make_plan(
 
 
 def _entering(entry: InputScale) -> Flow:
-    """Return the flow of values that are quantized to int8 on their way in.
-
-    Spikes and counts may exceed what the calibration data held, up to what int8 holds.
-    """
-    low, high = entry.low, entry.high
-    if entry.scale == 1.0:
-        low, high = min(low, _CARRIED.low), max(high, _CARRIED.high)
-    return Flow(Kind.INTEGER, entry.scale, low, high, coherence=entry.coherence)
+    """Return the flow of values that are quantized on their way in."""
+    return Flow(Kind.INTEGER, entry.scale, entry.low, entry.high, coherence=entry.coherence)
 
 
 def _is_network_data(node: ir.Node) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
@@ -67,7 +68,9 @@ def emit_average(node: ir.Node, out: Emitter) -> None:
         if values is not None:
             attributes[name] = list(values)
     exact = out.cast(out.carrier(source), np.float32)
-    summed = out.op("Conv", [exact, ones], result.name or "sum_pool", np.float32, attributes)
+    doc = f"{node.name}: sums of {math.prod(window)} values; their mean is in the scale"
+    name = result.name or "sum_pool"
+    summed = out.op("Conv", [exact, ones], name, np.float32, attributes, doc, node.name)
     out.set(result, summed, out.bound(source) * math.prod(window))
 
 
@@ -76,19 +79,31 @@ def infer_max(node: ir.Node, plan: Plan) -> list[Flow]:
     if len(node.outputs) > 1 and node.outputs[1].uses():
         raise StaysFloat("its indices are used")
     flow = plan.flow(first(node))
+    shape = shape_of(first(node))
+    spatial = 0 if shape is None else len(shape) - 2
+    if flow.channels is not None and flow.group is not None:
+        pooled = flow.channels.shape[max(flow.channels.ndim - spatial, 0) :]
+        if any(size != 1 for size in pooled):
+            # Channels of different scales would be compared with each other.
+            flow.group.root().per_tensor = True
+            return [replace(flow, channels=None)]
     return [flow]
 
 
 def emit_max(node: ir.Node, out: Emitter) -> None:
-    """Emit MaxPool on uint8, int8 or exact float32 carriers."""
+    """Emit MaxPool on uint8, int8, or exact floating carriers."""
     source, result = first(node), node.outputs[0]
     carrier = out.carrier(source)
     if carrier.dtype not in (ir.DataType.UINT8, ir.DataType.INT8):
-        exact = out.exact(source)
-        if exact is None:
-            raise RuntimeError(f"'{source.name}' exceeds 2**24 in front of a MaxPool")
-        carrier = exact
-    pooled = out.op("MaxPool", [carrier], result.name or "max_pool", None, dict(node.attributes))
+        carrier = out.real(source)
+    pooled = out.op(
+        "MaxPool",
+        [carrier],
+        result.name or "max_pool",
+        None,
+        dict(node.attributes),
+        node_name=node.name,
+    )
     out.set(result, pooled, out.bound(source))
 
 

@@ -12,7 +12,6 @@ from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Flow, Kind, StaysFloat
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, first, standard
-from snnquant.numerics import INT32
 from snnquant.passes.edit import constant, int_attribute, ints_attribute, shape_of
 
 #: Stands in for a dynamic number of steps when a bound is worked out.
@@ -28,6 +27,8 @@ def _axes(node: ir.Node, rank: int) -> tuple[int, ...]:
             raise StaysFloat("the reduced axes are computed")
         given = tuple(int(a) for a in held)
     if not given:
+        if int_attribute(node, "noop_with_empty_axes", 0):
+            raise StaysFloat("it reduces no axis")
         return tuple(range(rank))
     return tuple(a % rank for a in given)
 
@@ -55,8 +56,6 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow]:
         if node.op_type == "ReduceMax":
             return [flow]
         low, high = flow.low * count, flow.high * count
-        if max(abs(low), abs(high)) > INT32.high:
-            raise StaysFloat("its sums can exceed 32 bits")
         return [Flow(Kind.INTEGER, flow.factor / count if mean else flow.factor, low, high)]
     shape = shape_of(first(node))
     rank = 0 if shape is None else len(shape)
@@ -70,27 +69,29 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow]:
 
 
 def emit(node: ir.Node, out: Emitter) -> None:
-    """Emit the reduction on int32; a mean is its sum."""
+    """Emit the reduction in the type that holds it; a mean is its sum."""
     source, result = first(node), node.outputs[0]
     shape = shape_of(source)
     axes = _axes(node, 0 if shape is None else len(shape))
     keep = int_attribute(node, "keepdims", 1)
-    carrier = out.cast(out.carrier(source), np.int32)
     count, _ = _count(node)
+    bound = out.bound(source) * (1 if node.op_type == "ReduceMax" else count)
+    kind = out.sum_type(bound)
+    carrier = out.cast(out.carrier(source), kind)
     name = result.name or node.op_type
     if node.op_type == "ReduceMax":
         # Axes are an input from opset 18 on, an attribute before.
         if out.source.opset_imports.get("", 17) >= 18:
             inputs = [carrier, out.constant(np.array(axes, np.int64), f"{name}.axes")]
-            reduced = out.op("ReduceMax", inputs, name, np.int32, {"keepdims": keep})
+            reduced = out.op("ReduceMax", inputs, name, kind, {"keepdims": keep})
         else:
             attributes = {"keepdims": keep, "axes": list(axes)}
-            reduced = out.op("ReduceMax", [carrier], name, np.int32, attributes)
-        out.set(result, reduced, out.bound(source))
+            reduced = out.op("ReduceMax", [carrier], name, kind, attributes)
+        out.set(result, reduced, bound)
         return
     inputs = [carrier, out.constant(np.array(axes, np.int64), f"{name}.axes")]
-    reduced = out.op("ReduceSum", inputs, name, np.int32, {"keepdims": keep})
-    out.set(result, reduced, min(out.bound(source) * count, INT32.high))
+    reduced = out.op("ReduceSum", inputs, name, kind, {"keepdims": keep})
+    out.set(result, reduced, bound)
 
 
 RULES = (Rule(standard("ReduceSum", "ReduceMean", "ReduceMax"), infer, emit),)

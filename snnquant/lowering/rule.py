@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from snnquant.errors import ModelError
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Flow
 from snnquant.lowering.plan import Plan
@@ -43,7 +44,9 @@ def first(node: ir.Node) -> ir.Value:
 
 def operand(node: ir.Node, index: int) -> ir.Value:
     """Return an input of a node that must be there."""
-    value = node.inputs[index]
+    value = node.inputs[index] if index < len(node.inputs) else None
     if value is None:
-        raise RuntimeError(f"node '{node.name}' has no input {index}")
+        raise ModelError(
+            f"node '{node.name}' ({node.op_type}) has no input {index}; export the network again"
+        )
     return value

@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from snnquant.errors import NumericalError
-from snnquant.lowering.emitter import Emitter
-from snnquant.lowering.flow import Flow, Kind, StaysFloat, Term
+from snnquant.lowering.emitter import DTypeLike, Emitter
+from snnquant.lowering.flow import Constant, Flow, Kind, StaysFloat, Term
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, first, operand, standard
 from snnquant.numerics import (
@@ -80,7 +80,7 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow]:
     if bias is not None:
         if bias.size not in (1, len(rows)) or (bias.size > 1 and bias.shape[-1] != bias.size):
             raise StaysFloat("its bias is not one value per output channel")
-        group.largest_constant = float(np.abs(bias).max(initial=0.0))
+        group.constants.append(Constant(bias.reshape(-1), np.arange(len(rows))))
     return [Flow(Kind.CURRENT, group=group, channels=channels)]
 
 
@@ -108,13 +108,22 @@ def emit(node: ir.Node, out: Emitter) -> None:
     )
     reach = flow_in.reach
     bound = int((gain * _sum_bound(integers, axis, reach) + np.abs(bias_integers)).max(initial=0))
+    if bound > INT32.high:
+        raise NumericalError(
+            f"the current of '{node.name}' can reach {bound}, beyond 32 bits; "
+            "use fewer weight or input bits"
+        )
+    if weight.any() and not integers.any():
+        out.warn(
+            "lost_weights",
+            f"all weights of '{node.name}' became 0 beside larger ones into the same neuron",
+        )
     low, high = float(scale.min(initial=np.inf)), float(scale.max(initial=0.0))
-    analog = flow_in.factor != 1.0 and first(node) in out.plan.points
     out.layers.append(
         {
             "name": node.name,
             "op": node.op_type,
-            "kind": "encoder" if analog else "synapse",
+            "kind": "encoder" if _is_analog(node, out) else "synapse",
             "weight_bits": out.weight_bits,
             "weights": int(weight.size),
             "channels": int(weight.shape[axis]),
@@ -131,8 +140,13 @@ def emit(node: ir.Node, out: Emitter) -> None:
         f"{node.name}: {out.weight_bits}-bit weights times {gain}, "
         f"one integer step of the current is worth {low:.6g} to {high:.6g}"
     )
-    exact = out.cast(source, np.float32)
-    out.set(result, _current(node, out, exact, integers, bias_integers, axis, reach, doc), bound)
+    out.set(result, _current(node, out, source, integers, bias_integers, axis, reach, doc), bound)
+
+
+def _is_analog(node: ir.Node, out: Emitter) -> bool:
+    """Whether the synapse is an encoder: its input was analog and has a calibrated scale."""
+    entry = out.plan.scales.get(first(node).name or "")
+    return first(node) in out.plan.points and (entry is None or not entry.spikes)
 
 
 def _current(
@@ -149,17 +163,28 @@ def _current(
     name = node.outputs[0].name or node.op_type
     label = operand(node, 1).name or f"{node.name}.weight"
     gain = out.plan.terms[node].gain
-    # One part without a gain can take the bias along; otherwise it is added in int32.
+    # One part without a gain can take the bias along; otherwise it is added as an integer.
     parts = _exact_parts(integers, axis, reach, np.abs(bias))
-    fused = len(parts) == 1 and gain == 1 and node.op_type != "MatMul"
+    real: DTypeLike = np.float32
+    if parts is None:
+        if node.op_type == "Conv":
+            raise NumericalError(
+                f"'{node.name}' sums more than 2**24 steps even bit by bit; "
+                "use fewer input or weight bits"
+            )
+        # ONNX Runtime multiplies matrices in float64 too, which holds every sum below 2**53.
+        parts, real = [(integers, 1)], np.float64
+    fused = len(parts) == 1 and gain == 1 and node.op_type != "MatMul" and real is np.float32
     attributes = {k: v for k, v in node.attributes.items() if k not in ("alpha", "beta")}
+    exact = out.cast(source, real)
     total: ir.Value | None = None
     for index, (part, weight_of_digit) in enumerate(parts):
         stored = out.constant(part.astype(np.int8), f"{label}.q{index or ''}")
-        operands = [source, out.cast(stored, np.float32)]
+        operands = [exact, out.cast(stored, real)]
         if fused and bias.any():
             operands.append(out.constant(bias.astype(np.float32), f"{label}.bias"))
-        summed = out.op(node.op_type, operands, name, np.float32, attributes, doc)
+        node_name = node.name if index == 0 else None
+        summed = out.op(node.op_type, operands, name, real, attributes, doc, node_name)
         if not fused:
             summed = out.cast(summed, np.int32)
         if weight_of_digit * gain != 1:
@@ -184,7 +209,7 @@ def _sum_bound(integers: IntArray, axis: int, reach: int) -> IntArray:
 
 def _exact_parts(
     integers: IntArray, axis: int, reach: int, bias: IntArray
-) -> list[tuple[IntArray, int]]:
+) -> list[tuple[IntArray, int]] | None:
     """Split weights into digits until every sum is exact in float32: ``w = sum(part * gain)``."""
     for digit_bits in (8, 4, 2, 1):
         base = 2**digit_bits
@@ -203,9 +228,7 @@ def _exact_parts(
             for part, g in parts
         ):
             return parts
-    raise NumericalError(
-        "a synapse sums more than 2**24 steps even bit by bit; use fewer input or weight bits"
-    )
+    return None
 
 
 def _infer_product(node: ir.Node, plan: Plan) -> list[Flow]:

@@ -1,6 +1,13 @@
 """The definition of every neuron: one file per model, and the list of all of them.
 
-To add a neuron: write its file, add it to :data:`NEURONS`, add its kernel to ``csrc/core``.
+To add a neuron:
+
+1. write ``neurons/<name>.py`` with one :class:`NeuronModel`, and add it to :data:`NEURONS`; ops,
+   function bodies, quantization of the constants and the reference follow from it;
+2. run ``python -m snnquant.ops.codegen``, which renews the tables that the C++ side reads;
+3. write the step again in ``csrc/core/<name>.h`` and add its case to ``csrc/core/kernels.h``;
+   ``tests/bitexact`` holds the two equal without an edit;
+4. for training, add a class to ``nn/neurons.py``.
 """
 
 from snnquant.neurons.cubalif import CUBALIF
@@ -9,8 +16,8 @@ from snnquant.neurons.definition import (
     Constants,
     NeuronModel,
     Parameter,
+    Quantization,
     Reset,
-    Rule,
     StateVariable,
     constants_of,
 )
@@ -30,8 +37,8 @@ __all__ = [
     "Constants",
     "NeuronModel",
     "Parameter",
+    "Quantization",
     "Reset",
-    "Rule",
     "StateVariable",
     "constants_of",
 ]

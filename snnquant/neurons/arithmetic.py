@@ -75,16 +75,16 @@ class FloatArithmetic(_Shared):
     def fire(self, v: Any, threshold: Any, divisor: Any, p: Constants) -> Any:
         """Return the spikes of this step.
 
-        One per step, or up to ``max_spikes``: ``clip(floor(v / threshold), 0, max_spikes)`` for
-        ``>=`` and ``ceil(v / threshold) - 1`` likewise for ``>`` (sinabs MultiSpike).
+        One per step, or up to ``max_spikes``: how often in a row the neuron would fire if every
+        spike took ``divisor`` away. Where that is the threshold, ``floor(v / threshold)`` for
+        ``>=`` and ``ceil(v / threshold) - 1`` for ``>`` (sinabs MultiSpike).
         """
         single = self.backend.spikes_above(v, threshold, bool(p.fire_on_equal))
         if p.max_spikes == 1:
             return single
-        # A threshold of 0 or less has no multiple; such a neuron fires once.
-        usable = self.maximum(divisor, 1e-30)
-        ratio = v / usable
-        many = self.backend.floor(ratio) if p.fire_on_equal else self.backend.ceil(ratio) - 1
+        # Nothing to take away: such a neuron would fire without end, up to the limit.
+        excess = (v - threshold) / self.maximum(divisor, 1e-30)
+        many = self.backend.floor(excess) + 1 if p.fire_on_equal else self.backend.ceil(excess)
         return single * self.backend.minimum(self.maximum(many, 1), p.max_spikes)
 
 

@@ -29,7 +29,7 @@ class Reset(IntEnum):
     """Nothing."""
 
 
-class Rule(Enum):
+class Quantization(Enum):
     """How a real parameter becomes an integer constant at the membrane scale ``S_v``."""
 
     MULTIPLIER = "k / 2**leak_shift"
@@ -49,14 +49,16 @@ class Parameter:
         default_from: parameter whose value is the default.
         constant: name of the constant that ``step`` reads, an input of the integer op.
         doc: one phrase for documentation.
+        limit: only says where states are limited, so that it asks for no finer scale.
     """
 
     name: str
-    rule: Rule
+    rule: Quantization
     default: float | None
     doc: str
     default_from: str = ""
     constant: str = ""
+    limit: bool = False
 
     @property
     def constant_name(self) -> str:

@@ -9,31 +9,40 @@ from __future__ import annotations
 
 from typing import Any
 
-from snnquant.neurons.definition import Choice, Constants, Parameter, Reset, Rule, StateVariable
+from snnquant.neurons.definition import (
+    Choice,
+    Constants,
+    Parameter,
+    Quantization,
+    Reset,
+    StateVariable,
+)
 
 V_THRESHOLD = Parameter(
-    "v_threshold", Rule.THRESHOLD, 1.0, "the neuron fires above it", constant="fire_above"
+    "v_threshold", Quantization.THRESHOLD, 1.0, "the neuron fires above it", constant="fire_above"
 )
 DV = Parameter(
     "dv",
-    Rule.MEMBRANE,
+    Quantization.MEMBRANE,
     None,
     "what one spike subtracts in a soft reset",
     default_from="v_threshold",
     constant="reset_by",
 )
-V_RESET = Parameter("v_reset", Rule.MEMBRANE, 0.0, "membrane after a hard reset")
+V_RESET = Parameter("v_reset", Quantization.MEMBRANE, 0.0, "membrane after a hard reset")
 V_INIT = Parameter(
-    "v_init", Rule.MEMBRANE, None, "membrane before the first step", default_from="v_reset"
+    "v_init", Quantization.MEMBRANE, None, "membrane before the first step", default_from="v_reset"
 )
-LI_V_INIT = Parameter("v_init", Rule.MEMBRANE, 0.0, "membrane before the first step")
-ALPHA = Parameter("alpha", Rule.MULTIPLIER, 1.0, "share of the membrane that a step keeps")
+LI_V_INIT = Parameter("v_init", Quantization.MEMBRANE, 0.0, "membrane before the first step")
+ALPHA = Parameter("alpha", Quantization.MULTIPLIER, 1.0, "share of the membrane that a step keeps")
 ALPHA_SYN = Parameter(
-    "alpha_syn", Rule.MULTIPLIER, 0.0, "share of the synaptic current that a step keeps"
+    "alpha_syn", Quantization.MULTIPLIER, 0.0, "share of the synaptic current that a step keeps"
 )
-LEAK_BIAS = Parameter("leak_bias", Rule.MEMBRANE, 0.0, "added to the membrane at every leak")
+LEAK_BIAS = Parameter(
+    "leak_bias", Quantization.MEMBRANE, 0.0, "added to the membrane at every leak"
+)
 REFRACTORY_STEPS = Parameter(
-    "refractory_steps", Rule.STEPS, 0.0, "steps after a spike whose input is lost"
+    "refractory_steps", Quantization.STEPS, 0.0, "steps after a spike whose input is lost"
 )
 
 V_STATE = StateVariable("v", "membrane after the leak", initial="v_init")

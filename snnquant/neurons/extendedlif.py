@@ -9,8 +9,8 @@ from snnquant.neurons.definition import (
     Constants,
     NeuronModel,
     Parameter,
+    Quantization,
     Reset,
-    Rule,
     State,
     StateVariable,
 )
@@ -47,10 +47,22 @@ EXTENDEDLIF = NeuronModel(
         dynamics.V_THRESHOLD,
         dynamics.DV,
         dynamics.V_RESET,
-        Parameter("v_min", Rule.MEMBRANE, -3.0e38, "lower bound of membrane and threshold"),
-        Parameter("threshold_decay", Rule.MULTIPLIER, 1.0, "share of the adaptation a step keeps"),
-        Parameter("threshold_bias", Rule.MEMBRANE, 0.0, "added to the adaptation at every step"),
-        Parameter("threshold_increment", Rule.MEMBRANE, 0.0, "added to the adaptation per spike"),
+        Parameter(
+            "v_min",
+            Quantization.MEMBRANE,
+            -3.0e38,
+            "lower bound of membrane and threshold",
+            limit=True,
+        ),
+        Parameter(
+            "threshold_decay", Quantization.MULTIPLIER, 1.0, "share of the adaptation a step keeps"
+        ),
+        Parameter(
+            "threshold_bias", Quantization.MEMBRANE, 0.0, "added to the adaptation at every step"
+        ),
+        Parameter(
+            "threshold_increment", Quantization.MEMBRANE, 0.0, "added to the adaptation per spike"
+        ),
         dynamics.REFRACTORY_STEPS,
         dynamics.V_INIT,
     ),

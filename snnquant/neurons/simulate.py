@@ -96,7 +96,9 @@ def simulate(
     for t in range(work.shape[0]):
         seen = work[t]
         if recurrent_weight is not None:
-            flat = last.reshape(step_shape[0], math.prod(step_shape[1:])) @ np.asarray(recurrent_weight, dtype)
+            flat = last.reshape(step_shape[0], math.prod(step_shape[1:])) @ np.asarray(
+                recurrent_weight, dtype
+            )
             seen = seen + flat.reshape(step_shape)
         outputs[t], state, membranes[t] = model.step(arithmetic, state, seen, p)
         last = outputs[t]

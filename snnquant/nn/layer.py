@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.errors import UsageError
-from snnquant.neurons import Choice, NeuronModel, Parameter, Rule, constants_of
+from snnquant.neurons import Choice, NeuronModel, Parameter, Quantization, constants_of
 from snnquant.neurons.arithmetic import FloatArithmetic
 from snnquant.neurons.dynamics import REFRACTORY, REFRACTORY_STEPS
 from snnquant.nn.surrogate import Arctan, Surrogate
@@ -88,9 +88,9 @@ class NeuronLayer(nn.Module):
             ) from None
         tensor = tensor.reshape(1) if tensor.dim() == 0 else tensor
         ok, wanted = tensor.isfinite(), "finite"
-        if parameter.rule is Rule.MULTIPLIER:
+        if parameter.rule is Quantization.MULTIPLIER:
             ok, wanted = (tensor >= 0) & (tensor <= 1), "in [0, 1]"
-        elif parameter.rule is Rule.STEPS:
+        elif parameter.rule is Quantization.STEPS:
             ok, wanted = ok & (tensor >= 0) & (tensor == tensor.floor()), "a whole number >= 0"
         if not tensor.numel():
             raise UsageError(f"{self._name}: {parameter.name} is empty")

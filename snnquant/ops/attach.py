@@ -58,6 +58,12 @@ def attach_functions(model: onnx.ModelProto) -> None:
             f"the model uses opset {opset}; neuron ops need opset "
             f"{SUPPORTED_OPSETS[0]} to {SUPPORTED_OPSETS[-1]}"
         )
+    for entry in model.opset_import:
+        if entry.domain == DOMAIN and entry.version > OPSET_VERSION:
+            raise ModelError(
+                f"the model uses version {entry.version} of domain {DOMAIN}, this is version "
+                f"{OPSET_VERSION}; update snnquant"
+            )
     used: dict[str, set[Structure]] = {}
     for node in walk(model.graph):
         if node.domain != DOMAIN:

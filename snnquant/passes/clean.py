@@ -13,16 +13,14 @@ from snnquant.passes.edit import constant, replace_value, shape_of
 
 
 def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy of the model in a supported opset, with inference-time neuron node names.
+    """Return a copy of the model in a supported opset, in which every node has a name.
 
     Raises:
         ModelError: the opset cannot be converted.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    for index, node in enumerate(copy.graph.node):
-        if node.domain == DOMAIN and not node.name:
-            node.name = f"{node.op_type}_{index}"
+    _name_nodes(copy)
     opset = standard_opset(copy)
     if opset in SUPPORTED_OPSETS:
         return copy
@@ -38,6 +36,21 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     converted.opset_import.extend(o for o in foreign if o.domain not in kept)
     converted.functions.extend(copy.functions)
     return converted
+
+
+def _name_nodes(model: onnx.ModelProto) -> None:
+    """Give nodes without a name, or with one that is taken, a new one; reports go by it."""
+    taken = {node.name for node in model.graph.node}
+    seen: set[str] = set()
+    for index, node in enumerate(model.graph.node):
+        # Two neurons of one name are refused later: spikes are compared by it.
+        if not node.name or (node.name in seen and node.domain != DOMAIN):
+            name = f"{node.op_type}_{index}"
+            while name in taken:
+                name += "_"
+            node.name = name
+            taken.add(name)
+        seen.add(node.name)
 
 
 def load(model: onnx.ModelProto) -> ir.Model:

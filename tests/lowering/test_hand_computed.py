@@ -77,10 +77,10 @@ def test_the_seed_grid_clips_the_largest_positive_weight():
 
 
 def test_exact_thresholds_per_channel_with_fraction_bits():
-    """Channel scales 1/64 and 1/32; threshold 1 is 64 steps of the finer one: two bits are missing.
+    """Channel scales 1/64 and 1/32; on the coarser one a reset to 1 has 32 steps: 3 bits short.
 
-    So weights have a gain of 4 and membranes steps of 1/256 and 1/128. Threshold 0.3 lies between
-    76 and 77 steps of 1/256, and between 38 and 39 of 1/128.
+    So weights have a gain of 8 and membranes steps of 1/512 and 1/256. Threshold 0.3 lies between
+    153 and 154 steps of 1/512, and between 76 and 77 of 1/256.
     """
     g = Graph()
     x = g.input("x", [1, "B", 2])
@@ -94,19 +94,19 @@ def test_exact_thresholds_per_channel_with_fraction_bits():
     result = quantize(g.model(), spikes=["x"])
     emitted = result.model
     assert stored(emitted, "w.q").tolist() == [[127, -1], [1, -128]]
-    assert stored(emitted, "w.gain").tolist() == 4
-    assert stored(emitted, "above.fire_above").tolist() == [76, 38]
-    assert stored(emitted, "above.reset_by").tolist() == [77, 38]
-    assert stored(emitted, "above.v_reset").tolist() == [256, 128]
+    assert stored(emitted, "w.gain").tolist() == 8
+    assert stored(emitted, "above.fire_above").tolist() == [153, 76]
+    assert stored(emitted, "above.reset_by").tolist() == [154, 77]
+    assert stored(emitted, "above.v_reset").tolist() == [512, 256]
     assert stored(emitted, "above.v_init").tolist() == [0]
-    # 0.25 is exactly 64 and 32 steps, and the neuron fires there.
-    assert stored(emitted, "equal.fire_above").tolist() == [63, 31]
+    # 0.25 is exactly 128 and 64 steps, and the neuron fires there.
+    assert stored(emitted, "equal.fire_above").tolist() == [127, 63]
     assert stored(emitted, "equal.alpha").tolist() == [32768]
     synapse, neuron, _ = result.layers
-    assert (synapse["current_scale_min"], synapse["current_scale_max"]) == (1 / 256, 1 / 128)
-    assert synapse["weight_gain"] == 4
-    assert synapse["current_bound"] == 4 * 129 * 128
-    assert neuron["integer"]["fire_above"] == {"min": 38, "max": 76}
+    assert (synapse["current_scale_min"], synapse["current_scale_max"]) == (1 / 512, 1 / 256)
+    assert synapse["weight_gain"] == 8
+    assert synapse["current_bound"] == 8 * 129 * 128
+    assert neuron["integer"]["fire_above"] == {"min": 76, "max": 153}
 
 
 def test_per_tensor_has_one_scale():
