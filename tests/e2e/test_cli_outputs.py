@@ -256,6 +256,11 @@ def without_library(request, tmp_path):
         from snnquant import get_library_path
 
         (copy / Path(get_library_path()).name).write_bytes(b"no library\n" * 100)
+    # An editable installation puts a finder in front of PYTHONPATH, which would find the library.
+    (copy.parent / "sitecustomize.py").write_text(
+        "import sys\n"
+        "sys.meta_path[:] = [f for f in sys.meta_path if 'Redirecting' not in type(f).__name__]\n"
+    )
     return copy.parent
 
 
