@@ -18,6 +18,12 @@ class SelfCheckError(SnnquantError):
     exit_code = 1
 
 
+class PassError(SnnquantError):
+    """A graph pass left a graph that breaks an invariant: a bug of that pass."""
+
+    exit_code = 1
+
+
 class UsageError(SnnquantError):
     """An option, a configuration value or an output path cannot be used."""
 

@@ -15,10 +15,8 @@ from snnquant.model_file import metadata, neuron_nodes
 from snnquant.neurons import Reset
 from snnquant.ops.schema import DOMAIN, schemas
 from snnquant.passes import canonicalise
-from snnquant.passes.edit import constant, shape_of
+from snnquant.passes.edit import SYNAPSES, constant, shape_of
 from snnquant.target import load_target
-
-_SYNAPSES = frozenset({"Conv", "Gemm", "MatMul"})
 
 
 def inspect_model(model: onnx.ModelProto) -> dict[str, Any]:
@@ -102,7 +100,7 @@ def _float_layers(model: ir.Model) -> list[dict[str, Any]]:
                     **_readable(choices),
                 }
             )
-        elif node.domain == "" and node.op_type in _SYNAPSES:
+        elif node.domain == "" and node.op_type in SYNAPSES:
             weight = constant(node.inputs[1])
             if weight is not None:
                 layers.append(_synapse(node.name or "", node.op_type, weight))
@@ -159,7 +157,7 @@ def _integer_layers(model: onnx.ModelProto) -> list[dict[str, Any]]:
                     **_readable({a.name: a.i for a in node.attribute}),
                 }
             )
-        elif node.op_type in _SYNAPSES and len(node.input) > 1:
+        elif node.op_type in SYNAPSES and len(node.input) > 1:
             source = cast.get(node.input[1], node.input[1])
             if source in held and held[source].data_type == onnx.TensorProto.INT8:
                 weight = numpy_helper.to_array(held[source])

@@ -28,7 +28,7 @@ LAYERS = [
     {"passes", "observers", "rounding", "runtime", "model_file", "reference"},
     {"lowering"},
     {"instrument", "quantize", "calibration"},
-    {"calibrate", "convert", "evaluate", "inspection", "report", "frontends"},
+    {"calibrate", "convert", "evaluate", "gates", "inspection", "report", "frontends"},
     {"nn"},
     {"cli", "__main__"},
 ]

@@ -23,9 +23,10 @@ from snnquant.cli.options import (
 )
 from snnquant.convert import manifest_path
 from snnquant.data import open_data
-from snnquant.errors import DataError
+from snnquant.errors import DataError, GateError
 from snnquant.evaluate import READOUTS, Evaluation, evaluate_model
 from snnquant.files import sha256_of
+from snnquant.gates import check_gates
 from snnquant.model_file import metadata, neuron_nodes, read_model
 from snnquant.passes import canonicalise, load_canonical
 
@@ -54,6 +55,16 @@ from snnquant.passes import canonicalise, load_canonical
     is_flag=True,
     help="Run the function bodies in the file instead of the custom-op library.",
 )
+@click.option(
+    "--min-accuracy",
+    type=click.FloatRange(0, 1),
+    help="Exit with 4 if the accuracy, a fraction, is below.",
+)
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 1),
+    help="Exit with 4 if the accuracy is further below the float model's, as a fraction.",
+)
 @json_option
 @quiet_option
 def command(
@@ -66,6 +77,8 @@ def command(
     batch_size: int,
     threads: int | None,
     without_library: bool,
+    min_accuracy: float | None,
+    max_drop: float | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -74,6 +87,7 @@ def command(
     \b
     snnquant eval net.int.onnx --data test.npz --reference net.onnx
     snnquant eval net.int.onnx --data test.npz --json > result.json
+    snnquant eval net.int.onnx --data test.npz --min-accuracy 0.95 --max-drop 0.002
     """  # noqa: D301
     speaker = Speaker(quiet)
     proto = read_model(model)
@@ -105,6 +119,7 @@ def command(
             custom_ops=not without_library,
             progress=progress,
         )
+    gates = check_gates(result, min_accuracy=min_accuracy, max_drop=max_drop)
     warnings = _reference_warnings(proto, origin) + layer_warnings(result)
     if as_json:
         inputs = {"model": model, "data": data} | ({"reference": origin} if origin else {})
@@ -115,6 +130,7 @@ def command(
                 config={k: str(v) if isinstance(v, Path) else v for k, v in config.items()},
                 metrics=result.metrics(),
                 layers=[asdict(layer) for layer in result.layers],
+                gates=[asdict(gate) for gate in gates],
                 warnings=warnings,
             )
         )
@@ -122,6 +138,10 @@ def command(
         print_evaluation(speaker, result)
     for warning in warnings:
         speaker.warn(warning["message"])
+    failed = [gate for gate in gates if gate.status == "failed"]
+    if failed:
+        found = ", ".join(f"{g.id} {g.limit:g} but found {g.value:.4f}" for g in failed)
+        raise GateError(f"gate failed: {found}")
 
 
 def _origin(model: Path, proto: onnx.ModelProto) -> Path | None:

@@ -20,7 +20,7 @@ from snnquant.numerics import (
     require_finite,
     round_to_int,
 )
-from snnquant.passes.edit import constant, int_attribute, shape_of
+from snnquant.passes.edit import SYNAPSES, constant, int_attribute, output_axis, shape_of
 from snnquant.rounding.weight_grid import quantize_weight
 
 
@@ -54,12 +54,6 @@ def _bias(node: ir.Node) -> FloatArray | None:
     return bias * (1.0 if beta is None else beta.as_float())
 
 
-def _out_axis(node: ir.Node, weight: FloatArray) -> int:
-    """Return the axis of the weights that counts output channels."""
-    transposed = node.op_type == "Gemm" and int_attribute(node, "transB", 0)
-    return 0 if node.op_type == "Conv" or transposed else weight.ndim - 1
-
-
 def infer(node: ir.Node, plan: Plan) -> list[Flow]:
     """A synapse turns integers into a current of a new group."""
     source = first(node)
@@ -69,7 +63,7 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow]:
     if source.dtype is not None and not source.dtype.is_floating_point():
         raise StaysFloat("its input is not floating point")
     flow = plan.integer(source)
-    axis = _out_axis(node, weight)
+    axis = output_axis(node, weight.ndim)
     rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
     group = plan.new_group(node.name or node.op_type)
     plan.terms[node] = Term(rows * flow.factor, coherence=flow.coherence, reach=flow.reach)
@@ -92,7 +86,7 @@ def emit(node: ir.Node, out: Emitter) -> None:
     result = node.outputs[0]
     source, flow_in = out.requantized(first(node))
     weight, bias = _weight(node), _bias(node)
-    axis = _out_axis(node, weight)
+    axis = output_axis(node, weight.ndim)
     flow = out.flow(result)
     scale = np.broadcast_to(flow.scale().reshape(-1), (weight.shape[axis],))
     along = [1] * weight.ndim
@@ -251,4 +245,4 @@ def _emit_product(node: ir.Node, out: Emitter) -> None:
     out.set(result, out.op("MatMul", operands, result.name or "product", np.float32))
 
 
-RULES = (Rule(standard("Conv", "Gemm", "MatMul"), infer, emit, enters=True),)
+RULES = (Rule(standard(*sorted(SYNAPSES)), infer, emit, enters=True),)

@@ -12,6 +12,16 @@ import onnx_ir as ir
 Shape = tuple[int | None, ...]
 
 
+#: Operations that multiply their input by constant weights, the second input.
+SYNAPSES = frozenset({"Conv", "Gemm", "MatMul"})
+
+
+def output_axis(node: ir.Node, rank: int) -> int:
+    """Return the axis of a synapse's weights that counts output channels."""
+    transposed = node.op_type == "Gemm" and int_attribute(node, "transB", 0)
+    return 0 if node.op_type == "Conv" or transposed else rank - 1
+
+
 def constant(value: ir.Value | None) -> npt.NDArray[Any] | None:
     """Return the array of an initializer that no caller can override, else None."""
     if value is None or value.const_value is None or value.is_graph_input():

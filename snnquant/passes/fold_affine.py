@@ -14,11 +14,13 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from snnquant.passes.edit import (
+    SYNAPSES,
     constant,
     insert_before,
     int_attribute,
     new_initializer,
     only_use,
+    output_axis,
     replace_value,
     shape_of,
     suffix_kept,
@@ -114,7 +116,7 @@ def _synapse_behind(value: ir.Value, trailing: int) -> _Synapse | None:
             if other is None:
                 return None
             value = other
-        elif node.op_type in ("Conv", "Gemm", "MatMul"):
+        elif node.op_type in SYNAPSES:
             weight = constant(node.inputs[1])
             channels_last = node.op_type != "Conv"
             if weight is None or (trailing and channels_last and trailing != 1):
@@ -130,7 +132,7 @@ def _synapse_behind(value: ir.Value, trailing: int) -> _Synapse | None:
 def _fold(graph: ir.Graph, synapse: _Synapse, gain: Array, shift: Array) -> bool:
     """Rewrite weights and bias so that the synapse gives ``gain * y + shift``."""
     node, weight = synapse.node, np.asarray(synapse.weight, np.float64)
-    out_axis = 0 if node.op_type == "Conv" or int_attribute(node, "transB", 0) else weight.ndim - 1
+    out_axis = output_axis(node, weight.ndim)
     channels = weight.shape[out_axis]
     if gain.size not in (1, channels) or shift.size not in (1, channels):
         return False

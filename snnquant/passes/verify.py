@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from snnquant.errors import ModelError, SnnquantError
+from snnquant.errors import ModelError, PassError
 from snnquant.ops.schema import DOMAIN, schemas
-
-
-class PassError(SnnquantError):
-    """A pass left a graph that breaks an invariant."""
 
 
 def verify(model: ir.Model, after: str) -> None:

@@ -1,9 +1,11 @@
 """The table of exit codes: each is reached, 130 in the tests of interruptions."""
 
 import inspect
+import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from cli_process import SECONDS, contents, environment, snnquant
 
@@ -40,8 +42,8 @@ CASES = {
     "another's calibration": (6, (*CONVERT, "other.json", "-o", "old.onnx", "-q"), ""),
     "no library": (7, ("eval", "digits_mlp.int.onnx", *DATA), NO_LIBRARY),
 }
-#: No verb has gates yet.
-UNREACHABLE = {errors.GateError.exit_code}
+#: A failed gate still reports on stdout, so that it has a test of its own.
+GATE = errors.GateError.exit_code
 
 
 def started(folder, code, arguments):
@@ -83,7 +85,36 @@ def test_every_code_has_a_case():
         for _, value in inspect.getmembers(errors, inspect.isclass)
         if issubclass(value, errors.SnnquantError)
     }
-    assert {code for code, _, _ in CASES.values()} == {0} | defined - UNREACHABLE
+    assert {code for code, _, _ in CASES.values()} == {0} | defined - {GATE}
+
+
+def test_a_failed_gate_is_4_and_reports_all_the_same(folder):
+    evaluate = ("eval", "digits_mlp.int.onnx", *DATA, "--reference", "digits_mlp.onnx")
+    ran = started(folder, "", (*evaluate, "--min-accuracy", "1", "--max-drop", "1", "--json"))
+    assert ran.returncode == GATE == 4
+    gates = json.loads(ran.stdout)["gates"]
+    assert [(g["id"], g["limit"], g["status"]) for g in gates] == [
+        ("min-accuracy", 1.0, "failed"),
+        ("max-drop", 1.0, "passed"),
+    ]
+    assert 0.9 < gates[0]["value"] < 1
+    assert (
+        ran.stderr.decode()
+        .splitlines()[-1]
+        .startswith("error: gate failed: min-accuracy 1 but found 0.9")
+    )
+    ran = started(folder, "", (*evaluate, "--min-accuracy", "0.9", "--max-drop", "0.1"))
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_a_gate_on_what_is_not_measured_is_2(folder):
+    with np.load(folder / "digits_test.npz") as data:
+        np.savez(folder.parent / "unlabelled.npz", x=data["x"][:8])
+    data = ("--data", str(folder.parent / "unlabelled.npz"), "-q")
+    for gate, says in (("--min-accuracy", "add 'y'"), ("--max-drop", "--reference")):
+        ran = started(folder, "", ("eval", "digits_mlp.int.onnx", *data, gate, "0.5"))
+        assert ran.returncode == 2, ran.stderr
+        assert says in ran.stderr.decode()
 
 
 def test_a_bug_shows_its_traceback_only_when_asked(folder):

@@ -7,9 +7,9 @@ import pytest
 from graphs import Graph, assert_canonical_equals, op_types, run_float
 from onnx import TensorProto, helper, numpy_helper
 
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, PassError
 from snnquant.passes import PASSES, canonicalise
-from snnquant.passes.verify import PassError, verify
+from snnquant.passes.verify import verify
 
 FEEDS = {"x": np.random.default_rng(0).normal(size=(3, 2, 4)).astype(np.float32)}
 
