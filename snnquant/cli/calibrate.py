@@ -29,8 +29,9 @@ from snnquant.observers import OBSERVERS
 from snnquant.passes import load_canonical
 from snnquant.target import load_target
 
-_METHOD_HELP = "How a scale is chosen. auto: as the target prefers; " + "; ".join(
-    f"{name}: {observer.summary}" for name, observer in OBSERVERS.items()
+_METHOD_HELP = "How a scale is chosen. auto: as the target prefers. " + " ".join(
+    f"{name}: {observer.summary[0].lower()}{observer.summary[1:]}"
+    for name, observer in OBSERVERS.items()
 )
 
 

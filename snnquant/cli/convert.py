@@ -43,7 +43,9 @@ from snnquant.target import Target, load_target
     show_default=True,
     help="Arithmetic profile: generic, tianjic, or a .toml file.",
 )
-@click.option("--weight-bits", type=click.IntRange(2, 8), help="[default: the target's]")
+@click.option(
+    "--weight-bits", type=click.IntRange(2, 8), help="Width of weights. [default: the target's]"
+)
 @click.option(
     "--input-bits",
     type=click.IntRange(2, 8),

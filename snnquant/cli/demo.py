@@ -36,7 +36,13 @@ _SHIPPED = ("digits_conv.onnx", "digits_calibration.npz", "digits_test.npz")
     show_default=True,
     help="Where the files go; made if it is not there.",
 )
-@click.option("--weight-bits", type=click.IntRange(2, 8), default=8, show_default=True)
+@click.option(
+    "--weight-bits",
+    type=click.IntRange(2, 8),
+    default=8,
+    show_default=True,
+    help="Width of weights.",
+)
 @json_option
 @quiet_option
 def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
