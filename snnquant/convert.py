@@ -171,7 +171,7 @@ def self_check(model: onnx.ModelProto, samples: Batch) -> SelfCheck:
     if spiking and not fired:
         raise NumericalError(
             "the integer network is silent on the stored samples; "
-            "use more weight bits or check the calibration data"
+            "calibrate on samples on which it fires, or choose more weight bits"
         )
     return SelfCheck(len(samples), len(names), compared, tuple(sorted(saturated)))
 

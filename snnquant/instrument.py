@@ -18,6 +18,7 @@ from onnx import helper
 from snnquant import runtime
 from snnquant.errors import DataError, ModelError, NumericalError
 from snnquant.model_file import neuron_nodes
+from snnquant.ops.schema import DOMAIN
 
 Array = npt.NDArray[Any]
 #: Sizes tried for dynamic dimensions; maps may be too small for the first.
@@ -84,7 +85,10 @@ class Runner:
     ) -> None:
         neurons = neuron_nodes(model)
         if not neurons:
-            raise ModelError("the model has no neuron node; snnquant works on spiking networks")
+            raise ModelError(
+                f"the model has no neuron node of domain {DOMAIN}; "
+                "export the network with snnquant.nn.export_onnx"
+            )
         self._neuron = neurons[0].output[0]
         graph_inputs = {value.name for value in model.graph.input}
         inner = [name for name in (*extra, self._neuron) if name not in graph_inputs]

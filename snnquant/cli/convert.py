@@ -111,7 +111,8 @@ def command(
     )
     size = output_file.stat().st_size
     layers = sum(layer["kind"] == "neuron" for layer in result.layers)
-    speaker.result(f"wrote {output_file} ({size:,} bytes, {layers} integer neuron layers)")
+    counted = "1 integer neuron layer" if layers == 1 else f"{layers} integer neuron layers"
+    speaker.result(f"wrote {output_file} ({size:,} bytes, {counted})")
 
 
 def choose_options(

@@ -84,7 +84,7 @@ def warn_of_lost_leak(
         if ((integers == 2**target.leak_shift) & (value < 1)).any():
             out.warn(
                 "lost_leak",
-                f"neuron '{node.name}': {parameter.name} {value.max():g} becomes 1 "
+                f"neuron '{node.name}': {parameter.name} {value[value < 1].max():.9g} becomes 1 "
                 f"with the {target.leak_shift} bits of target {target.name}",
             )
 

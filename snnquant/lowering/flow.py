@@ -124,12 +124,17 @@ class Group:
             WeightRows((term.rows / term.gain).reshape(channels, -1), term.coherence)
             for term in weighted or self.terms
         ]
-        scale = grid_scales(parts, bits, target.weight_grid) if parts else np.zeros(channels)
-        peaks = _largest_constants(self.constants, self.terms, channels if split else 0)
+        peaks = _largest_constants(
+            self.constants, self.terms, self.largest_current, channels if split else 0
+        )
+        if parts:
+            scale = grid_scales(parts, bits, target.weight_grid)
+        else:
+            scale = np.array([_float_step(self.largest_current, float(peaks.max(initial=0.0)))])
         # A constant beyond the state would be cut off, so that it limits how fine its channel is.
         floor = np.maximum(
             peaks / 2 ** (target.state_bits - 2),
-            max(self.largest_current / 2**15, float(np.finfo(np.float32).tiny)),
+            max(self.largest_current / _FLOAT_STEPS, float(np.finfo(np.float32).tiny)),
         )
         # A channel without weights follows its biases only: any scale that resolves them will do.
         idle = scale.max(initial=0.0) or float(peaks.max(initial=0.0)) / 2**10 or 1.0
@@ -148,17 +153,29 @@ class Group:
         return self.scale
 
 
+#: Most steps that a float current is divided into; float32 still holds each of them.
+_FLOAT_STEPS = 2**23
+
+
+def _float_step(largest_current: float, largest_constant: float) -> float:
+    """Return the scale of a current that was computed in float: as fine as its constants need."""
+    step = largest_current / 2**15
+    if largest_constant > 0:
+        step = min(step, largest_constant / 2**10) or largest_constant / 2**10
+    return step or 1.0
+
+
 #: A threshold that takes more steps than this to reach need not be held exactly; it saturates.
 _STEPS_WITHIN_REACH = 2**16
 
 
 def _largest_constants(
-    constants: Sequence[Constant], terms: Sequence[Term], channels: int
+    constants: Sequence[Constant], terms: Sequence[Term], largest_current: float, channels: int
 ) -> FloatArray:
     """Return the largest magnitude per channel, or one for all where ``channels`` is 0."""
     others = [_peaks(c, channels) for c in constants if not c.threshold]
     peaks = np.max([np.zeros(channels or 1), *others], axis=0)
-    per_step = peaks.copy()
+    per_step = peaks + largest_current
     for term in terms:
         sums = np.abs(term.rows).sum(axis=1) * term.reach
         per_step += sums if len(sums) == len(per_step) else sums.max(initial=0.0)

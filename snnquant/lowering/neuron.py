@@ -166,6 +166,12 @@ def emit(node: ir.Node, out: Emitter) -> None:
         integers = quantized_constant(
             parameter, value, aligned, target, bool(int_attribute(node, "fire_on_equal", 0))
         )
+        if parameter.rule is Quantization.THRESHOLD and ((integers == 0) & (value > 0)).any():
+            out.warn(
+                "lost_threshold",
+                f"neuron '{node.name}': {parameter.name} {value[value > 0].min():.6g} is less than "
+                "one membrane step; every current fires it",
+            )
         stored = compact(integers, features).astype(np.int32)
         inputs.append(out.constant(stored, f"{node.name}.{parameter.constant_name}"))
     attributes = {

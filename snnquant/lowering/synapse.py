@@ -107,11 +107,7 @@ def emit(node: ir.Node, out: Emitter) -> None:
             f"the current of '{node.name}' can reach {bound}, beyond 32 bits; "
             "use fewer weight or input bits"
         )
-    if weight.any() and not integers.any():
-        out.warn(
-            "lost_weights",
-            f"all weights of '{node.name}' became 0 beside larger ones into the same neuron",
-        )
+    _warn_of_lost_weights(node, out, weight, integers, axis)
     low, high = float(scale.min(initial=np.inf)), float(scale.max(initial=0.0))
     out.layers.append(
         {
@@ -135,6 +131,29 @@ def emit(node: ir.Node, out: Emitter) -> None:
         f"one integer step of the current is worth {low:.6g} to {high:.6g}"
     )
     out.set(result, _current(node, out, source, integers, bias_integers, axis, reach, doc), bound)
+
+
+def _warn_of_lost_weights(
+    node: ir.Node, out: Emitter, weight: FloatArray, integers: IntArray, axis: int
+) -> None:
+    """Warn where a scale that weights share leaves some of them few bits, or none."""
+    rest = tuple(k for k in range(weight.ndim) if k != axis)
+    used = np.abs(weight).max(axis=rest, initial=0.0) > 0
+    peaks = np.abs(integers).max(axis=rest, initial=0)
+    dead = int((used & (peaks == 0)).sum())
+    coarse = int((used & (peaks < 2 ** (out.weight_bits - 5))).sum())
+    if dead:
+        out.warn(
+            "lost_weights",
+            f"'{node.name}': the weights of {dead} of {len(peaks)} output channels became 0 beside "
+            "larger ones on the same scale",
+        )
+    elif 4 * coarse > len(peaks):
+        out.warn(
+            "coarse_weights",
+            f"'{node.name}': {coarse} of {len(peaks)} output channels keep less than "
+            f"{out.weight_bits - 3} bits beside larger weights on the same scale",
+        )
 
 
 def _is_analog(node: ir.Node, out: Emitter) -> bool:
