@@ -34,7 +34,6 @@ class Term:
         rows: ``[channels, weights]``, or one row that counts for every channel.
         every_channel: the row is a factor common to all channels (a shortcut of spikes); its
             integer is not limited to the weight bits.
-        gain_limit: largest power of two by which the integer weights may be multiplied.
         coherence: ``mean**2 / variance`` of the inputs (see :mod:`snnquant.rounding.weight_grid`).
         reach: largest magnitude of the integer inputs.
         gain: the power of two chosen, so that small weights beside large ones keep their bits.
@@ -42,7 +41,6 @@ class Term:
 
     rows: FloatArray
     every_channel: bool = False
-    gain_limit: int = 2**12
     coherence: float = DEFAULT_COHERENCE
     reach: int = 1
     gain: int = 1
@@ -73,9 +71,8 @@ class Group:
         per_tensor: one scale for all channels is needed.
         constants: real constants on the membrane scale.
         largest_current: largest calibrated magnitude of float currents that join.
-        shift_in_neuron: the neuron shifts its current (recurrent weights are int8, so that their
-            synapse cannot, or a target without gains); otherwise gains hold the fraction bits.
-        current_shift: left shift of the current in the neuron.
+        current_shift: left shift of the current in the neuron, for targets without gains; elsewhere
+            gains hold the fraction bits.
         scale: of the current, ``[channels]`` or ``[1]``, once chosen; the membrane's is
             ``scale / 2**current_shift``.
     """
@@ -85,7 +82,6 @@ class Group:
     per_tensor: bool = False
     constants: list[Constant] = field(default_factory=list)
     largest_current: float = 0.0
-    shift_in_neuron: bool = False
     current_shift: int = 0
     scale: FloatArray | None = None
     merged_into: Group | None = None
@@ -106,7 +102,6 @@ class Group:
         second.merged_into = first
         first.terms += second.terms
         first.per_tensor |= second.per_tensor or not same_channels
-        first.shift_in_neuron |= second.shift_in_neuron
         first.constants += second.constants
         first.largest_current = max(first.largest_current, second.largest_current)
         return first
@@ -140,7 +135,7 @@ class Group:
         idle = scale.max(initial=0.0) or float(peaks.max(initial=0.0)) / 2**10 or 1.0
         coarse = np.maximum(np.where(scale > 0, scale, idle), floor)
         fraction = _fraction_bits(self.terms, coarse, peaks, target) if weighted else 0
-        if self.shift_in_neuron or not target.weight_gains:
+        if not target.weight_gains:
             room = _room(self.terms, coarse, peaks, target.state_bits)
             self.current_shift = min(fraction, room, CURRENT_SHIFT.high)
             self.scale = coarse
@@ -227,6 +222,10 @@ def _room(terms: Sequence[Term], scale: FloatArray, peaks: FloatArray, bits: int
     return max(0, bits - 1 - int(np.ceil(np.log2(peak))))
 
 
+#: Weights further apart than this do not matter to each other.
+_MAX_GAIN = 2**12
+
+
 def _choose_gains(terms: Sequence[Term]) -> None:
     """Give terms with larger weights a gain, so that the smallest decides how fine the scale is."""
     peaks = [float(np.abs(term.rows).max(initial=0.0)) for term in terms]
@@ -234,7 +233,7 @@ def _choose_gains(terms: Sequence[Term]) -> None:
     for term, peak in zip(terms, peaks, strict=True):
         if peak > 0:
             octaves = int(np.floor(np.log2(peak / smallest)))
-            term.gain = min(2**octaves, term.gain_limit)
+            term.gain = min(2**octaves, _MAX_GAIN)
 
 
 @dataclass(frozen=True)

@@ -124,16 +124,9 @@ def _add_recurrence(node: ir.Node, group: Group, flow: Flow, plan: Plan) -> None
     if flow.kind is Kind.CURRENT and flow.factor != 1.0:
         raise StaysFloat("it is recurrent on an averaged current")
     weight = require_finite(held, f"{RECURRENT_WEIGHT} of neuron '{node.name}'")
-    # The op takes int8, so a gain can only use the bits that the weights leave.
     spikes = plan.spikes(node.name or "", int_attribute(node, "max_spikes", 1))
-    plan.terms[node] = Term(
-        weight.T,
-        gain_limit=2 ** (8 - plan.weight_bits),
-        coherence=spikes.coherence,
-        reach=spikes.reach,
-    )
+    plan.terms[node] = Term(weight.T, coherence=spikes.coherence, reach=spikes.reach)
     group.terms.append(plan.terms[node])
-    group.shift_in_neuron = True
     shape = shape_of(first(node))
     one_axis = shape is not None and len(shape) == 3
     if not one_axis or flow.channels is None or flow.channels.size != len(weight):
@@ -267,14 +260,20 @@ FLOAT_CURRENT_LIMIT = 2**24
 def _recurrent_weight(
     node: ir.Node, out: Emitter, scale: FloatArray, features: tuple[int, ...] | None
 ) -> ir.Value:
-    """Return the recurrent weights as int8 on the scale of the neuron they lead to."""
+    """Return the recurrent weights, stored as int8, on the scale of the neuron they lead to."""
     held = np.asarray(constant(operand(node, 1)), np.float64)
     to = scale.reshape(-1)
     if scale.size > 1 and features is not None:
         to = np.broadcast_to(scale, features).reshape(-1)
     gain = out.plan.terms[node].gain
-    integers = gain * quantize_weight(held, gain * to, out.weight_bits)
-    return out.constant(integers.astype(np.int8), f"{node.name}.{RECURRENT_WEIGHT}.q")
+    integers = quantize_weight(held, gain * to, out.weight_bits)
+    name = f"{node.name}.{RECURRENT_WEIGHT}"
+    weight = out.cast(out.constant(integers.astype(np.int8), f"{name}.q"), np.int32)
+    if gain == 1:
+        return weight
+    factor = out.constant(np.array(gain, np.int32), f"{name}.gain")
+    doc = f"{node.name}: {out.weight_bits}-bit recurrent weights times {gain}"
+    return out.op("Mul", [weight, factor], f"{name}.scaled", np.int32, doc=doc)
 
 
 RULES = (

@@ -100,9 +100,7 @@ class OpSchema:
         """All inputs, in order; none is optional."""
         ports = [Port(CURRENT, self.value_type, timed=True)]
         if self.recurrent:
-            ports.append(
-                Port(RECURRENT_WEIGHT, TensorProto.INT8 if self.integer else TensorProto.FLOAT)
-            )
+            ports.append(Port(RECURRENT_WEIGHT, self.value_type))
         ports += [Port(name, self.value_type) for name in self.parameter_names]
         if self.stateful:
             ports += [self.state_port(name) for name in self.state_names]

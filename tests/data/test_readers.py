@@ -185,7 +185,7 @@ HOSTILE_NPY = [
 ]
 
 
-@pytest.mark.parametrize(("content", "message"), HOSTILE_NPY)
+@pytest.mark.parametrize(("content", "message"), HOSTILE_NPY, ids=range(len(HOSTILE_NPY)))
 @pytest.mark.parametrize("compression", [None, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_hostile_arrays_are_refused(
     tmp_path: Path, content: bytes, message: str, compression: int | None
@@ -257,7 +257,7 @@ HOSTILE_ZIP = [
 ]
 
 
-@pytest.mark.parametrize(("content", "message"), HOSTILE_ZIP)
+@pytest.mark.parametrize(("content", "message"), HOSTILE_ZIP, ids=range(len(HOSTILE_ZIP)))
 def test_hostile_zips_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "d.npz"
     path.write_bytes(content)

@@ -57,7 +57,8 @@ def test_integers_are_as_accurate_as_floats_with_and_without_the_library(made, n
     metrics = found["metrics"]
     assert metrics.keys() == METRICS
     assert metrics["float_accuracy"] > 0.97
-    assert abs(metrics["drop"]) < 0.0021  # 0.2 points; one clip of the events is as much
+    assert metrics["drop"] < 0.0021  # 0.2 points; one clip of the events is as much
+    assert metrics["drop"] > (-0.01 if net == "events_edges" else -0.0021)
     assert metrics["spike_agreement"] > 0.9
     bodies = evaluate(made, f"{net}.int.onnx", DATA[net], "--without-library")
     assert bodies["metrics"] == metrics

@@ -52,8 +52,8 @@ int run(std::FILE* in, std::FILE* out) {
     constants.push_back(read<int32_t>(in, count));
     if (count > 0) constant = {constants.back().data(), problem.neurons / count};
   }
-  std::vector<int8_t> weight;
-  if (recurrent) weight = read<int8_t>(in, problem.neurons * problem.neurons);
+  std::vector<int32_t> weight;
+  if (recurrent) weight = read<int32_t>(in, problem.neurons * problem.neurons);
   if (recurrent) problem.recurrent_weight = weight.data();
   std::vector<std::vector<int32_t>> states;
   std::vector<uint8_t> last;

@@ -16,11 +16,11 @@ namespace SNNQUANT_ISA {
 // Neurons whose constants and states stay in the first cache level while time passes.
 constexpr int64_t kExactSpan = 256;
 
-// Constants, states, partial sums (int32) and feedback (int64), each with its alignment loss.
+// Constants and states (int32) and feedback (int64, twice as wide), each with its alignment loss.
 inline int64_t exact_scratch_bytes(const Problem& problem) {
   const bool recurrent = problem.recurrent_weight != nullptr;
   const int64_t span = recurrent ? problem.neurons : kExactSpan;
-  const int64_t columns = constant::count + state::count + (recurrent ? 3 : 0);
+  const int64_t columns = constant::count + state::count + (recurrent ? 2 : 0);
   return columns * (span * static_cast<int64_t>(sizeof(int32_t)) + kCacheLine) + 2 * kCacheLine;
 }
 
@@ -42,14 +42,13 @@ void run_exact_span(const Problem& problem, int64_t first, int64_t count, void* 
     load_state(problem, static_cast<state::Slot>(slot), first, count, states[slot]);
   }
   const bool recurrent = problem.recurrent_weight != nullptr;
-  int32_t* partial = recurrent ? scratch.take<int32_t>(count) : nullptr;
   int64_t* feedback = recurrent ? scratch.take<int64_t>(count) : nullptr;
   const uint8_t* last = problem.last_spikes_in == nullptr ? nullptr : problem.last_spikes_in + first;
 
   for (int64_t t = 0; t < problem.steps; ++t) {
     const int64_t row = t * problem.batch * problem.neurons + first;
     const bool fed_back = recurrent && last != nullptr;
-    if (fed_back) gather_feedback(last, problem.recurrent_weight, count, partial, feedback);
+    if (fed_back) gather_feedback(last, problem.recurrent_weight, count, feedback);
     for (int64_t n = 0; n < count; ++n) {
       const int64_t current = problem.current[row + n] + (fed_back ? feedback[n] : 0);
       const StepResult result = Neuron::step(ops, Cell{constants, states, n}, current);

@@ -36,7 +36,7 @@ struct Problem {
   int32_t* membrane;                  // null if not wanted
   int32_t* states_out[state::count];  // null if not wanted
 
-  const int8_t* recurrent_weight;  // [neurons][neurons], from row to column; null if not recurrent
+  const int32_t* recurrent_weight;  // [neurons][neurons], from row to column; null if not recurrent
   const uint8_t* last_spikes_in;   // null: silence
   uint8_t* last_spikes_out;        // null if not wanted
 

@@ -75,7 +75,7 @@ void Kernel::read_input(size_t index, OrtKernelContext* context, const Shape& sh
       break;
     case Role::recurrent_weight:
       require_shape(port, shape_of(api_, value), {problem.neurons, problem.neurons});
-      problem.recurrent_weight = data_of<int8_t>(api_, value);
+      problem.recurrent_weight = data_of<int32_t>(api_, value);
       break;
     case Role::constant:
       problem.constants[port.slot] = constant_of(port, value, features_of(shape));
