@@ -272,7 +272,10 @@ def _recurrent_weight(
     if gain == 1:
         return weight
     factor = out.constant(np.array(gain, np.int32), f"{name}.gain")
-    doc = f"{node.name}: {out.weight_bits}-bit recurrent weights times {gain}"
+    doc = (
+        f"{node.name}: {out.weight_bits}-bit recurrent weights times {gain}, "
+        f"one integer step of the current is worth {to.min():.6g} to {to.max():.6g}"
+    )
     return out.op("Mul", [weight, factor], f"{name}.scaled", np.int32, doc=doc)
 
 
