@@ -22,7 +22,7 @@ from snnquant.data import Batch, load_samples
 from snnquant.errors import CalibrationMismatchError, NumericalError, SelfCheckError
 from snnquant.files import atomic_write, sha256_of
 from snnquant.instrument import Runner
-from snnquant.model_file import graph_hash, neuron_nodes
+from snnquant.model_file import graph_hash, metadata, neuron_nodes
 from snnquant.numerics import FLOAT64_EXACT, IntRange
 from snnquant.ops.schema import DOMAIN, MEMBRANE, STATE_BITS, schemas
 from snnquant.passes import load_canonical
@@ -77,7 +77,7 @@ def convert_model(
             "the calibration is of another model (graph hashes differ); "
             "run 'snnquant calibrate' on this model"
         )
-    metadata = {
+    properties = {
         "snnquant.version": __version__,
         "snnquant.schema": MODEL_SCHEMA,
         "snnquant.source_sha256": source_sha256,
@@ -86,12 +86,12 @@ def convert_model(
         "snnquant.config": json.dumps(describe_options(options), sort_keys=True),
     }
     if calibration.timesteps:
-        metadata["snnquant.timesteps"] = str(calibration.timesteps)
+        properties["snnquant.timesteps"] = str(calibration.timesteps)
     return quantize_model(
         model,
         calibration.input_scales(options.input_bits, options.target.input_observer),
         options,
-        metadata,
+        properties,
         calibration.firing_rates(),
     )
 
@@ -305,13 +305,18 @@ def write_conversion(
     """Write the integer model and its manifest, each whole or not at all."""
     data = result.model.SerializeToString(deterministic=True)
     atomic_write(output_file, data)
+    # The hashes of what was converted, taken when it was read.
+    hashes = metadata(result.model)
     text = manifest(
         result,
         options,
         check,
         inputs={
-            "model": {"path": str(model), "sha256": sha256_of(model)},
-            "calibration": {"path": str(calibration), "sha256": sha256_of(calibration)},
+            "model": {"path": str(model), "sha256": hashes["snnquant.source_sha256"]},
+            "calibration": {
+                "path": str(calibration),
+                "sha256": hashes["snnquant.calibration_sha256"],
+            },
         },
         artifacts=[{"path": output_file.name, "sha256": sha256_of(output_file)}],
         warnings=quantization_warnings(result, known, check),

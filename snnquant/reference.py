@@ -18,7 +18,7 @@ from onnx.reference.op_run import OpRun
 
 from snnquant.errors import ModelError, SelfCheckError
 from snnquant.neurons.simulate import integer_arithmetic, simulate
-from snnquant.ops.schema import DOMAIN, LAST_SPIKES, MEMBRANE, RECURRENT_WEIGHT, OpSchema, schemas
+from snnquant.ops.schema import DOMAIN, MEMBRANE, RECURRENT_WEIGHT, OpSchema, schemas
 
 Array = npt.NDArray[Any]
 
@@ -42,7 +42,7 @@ def run_schema(
         integer_arithmetic(attributes),
         inputs["current"],
         {name: inputs[name] for name in schema.parameter_names},
-        {name: value for name, value in attributes.items() if name in _choices(schema)},
+        attributes,
         states=states,
         recurrent_weight=inputs.get(RECURRENT_WEIGHT),
     )
@@ -52,10 +52,6 @@ def run_schema(
         result.astype(helper.tensor_dtype_to_np_dtype(port.elem_type))
         for result, port in zip(results, schema.outputs, strict=True)
     ]
-
-
-def _choices(schema: OpSchema) -> frozenset[str]:
-    return frozenset(choice.name for choice in schema.neuron.choices) | {LAST_SPIKES}
 
 
 def _neuron_op(schema: OpSchema) -> type[OpRun]:
@@ -120,12 +116,7 @@ class Conv(OpRun):
         reach = [(k - 1) * d + 1 for k, d in zip(w.shape[2:], dilation, strict=True)]
         padding = _padding(auto_pad, pads, x.shape[2:], reach, stride)
         padded = np.pad(x.astype(np.float64), [(0, 0), (0, 0), *padding])
-        windows = np.lib.stride_tricks.sliding_window_view(
-            padded, reach, axis=tuple(range(2, 2 + spatial))
-        )
-        pick = (slice(None), slice(None), *(slice(None, None, s) for s in stride))
-        inside = tuple(slice(None, None, d) for d in dilation)
-        windows = windows[(*pick, *inside)]
+        windows = _windows(padded, reach, stride, dilation)
         groups = group or 1
         weight = w.astype(np.float64)
         per_out, per_in = w.shape[0] // groups, w.shape[1]
@@ -169,13 +160,19 @@ class MaxPool(OpRun):
         real = np.issubdtype(x.dtype, np.floating)
         lowest = -np.inf if real else np.iinfo(x.dtype).min
         padded = np.pad(x, [(0, 0), (0, 0), *padding], constant_values=lowest)
-        windows = np.lib.stride_tricks.sliding_window_view(
-            padded, reach, axis=tuple(range(2, 2 + spatial))
-        )
-        pick = (slice(None), slice(None), *(slice(None, None, s) for s in stride))
-        inside = tuple(slice(None, None, d) for d in dilation)
-        windows = windows[(*pick, *inside)]
+        windows = _windows(padded, reach, stride, dilation)
         return (windows.max(axis=tuple(range(2 + spatial, 2 + 2 * spatial))),)
+
+
+def _windows(
+    padded: Array, reach: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> Array:
+    """Return what every window of a padded ``[N, C, ...]`` map sees, on new axes at the end."""
+    spatial = tuple(range(2, padded.ndim))
+    views = np.lib.stride_tricks.sliding_window_view(padded, tuple(reach), axis=spatial)
+    starts = (slice(None), slice(None), *(slice(None, None, step) for step in stride))
+    inside = tuple(slice(None, None, step) for step in dilation)
+    return views[(*starts, *inside)]
 
 
 def _overhang(

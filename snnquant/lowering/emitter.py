@@ -133,8 +133,7 @@ class Emitter:
         """Return the largest magnitude that the integers of a value can have."""
         if value in self._bounds:
             return self._bounds[value]
-        flow = self.flow(value)
-        return max(abs(flow.low), abs(flow.high))
+        return self.flow(value).reach
 
     def carrier(self, value: ir.Value) -> ir.Value:
         """Return the integers of a value, in whatever type they are."""
@@ -186,7 +185,7 @@ class Emitter:
         self.set(
             value,
             self._quantize(real, flow, f"{value.name}.quantized"),
-            max(abs(flow.low), abs(flow.high)),
+            flow.reach,
         )
 
     def _quantize(self, real: ir.Value, flow: Flow, hint: str) -> ir.Value:

@@ -8,7 +8,7 @@ from enum import Enum
 
 import numpy as np
 
-from snnquant.numerics import FloatArray, IntArray
+from snnquant.numerics import FLOAT32_EXACT, FloatArray, IntArray
 from snnquant.ops.schema import CURRENT_SHIFT
 from snnquant.rounding.weight_grid import DEFAULT_COHERENCE, WeightRows, grid_scales
 from snnquant.target import Target
@@ -149,7 +149,7 @@ class Group:
 
 
 #: Most steps that a float current is divided into; float32 still holds each of them.
-_FLOAT_STEPS = 2**23
+_FLOAT_STEPS = FLOAT32_EXACT // 2
 
 
 def _float_step(largest_current: float, largest_constant: float) -> float:

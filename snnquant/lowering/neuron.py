@@ -21,6 +21,7 @@ from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, first, operand
 from snnquant.neurons import Quantization, Reset
 from snnquant.numerics import (
+    FLOAT32_EXACT,
     INT32,
     FloatArray,
     require_finite,
@@ -248,13 +249,9 @@ def _current(node: ir.Node, out: Emitter) -> tuple[ir.Value, FloatArray, int]:
     step = out.constant(scale.astype(np.float32), f"{name}.scale")
     ratio = out.op("Div", [out.float(source), step], f"{name}.ratio", np.float32)
     whole = out.op("Round", [ratio], f"{name}.rounded", np.float32)
-    limit = float(FLOAT_CURRENT_LIMIT)
+    limit = float(FLOAT32_EXACT)
     low, high = (out.constant(np.array(v, np.float32), f"{name}.limit") for v in (-limit, limit))
     return out.cast(out.op("Clip", [whole, low, high], f"{name}.limited"), np.int32), scale, shift
-
-
-#: Float currents are limited here, where float32 still holds every integer.
-FLOAT_CURRENT_LIMIT = 2**24
 
 
 def _recurrent_weight(

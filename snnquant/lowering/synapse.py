@@ -251,7 +251,7 @@ def _infer_product(node: ir.Node, plan: Plan) -> list[Flow]:
         raise StaysFloat("it multiplies a current by computed values")
     shape = shape_of(first(node))
     inner = None if shape is None else shape[-1]
-    reach = max(abs(left.low), abs(left.high)) * max(abs(right.low), abs(right.high))
+    reach = left.reach * right.reach
     if inner is None or inner * reach >= FLOAT32_EXACT:
         raise StaysFloat("its sums can exceed 2**24")
     low = 0 if left.low >= 0 and right.low >= 0 else -inner * reach
