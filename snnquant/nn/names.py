@@ -1,0 +1,47 @@
+"""The names of parameters: the seed framework's own beside the field's, one to one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from snnquant.errors import UsageError
+
+T = TypeVar("T")
+
+#: The seed framework's name of each parameter, and ours (NIR's where NIR has one).
+SEED_NAMES: dict[str, str] = {
+    "v_th_0": "v_threshold",
+    "v_leaky_alpha": "alpha",
+    "v_leaky_beta": "leak_bias",
+    "v_reset": "v_reset",
+    "v_init": "v_init",
+    "v_l": "v_min",
+    "dv": "dv",
+    "ref_len": "refractory_steps",
+    "v_th_alpha": "threshold_decay",
+    "v_th_beta": "threshold_bias",
+    "v_th_incre": "threshold_increment",
+}
+
+
+def field_names(values: Mapping[str, T], class_name: str) -> dict[str, T]:
+    """Return ``values`` under the field's names; names that are not the seed's stay.
+
+    Args:
+        values: keywords as the user gave them.
+        class_name: class that the user called, for errors.
+
+    Raises:
+        UsageError: one parameter is given under both of its names.
+    """
+    renamed: dict[str, T] = {}
+    for given, value in values.items():
+        name = SEED_NAMES.get(given, given)
+        if name in renamed:
+            other = next(n for n in values if SEED_NAMES.get(n, n) == name)
+            raise UsageError(
+                f"{class_name}: {other} and {given} are two names of one parameter; give one"
+            )
+        renamed[name] = value
+    return renamed
