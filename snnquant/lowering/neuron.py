@@ -12,14 +12,15 @@ from snnquant.lowering.constants import (
     along_features,
     compact,
     parameters_of,
-    quantized_constant,
     warn_of_lost_leak,
 )
 from snnquant.lowering.emitter import Emitter
-from snnquant.lowering.flow import Constant, Flow, Group, Kind, StaysFloat, Term
+from snnquant.lowering.flow import Flow, Kind, StaysFloat
+from snnquant.lowering.inference import Neuron, neuron
+from snnquant.lowering.integers import aligned_scale, neuron_integers, recurrent_integers
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, first, operand
-from snnquant.neurons import Quantization, Reset
+from snnquant.neurons import Quantization
 from snnquant.numerics import (
     FLOAT32_EXACT,
     INT32,
@@ -39,31 +40,6 @@ from snnquant.ops.schema import (
     schemas,
 )
 from snnquant.passes.edit import constant, int_attribute, shape_of
-from snnquant.rounding.weight_grid import quantize_weight
-from snnquant.target import Target
-
-
-def _check_target(node: ir.Node, target: Target, parameters: dict[str, FloatArray]) -> None:
-    """Refuse what the target's arithmetic has no form for."""
-
-    def refuse(what: str) -> None:
-        raise ModelError(
-            f"neuron '{node.name}' {what}, which target {target.name} does not have; "
-            "choose another --target or retrain with what it has"
-        )
-
-    if "reset" in node.attributes:
-        reset = Reset(int_attribute(node, "reset", 0))
-        if reset not in target.resets:
-            refuse(f"resets {reset.name}")
-        if int_attribute(node, "reset_after_leak", 0) and not target.reset_after_leak:
-            refuse("resets after the leak")
-        if int_attribute(node, "max_spikes", 1) > target.max_spikes:
-            refuse("fires several spikes per step")
-    if int_attribute(node, "refractory", 0):
-        steps = float(parameters["refractory_steps"].max(initial=0))
-        if steps > target.max_refractory_steps:
-            refuse(f"is refractory for {steps:g} steps")
 
 
 def infer(node: ir.Node, plan: Plan) -> list[Flow | None]:
@@ -73,65 +49,28 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow | None]:
         raise ModelError(f"node '{node.name}' is an integer neuron; give the float model")
     if schema.stateful:
         raise StaysFloat("its states are inputs of the graph")
-    parameters = parameters_of(node, schema)
-    _check_target(node, plan.target, parameters)
-    source = first(node)
-    flow = plan.flow(source)
-    group = _group_of(node, source, flow, plan)
-    shape = shape_of(source)
-    if flow.channels is not None and (shape is None or flow.channels.ndim > len(shape) - 2):
-        # Constants differ along features only, not along time or batch.
-        group.per_tensor = True
-    rank = 1 if shape is None else max(len(shape) - 2, 1)
-    factor = flow.factor if flow.kind is Kind.CURRENT else 1.0
-    for parameter in schema.neuron.parameters:
-        on_membrane = parameter.rule in (Quantization.MEMBRANE, Quantization.THRESHOLD)
-        if on_membrane and not parameter.limit:
-            # The group counts in units of its current, of which a mean over n values is an n-th.
-            values = along_features(parameters[parameter.name], rank) / factor
-            of_spike = "v_threshold" in (parameter.name, parameter.default_from)
-            group.constants.append(Constant(values, flow.channels, threshold=of_spike))
-    if schema.recurrent:
-        _add_recurrence(node, group, flow, plan)
-    on_scale = Flow(Kind.CURRENT, factor, group=group, channels=flow.channels, membrane=True)
-    spikes = plan.spikes(node.name or "", int_attribute(node, "max_spikes", 1))
-    outputs: list[Flow | None] = [spikes if schema.neuron.spiking else on_scale]
+    shape = shape_of(first(node))
+    layer = Neuron(
+        key=node,
+        model=schema.neuron,
+        parameters=parameters_of(node, schema),
+        choices={c.name: int_attribute(node, c.name, c.default) for c in schema.neuron.choices},
+        rank=None if shape is None else len(shape) - 2,
+        recurrent_weight=_real_recurrent_weight(node) if schema.recurrent else None,
+    )
+    spikes, membrane = neuron(plan, layer, first(node), plan.flow(first(node)))
+    outputs: list[Flow | None] = [spikes if schema.neuron.spiking else membrane]
     if schema.with_membrane:
-        outputs.append(on_scale)
+        outputs.append(membrane)
     return outputs
 
 
-def _group_of(node: ir.Node, source: ir.Value, flow: Flow, plan: Plan) -> Group:
-    """Return the group of the neuron's current, made here if no synapse made one."""
-    if flow.kind is Kind.CURRENT and flow.group is not None:
-        return flow.group.root()
-    group = plan.new_group(node.name or node.op_type)
-    if flow.kind is Kind.INTEGER:
-        group.terms.append(Term(np.array([[flow.factor]]), reach=flow.reach))
-        return group
-    entry = plan.scales.get(source.name or "")
-    group.largest_current = 1.0 if entry is None else entry.scale * max(-entry.low, entry.high)
-    plan.float_currents.append(source)
-    return group
-
-
-def _add_recurrence(node: ir.Node, group: Group, flow: Flow, plan: Plan) -> None:
-    """Let the recurrent weights share the group's scale, per neuron where channels are neurons."""
+def _real_recurrent_weight(node: ir.Node) -> FloatArray:
+    """Return the recurrent weights of a float neuron."""
     held = constant(operand(node, 1))
     if held is None:
         raise StaysFloat(f"its {RECURRENT_WEIGHT} is computed, not constant")
-    if flow.membrane:
-        raise StaysFloat("it is recurrent on a membrane")
-    if flow.kind is Kind.CURRENT and flow.factor != 1.0:
-        raise StaysFloat("it is recurrent on an averaged current")
-    weight = require_finite(held, f"{RECURRENT_WEIGHT} of neuron '{node.name}'")
-    spikes = plan.spikes(node.name or "", int_attribute(node, "max_spikes", 1))
-    plan.terms[node] = Term(weight.T, coherence=spikes.coherence, reach=spikes.reach)
-    group.terms.append(plan.terms[node])
-    shape = shape_of(first(node))
-    one_axis = shape is not None and len(shape) == 3
-    if not one_axis or flow.channels is None or flow.channels.size != len(weight):
-        group.per_tensor = True
+    return require_finite(held, f"{RECURRENT_WEIGHT} of neuron '{node.name}'")
 
 
 def emit(node: ir.Node, out: Emitter) -> None:
@@ -150,16 +89,21 @@ def emit(node: ir.Node, out: Emitter) -> None:
     scale = current_scale / 2**shift
     features = out.features(first(node))
     rank = 1 if features is None else len(features)
-    aligned = scale.reshape((1,) * (rank - scale.ndim) + scale.shape) if rank else scale[:1]
+    aligned = aligned_scale(scale, rank)
     real = parameters_of(node, schema)
     inputs = [current]
     if schema.recurrent:
         inputs.append(_recurrent_weight(node, out, aligned * 2**shift, features))
+    constants = neuron_integers(
+        schema.neuron,
+        real,
+        aligned,
+        target,
+        rank=rank,
+        fire_on_equal=bool(int_attribute(node, "fire_on_equal", 0)),
+    )
     for parameter in schema.neuron.parameters:
-        value = along_features(real[parameter.name], rank)
-        integers = quantized_constant(
-            parameter, value, aligned, target, bool(int_attribute(node, "fire_on_equal", 0))
-        )
+        value, integers = along_features(real[parameter.name], rank), constants[parameter.name]
         if parameter.rule is Quantization.THRESHOLD and ((integers == 0) & (value > 0)).any():
             out.warn(
                 "lost_threshold",
@@ -258,12 +202,9 @@ def _recurrent_weight(
     node: ir.Node, out: Emitter, scale: FloatArray, features: tuple[int, ...] | None
 ) -> ir.Value:
     """Return the recurrent weights, stored as int8, on the scale of the neuron they lead to."""
-    held = np.asarray(constant(operand(node, 1)), np.float64)
-    to = scale.reshape(-1)
-    if scale.size > 1 and features is not None:
-        to = np.broadcast_to(scale, features).reshape(-1)
     gain = out.plan.terms[node].gain
-    integers = quantize_weight(held, gain * to, out.weight_bits)
+    held = _real_recurrent_weight(node)
+    integers = recurrent_integers(held, scale, gain, out.weight_bits, features)
     name = f"{node.name}.{RECURRENT_WEIGHT}"
     weight = out.cast(out.constant(integers.astype(np.int8), f"{name}.q"), np.int32)
     if gain == 1:
@@ -271,7 +212,7 @@ def _recurrent_weight(
     factor = out.constant(np.array(gain, np.int32), f"{name}.gain")
     doc = (
         f"{node.name}: {out.weight_bits}-bit recurrent weights times {gain}, "
-        f"one integer step of the current is worth {to.min():.6g} to {to.max():.6g}"
+        f"one integer step of the current is worth {scale.min():.6g} to {scale.max():.6g}"
     )
     return out.op("Mul", [weight, factor], f"{name}.scaled", np.int32, doc=doc)
 

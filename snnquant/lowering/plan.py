@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import onnx_ir as ir
 
@@ -16,6 +17,14 @@ from snnquant.ops.schema import DOMAIN
 from snnquant.passes.edit import constant
 from snnquant.rounding.weight_grid import DEFAULT_COHERENCE, coherence_of
 from snnquant.target import Target
+
+
+class Named(Protocol):
+    """A value or a layer, known by identity; the name is for scales, rates and reports."""
+
+    @property
+    def name(self) -> str | None:
+        """Name within its model."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +75,18 @@ class Plan:
     weight_bits: int
     scales: Mapping[str, InputScale] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
-    flows: dict[ir.Value, Flow] = field(default_factory=dict)
-    points: dict[ir.Value, Flow] = field(default_factory=dict)
-    float_currents: list[ir.Value] = field(default_factory=list)
+    flows: dict[Named, Flow] = field(default_factory=dict)
+    points: dict[Named, Flow] = field(default_factory=dict)
+    float_currents: list[Named] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     left: list[LeftFloat] = field(default_factory=list)
-    terms: dict[ir.Node, Term] = field(default_factory=dict)
+    terms: dict[Named, Term] = field(default_factory=dict)
 
-    def flow(self, value: ir.Value | None) -> Flow:
+    def flow(self, value: Named | None) -> Flow:
         """Return the verdict on a value (FLOAT for constants and what is unknown)."""
         return FLOAT if value is None else self.flows.get(value, FLOAT)
 
-    def integer(self, value: ir.Value) -> Flow:
+    def integer(self, value: Named) -> Flow:
         """Return the value as an integer flow, quantizing it here if it is none yet."""
         flow = self.flow(value)
         if flow.kind is Kind.INTEGER:
@@ -86,7 +95,7 @@ class Plan:
             limits = IntRange.signed(self.input_bits)
             entry = self.scales.get(value.name or "")
             entry = entry or InputScale(1.0, limits.low, limits.high)
-            self.points[value] = _entering(entry)
+            self.points[value] = entering(entry)
         return self.points[value]
 
     def spikes(self, name: str, most: int) -> Flow:
@@ -136,7 +145,7 @@ def make_plan(
     for value in model.graph.inputs:
         entry = plan.scales.get(value.name or "")
         if entry is not None and entry.spikes:
-            plan.flows[value] = _entering(entry)
+            plan.flows[value] = entering(entry)
             plan.points[value] = plan.flows[value]
     for node in model.graph:
         rule = RULES.get((node.domain, node.op_type))
@@ -166,7 +175,7 @@ def make_plan(
     return plan
 
 
-def _entering(entry: InputScale) -> Flow:
+def entering(entry: InputScale) -> Flow:
     """Return the flow of values that are quantized on their way in."""
     return Flow(Kind.INTEGER, entry.scale, entry.low, entry.high, coherence=entry.coherence)
 

@@ -9,10 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from snnquant.lowering.emitter import Emitter
-from snnquant.lowering.flow import Flow, Kind, StaysFloat
+from snnquant.lowering.flow import Flow, StaysFloat
+from snnquant.lowering.inference import average_of
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, first, standard
-from snnquant.numerics import FLOAT32_EXACT
 from snnquant.passes.edit import int_attribute, ints_attribute, shape_of, string_attribute
 
 
@@ -44,15 +44,7 @@ def infer_average(node: ir.Node, plan: Plan) -> list[Flow]:
         raise StaysFloat("its windows overhang (ceil_mode)")
     if any(pads) and not int_attribute(node, "count_include_pad", 0):
         raise StaysFloat("its divisor changes at the border (count_include_pad=0)")
-    size = math.prod(window)
-    if flow.kind is not Kind.INTEGER:
-        raise StaysFloat("it averages currents; average the spikes in front of the synapse")
-    low, high = flow.low * size, flow.high * size
-    if max(abs(low), abs(high)) >= FLOAT32_EXACT:
-        raise StaysFloat("its sums can exceed 2**24")
-    # Sums of size independent values: the mean grows as size, the deviation as its root.
-    coherence = flow.coherence * size
-    return [Flow(Kind.INTEGER, flow.factor / size, min(low, 0), max(high, 0), coherence=coherence)]
+    return [average_of(flow, math.prod(window))]
 
 
 def emit_average(node: ir.Node, out: Emitter) -> None:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Flow, Kind, StaysFloat
+from snnquant.lowering.inference import total_of
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, first, standard
 from snnquant.passes.edit import constant, int_attribute, ints_attribute, shape_of
@@ -55,8 +56,7 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow]:
     if flow.kind is Kind.INTEGER:
         if node.op_type == "ReduceMax":
             return [flow]
-        low, high = flow.low * count, flow.high * count
-        return [Flow(Kind.INTEGER, flow.factor / count if mean else flow.factor, low, high)]
+        return [total_of(flow, count, mean=mean)]
     shape = shape_of(first(node))
     rank = 0 if shape is None else len(shape)
     axes = _axes(node, rank)

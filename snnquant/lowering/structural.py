@@ -9,7 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from snnquant.lowering.emitter import Emitter
-from snnquant.lowering.flow import Flow, Kind, StaysFloat, join
+from snnquant.lowering.flow import Flow, Kind, StaysFloat
+from snnquant.lowering.inference import concatenated
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, first, standard
 from snnquant.numerics import IntArray
@@ -132,22 +133,7 @@ def emit(node: ir.Node, out: Emitter) -> None:
 def infer_concat(node: ir.Node, plan: Plan) -> list[Flow]:
     """Concatenated integers need one factor; concatenated currents one scale."""
     flows = [plan.flow(v) for v in node.inputs if v is not None]
-    kinds = {flow.kind for flow in flows}
-    if kinds == {Kind.INTEGER}:
-        if len({flow.factor for flow in flows}) > 1:
-            raise StaysFloat("its inputs are integers of different scales")
-        return [
-            Flow(
-                Kind.INTEGER, flows[0].factor, min(f.low for f in flows), max(f.high for f in flows)
-            )
-        ]
-    if kinds == {Kind.CURRENT}:
-        if len({(flow.factor, flow.membrane) for flow in flows}) > 1:
-            raise StaysFloat("its inputs are currents of different scales")
-        group = join(node.name or "Concat", flows, same_place=False)
-        group.per_tensor = True
-        return [replace(flows[0], group=group, channels=None)]
-    raise StaysFloat("it joins integers and float values")
+    return [concatenated(node.name or "Concat", flows)]
 
 
 def emit_concat(node: ir.Node, out: Emitter) -> None:

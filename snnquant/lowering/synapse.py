@@ -8,20 +8,19 @@ import numpy as np
 import onnx_ir as ir
 
 from snnquant.errors import NumericalError
+from snnquant.lowering import inference
 from snnquant.lowering.emitter import DTypeLike, Emitter
-from snnquant.lowering.flow import Constant, Flow, Kind, StaysFloat, Term
+from snnquant.lowering.flow import Flow, Kind, StaysFloat
+from snnquant.lowering.integers import sum_bound, synapse_integers
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, first, operand, standard
 from snnquant.numerics import (
     FLOAT32_EXACT,
-    INT32,
     FloatArray,
     IntArray,
     require_finite,
-    round_to_int,
 )
 from snnquant.passes.edit import SYNAPSES, constant, int_attribute, output_axis, shape_of
-from snnquant.rounding.weight_grid import quantize_weight
 
 
 def _weight(node: ir.Node) -> FloatArray:
@@ -62,20 +61,9 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow]:
     weight, bias = _weight(node), _bias(node)
     if source.dtype is not None and not source.dtype.is_floating_point():
         raise StaysFloat("its input is not floating point")
-    flow = plan.integer(source)
+    spatial = weight.ndim - 2 if node.op_type == "Conv" else 0
     axis = output_axis(node, weight.ndim)
-    rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
-    group = plan.new_group(node.name or node.op_type)
-    plan.terms[node] = Term(rows * flow.factor, coherence=flow.coherence, reach=flow.reach)
-    group.terms.append(plan.terms[node])
-    channels = np.arange(len(rows))
-    if node.op_type == "Conv":
-        channels = channels.reshape(-1, *([1] * (weight.ndim - 2)))
-    if bias is not None:
-        if bias.size not in (1, len(rows)) or (bias.size > 1 and bias.shape[-1] != bias.size):
-            raise StaysFloat("its bias is not one value per output channel")
-        group.constants.append(Constant(bias.reshape(-1), np.arange(len(rows))))
-    return [Flow(Kind.CURRENT, group=group, channels=channels)]
+    return [inference.synapse(plan, node, plan.integer(source), weight, bias, axis, spatial)]
 
 
 def emit(node: ir.Node, out: Emitter) -> None:
@@ -88,25 +76,18 @@ def emit(node: ir.Node, out: Emitter) -> None:
     weight, bias = _weight(node), _bias(node)
     axis = output_axis(node, weight.ndim)
     flow = out.flow(result)
-    scale = np.broadcast_to(flow.scale().reshape(-1), (weight.shape[axis],))
-    along = [1] * weight.ndim
-    along[axis] = -1
     gain = out.plan.terms[node].gain
-    integers = quantize_weight(
-        weight * flow_in.factor, gain * scale.reshape(along), out.weight_bits
+    made = synapse_integers(
+        node.name or node.op_type,
+        weight,
+        bias,
+        flow_in,
+        flow.scale(),
+        gain,
+        axis=axis,
+        bits=out.weight_bits,
     )
-    bias_integers = (
-        np.zeros(weight.shape[axis], np.int64)
-        if bias is None
-        else INT32.saturate(round_to_int(np.broadcast_to(bias.reshape(-1), scale.shape) / scale))
-    )
-    reach = flow_in.reach
-    bound = int((gain * _sum_bound(integers, axis, reach) + np.abs(bias_integers)).max(initial=0))
-    if bound > INT32.high:
-        raise NumericalError(
-            f"the current of '{node.name}' can reach {bound}, beyond 32 bits; "
-            "use fewer weight or input bits"
-        )
+    integers, scale, bound = made.weight, made.scale, made.bound
     _warn_of_lost_weights(node, out, weight, integers, axis)
     low, high = float(scale.min(initial=np.inf)), float(scale.max(initial=0.0))
     out.layers.append(
@@ -130,7 +111,8 @@ def emit(node: ir.Node, out: Emitter) -> None:
         f"{node.name}: {out.weight_bits}-bit weights times {gain}, "
         f"one integer step of the current is worth {low:.6g} to {high:.6g}"
     )
-    out.set(result, _current(node, out, source, integers, bias_integers, axis, reach, doc), bound)
+    current = _current(node, out, source, integers, made.bias, axis, flow_in.reach, doc)
+    out.set(result, current, bound)
 
 
 def _warn_of_lost_weights(
@@ -214,12 +196,6 @@ def _current(
     return total
 
 
-def _sum_bound(integers: IntArray, axis: int, reach: int) -> IntArray:
-    """Return the largest magnitude that any partial sum can have, per output channel."""
-    rest = tuple(k for k in range(integers.ndim) if k != axis)
-    return np.asarray(np.abs(integers).sum(axis=rest) * reach, np.int64)
-
-
 def _exact_parts(
     integers: IntArray, axis: int, reach: int, bias: IntArray
 ) -> list[tuple[IntArray, int]] | None:
@@ -237,7 +213,7 @@ def _exact_parts(
             parts.append((digit, gain))
             rest, gain = (rest - digit) // base, gain * base
         if all(
-            (_sum_bound(part, axis, reach) + (bias if g == 1 else 0)).max(initial=0) < FLOAT32_EXACT
+            (sum_bound(part, axis, reach) + (bias if g == 1 else 0)).max(initial=0) < FLOAT32_EXACT
             for part, g in parts
         ):
             return parts
