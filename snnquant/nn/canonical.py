@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import onnx
 from onnx import helper
@@ -12,6 +12,8 @@ from onnx import helper
 from snnquant.ops import DOMAIN, attach_functions, schemas
 
 TIMESTEPS_KEY = "snnquant.timesteps"
+#: Name of the first output.
+OUTPUT = "output"
 _SCOPES_KEY = "pkg.torch.onnx.name_scopes"
 
 
@@ -19,28 +21,34 @@ def canonicalize(
     model: onnx.ModelProto,
     parameter_names: Collection[str],
     *,
+    input_names: Sequence[str],
     batch_axis: int,
     time_axis: int | None,
+    timesteps: int,
 ) -> None:
     """Rename, clean and complete an exported model in place.
 
     Args:
-        model: with input ``input`` and output ``output``, neurons as ops of domain ``snnquant``.
+        model: with its first input and output named, neurons as ops of domain ``snnquant``.
         parameter_names: initializers that keep their names: the torch model's own.
-        batch_axis: axis of the input that holds the samples.
-        time_axis: axis of the input that holds the steps, if any.
+        input_names: what the inputs are to be called.
+        batch_axis: axis of the first input that holds the samples; of others it is 0.
+        time_axis: axis of the first input that holds the steps, if any.
+        timesteps: steps of the example, where it has any.
 
     Raises:
         ModelError: a neuron node is not one of the op set.
     """
     paths = [_module_path(node, parameter_names) for node in model.graph.node]
     _clean(model)
+    if time_axis is not None:
+        _fix_looped_time(model.graph, time_axis, timesteps)
     _name_dimensions(model.graph, {batch_axis: "batch", time_axis: "time"})
-    _name_nodes(model.graph, paths)
+    _name_nodes(model.graph, paths, input_names)
     _own_constants(model.graph, parameter_names)
-    timesteps = _timesteps(model.graph)
-    if timesteps is not None:
-        helper.set_model_props(model, {TIMESTEPS_KEY: str(timesteps)})
+    run = _timesteps(model.graph)
+    if run is not None:
+        helper.set_model_props(model, {TIMESTEPS_KEY: str(run)})
     attach_functions(model)
     onnx.checker.check_model(model, full_check=True)
 
@@ -73,6 +81,21 @@ def _clean(model: onnx.ModelProto) -> None:
     model.ClearField("doc_string")
 
 
+def _fix_looped_time(graph: onnx.GraphProto, axis: int, timesteps: int) -> None:
+    """Fix ``T`` where the model picks its steps one by one: torch leaves the input's axis free."""
+    entry = graph.input[0]
+    dim = entry.type.tensor_type.shape.dim[axis]
+    users = {node.op_type for node in graph.node if entry.name in node.input}
+    elsewhere = " ".join(
+        other.dim_param
+        for value in [*graph.output, *graph.value_info]
+        for other in value.type.tensor_type.shape.dim
+    )
+    picks = users <= {"Gather", "Slice", "Split", "Shape"}
+    if dim.dim_param and picks and not re.search(rf"\b{re.escape(dim.dim_param)}\b", elsewhere):
+        dim.dim_value = timesteps
+
+
 def _name_dimensions(graph: onnx.GraphProto, axes: dict[int | None, str]) -> None:
     """Call the dynamic axes ``batch`` and ``time`` wherever they occur, also in products."""
     dims = graph.input[0].type.tensor_type.shape.dim
@@ -81,6 +104,9 @@ def _name_dimensions(graph: onnx.GraphProto, axes: dict[int | None, str]) -> Non
         for axis, name in axes.items()
         if axis is not None and dims[axis].dim_param
     }
+    for state in graph.input[1:]:
+        # torch gives the batch of a state that meets no other value a symbol of its own.
+        known.setdefault(state.type.tensor_type.shape.dim[0].dim_param, "batch")
     for value in [*graph.input, *graph.output, *graph.value_info]:
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param:
@@ -89,8 +115,11 @@ def _name_dimensions(graph: onnx.GraphProto, axes: dict[int | None, str]) -> Non
                 )
 
 
-def _name_nodes(graph: onnx.GraphProto, paths: list[str]) -> None:
-    """Name nodes after their modules, and the output of each neuron after its node."""
+def _name_nodes(graph: onnx.GraphProto, paths: list[str], input_names: Sequence[str]) -> None:
+    """Name nodes after their modules, the outputs of each after it, and inputs as they are to be.
+
+    Only now, since torch gives an input a name even if another value has it.
+    """
     taken: set[str] = set()
     neurons_first = sorted(zip(graph.node, paths, strict=True), key=lambda p: p[0].domain != DOMAIN)
     renamed = {}
@@ -101,9 +130,33 @@ def _name_nodes(graph: onnx.GraphProto, paths: list[str]) -> None:
         node.name = _unique(wanted, taken)
         for port, name in zip(_formal_outputs(node), node.output, strict=True):
             renamed[name] = f"{node.name}.{port}"
-    for value in graph.output:
-        renamed.pop(value.name, None)
-    _rename(graph, renamed)
+    states = {
+        out: f"{path or node.name}.{port}"
+        for node, path in zip(graph.node, paths, strict=True)
+        if node.domain == DOMAIN
+        for port, out in zip(_formal_outputs(node), node.output, strict=True)
+        if port in schemas()[node.op_type].state_names
+    }
+    inputs = {v.name: name for v, name in zip(graph.input, input_names, strict=True)}
+    _rename(graph, inputs | _value_names(graph, set(input_names), states, renamed))
+
+
+def _value_names(
+    graph: onnx.GraphProto, taken: set[str], states: dict[str, str], others: dict[str, str]
+) -> dict[str, str]:
+    """Name the outputs: the first, final states after their module, the rest by their place.
+
+    A module that runs several times has its last states where its name stands; inner values that
+    were to be called so (in ``others``) get another name.
+    """
+    names = {}
+    for place, value in enumerate(graph.output):
+        wanted = states.get(value.name, f"{OUTPUT}_{place}") if place else OUTPUT
+        names[value.name] = _unique(wanted, taken)
+    for value, name in others.items():
+        if value not in names:
+            names[value] = _unique(name, taken)
+    return names
 
 
 def _unique(wanted: str, taken: set[str]) -> str:
@@ -121,7 +174,7 @@ def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
-    for value in [*graph.value_info, *graph.initializer]:
+    for value in [*graph.input, *graph.output, *graph.value_info, *graph.initializer]:
         value.name = names.get(value.name, value.name)
 
 
@@ -176,12 +229,22 @@ def _own_constants(graph: onnx.GraphProto, parameter_names: Collection[str]) -> 
 
 
 def _timesteps(graph: onnx.GraphProto) -> int | None:
-    """Return ``T`` where all neurons run over the same fixed number of steps."""
+    """Return ``T`` where all neurons run over the same fixed number of steps.
+
+    A neuron that goes on from the states of another, as in a loop over time, adds its steps.
+    """
     sizes: dict[str, int] = {}
     values: Iterable[onnx.ValueInfoProto] = [*graph.input, *graph.output, *graph.value_info]
     for value in values:
         dims = value.type.tensor_type.shape.dim
         if dims:
             sizes[value.name] = dims[0].dim_value
-    found = {sizes.get(n.input[0], 0) for n in graph.node if n.domain == DOMAIN}
+    steps: dict[str, int] = {}
+    continued: set[str] = set()
+    for node in graph.node:
+        if node.domain == DOMAIN:
+            count, before = sizes.get(node.input[0], 0), node.input[-1]
+            continued.add(before)
+            steps[node.output[-1]] = count + steps.get(before, 0) if count else 0
+    found = {count for last, count in steps.items() if last not in continued}
     return found.pop() if len(found) == 1 and 0 not in found else None

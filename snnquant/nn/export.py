@@ -6,17 +6,17 @@ import io
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import onnx
 import torch
 from torch import Tensor, nn
-from torch.export import Dim
 
 from snnquant.errors import ModelError, SnnquantError, UsageError
-from snnquant.nn.canonical import canonicalize
+from snnquant.nn.arguments import INPUT, arguments_of
+from snnquant.nn.canonical import OUTPUT, canonicalize
 
 #: Version of the standard ops that torch's exporter writes without converting.
 OPSET = 18
@@ -26,7 +26,7 @@ _EXPORT_LOGGERS = ("torch.onnx", "torch.export", "torch.fx")
 def export_onnx(
     model: nn.Module,
     path: str | os.PathLike[str] | None,
-    example_input: Tensor,
+    example_input: Tensor | tuple[Tensor | Mapping[str, Tensor | None] | None, ...],
     *,
     time_axis: int | None = None,
     fixed_timesteps: bool = False,
@@ -37,11 +37,19 @@ def export_onnx(
     fix it. Neuron nodes are named after their module, their output ``<module>.spikes``
     (``<module>.membrane`` for a read-out). Equal models give equal bytes.
 
+    The first input is called ``input``, others after forward's parameters, entries of a dict
+    ``<parameter>.<key>``. The first output is called ``output``, final states of neurons
+    ``<module>.<state>``, others ``output_1`` and so on by their place.
+
     Args:
-        model: one input, one output; left in the mode in which it was.
+        model: returns a tensor, or tensors in tuples, lists and dicts (None is left out); it is
+            left in the mode in which it was.
         path: file to write; None: only return the model.
-        example_input: an input of any batch size, on the model's device.
-        time_axis: 0 for inputs ``[T, B, ...]``, 1 for ``[B, T, ...]``, None for static ones.
+        example_input: an input of any batch size, on the model's device; or a tuple of forward's
+            positional arguments, of which those behind the first are states: tensors
+            ``[B, ...]``, dicts of them, or None.
+        time_axis: of the first input: 0 for ``[T, B, ...]``, 1 for ``[B, T, ...]``, None for
+            static ones.
         fixed_timesteps: keep the example's ``T`` even where the model would take any.
 
     Returns:
@@ -59,25 +67,25 @@ def export_onnx(
     if time_axis not in (None, 0, 1):
         raise UsageError(f"export_onnx: time_axis is {time_axis}, must be None, 0 or 1")
     batch_axis = 1 if time_axis == 0 else 0
-    if example_input.dim() <= max(batch_axis, time_axis or 0):
-        raise UsageError(
-            f"export_onnx: the example input has shape {list(example_input.shape)}; "
-            "it needs a batch axis, and with time_axis a time axis"
-        )
-    example = _generic_batch(example_input, batch_axis)
-    dynamic = {batch_axis: Dim.DYNAMIC}
-    if time_axis is not None and not fixed_timesteps:
-        dynamic[time_axis] = Dim.AUTO
+    example = arguments_of(
+        model,
+        example_input,
+        batch_axis=batch_axis,
+        time_axis=time_axis,
+        fixed_timesteps=fixed_timesteps,
+    )
+    # torch takes a dict at the end for keyword arguments, unless an empty one follows.
+    keywords: tuple[dict[str, Tensor], ...] = ({},) if isinstance(example.values[-1], dict) else ()
     with _eval_mode(model), _quiet(), torch.no_grad():
         try:
             program = torch.onnx.export(
                 model,
-                (example,),
+                (*example.values, *keywords),
                 dynamo=True,
                 opset_version=OPSET,
-                dynamic_shapes=(dynamic,),
-                input_names=["input"],
-                output_names=["output"],
+                dynamic_shapes=example.dynamic_shapes,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
                 external_data=False,
                 verbose=False,
             )
@@ -86,13 +94,13 @@ def export_onnx(
     if program is None:
         raise ModelError(f"torch gave no ONNX program for {type(model).__name__}")
     proto = program.model_proto
-    if len(proto.graph.input) != 1 or len(proto.graph.output) != 1:
-        raise ModelError(
-            f"{type(model).__name__} has {len(proto.graph.input)} inputs and "
-            f"{len(proto.graph.output)} outputs; export_onnx takes models with one of each"
-        )
     canonicalize(
-        proto, set(model.state_dict(keep_vars=True)), batch_axis=batch_axis, time_axis=time_axis
+        proto,
+        set(model.state_dict(keep_vars=True)),
+        input_names=example.names,
+        batch_axis=batch_axis,
+        time_axis=time_axis,
+        timesteps=example.values[0].shape[time_axis or 0],
     )
     if path is not None:
         _write(proto, Path(path))
@@ -108,22 +116,8 @@ def _reason(error: BaseException, name: str) -> SnnquantError:
         causes.append(cause)
     first = str(causes[1] if len(causes) > 1 else error).strip().split("\n")[0]
     return ModelError(
-        f"torch cannot export {name}: {first}; the model must take one tensor of any batch size"
+        f"torch cannot export {name}: {first}; the model must take tensors of any batch size"
     )
-
-
-def _generic_batch(example: Tensor, axis: int) -> Tensor:
-    """Return the example with a batch size that equals no other size.
-
-    torch.export specializes sizes 0 and 1, and may tie equal sizes together.
-    """
-    size = 2
-    while size in example.shape:
-        size += 1
-    index = torch.arange(size, device=example.device) % max(example.shape[axis], 1)
-    if example.shape[axis] == 0:
-        raise UsageError("export_onnx: the example input holds no sample")
-    return example.index_select(axis, index)
 
 
 def _write(model: onnx.ModelProto, path: Path) -> None:

@@ -248,11 +248,6 @@ class FixedBatch(nn.Module):
         return x + torch.zeros(5, 1)
 
 
-class TwoOutputs(nn.Module):
-    def forward(self, x):
-        return x + 1, x - 1
-
-
 class DataDependent(nn.Module):
     def forward(self, x):
         return x + 1 if x.sum() > 0 else x
@@ -262,7 +257,6 @@ class DataDependent(nn.Module):
     ("net", "shape", "time_axis", "error", "message"),
     [
         (FixedBatch(), (5, 3), None, ModelError, "cannot export FixedBatch.*any batch size"),
-        (TwoOutputs(), (5, 3), None, ModelError, "TwoOutputs has 1 inputs and 2 outputs"),
         (DataDependent(), (5, 3), None, ModelError, "cannot export DataDependent"),
         (snn.LIF(alpha=torch.rand(3)), (2, 3, 4), 0, UsageError, r"alpha has shape \[3\]"),
         (snn.IF(), (2, 3), 2, UsageError, "time_axis is 2"),
