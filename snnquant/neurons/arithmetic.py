@@ -39,6 +39,9 @@ class Backend(Protocol):
     def spikes_above(self, v: Any, threshold: Any, on_equal: bool) -> Any:
         """Return 1 where ``v > threshold`` (or ``>=``), else 0, in the type of ``v``."""
 
+    def counted(self, spikes: Any, v: Any, threshold: Any, divisor: Any, most: int) -> Any:
+        """Return ``spikes``, counts up to ``most``; a backend with gradients gives them one."""
+
     def power_of_two(self, exponent: Any) -> Any:
         """Return ``2**exponent`` for an integer exponent >= 0."""
 
@@ -57,6 +60,11 @@ class _Shared:
         self.zeros_like = backend.zeros_like
 
 
+def _is_number(value: Any, wanted: float) -> bool:
+    """Return whether a constant is a plain number (not a tensor or traced value) and which."""
+    return isinstance(value, float) and value == wanted
+
+
 class FloatArithmetic(_Shared):
     """Real numbers in the backend's floating type: nothing saturates, nothing is rounded."""
 
@@ -68,9 +76,13 @@ class FloatArithmetic(_Shared):
         """Return ``current``: it is on the membrane's scale already."""
         return current
 
+    def add(self, v: Any, amount: Any) -> Any:
+        """Return ``v + amount``; nothing is computed for the number 0."""
+        return v if _is_number(amount, 0.0) else v + amount
+
     def scale(self, multiplier: Any, v: Any) -> Any:
-        """Return ``multiplier * v``."""
-        return multiplier * v
+        """Return ``multiplier * v``; nothing is computed for the number 1."""
+        return v if _is_number(multiplier, 1.0) else multiplier * v
 
     def fire(self, v: Any, threshold: Any, divisor: Any, p: Constants) -> Any:
         """Return the spikes of this step.
@@ -85,7 +97,8 @@ class FloatArithmetic(_Shared):
         # Nothing to take away: such a neuron would fire without end, up to the limit.
         excess = (v - threshold) / self.maximum(divisor, 1e-30)
         many = self.backend.floor(excess) + 1 if p.fire_on_equal else self.backend.ceil(excess)
-        return single * self.backend.minimum(self.maximum(many, 1), p.max_spikes)
+        spikes = single * self.backend.minimum(self.maximum(many, 1), p.max_spikes)
+        return self.backend.counted(spikes, v, threshold, divisor, p.max_spikes)
 
 
 class IntegerArithmetic(_Shared):
@@ -141,6 +154,10 @@ class IntegerArithmetic(_Shared):
             return current * 2**self.current_shift if self.current_shift else current
         divisor = self.backend.power_of_two(-self.current_shift)
         return self._shift(current, divisor, Rounding.NEAREST)
+
+    def add(self, v: Any, amount: Any) -> Any:
+        """Return ``v + amount``."""
+        return v + amount
 
     def scale(self, multiplier: Any, v: Any) -> Any:
         """Return ``multiplier * v / 2**leak_shift``, rounded as the target rounds."""

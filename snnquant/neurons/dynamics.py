@@ -44,10 +44,23 @@ LEAK_BIAS = Parameter(
 REFRACTORY_STEPS = Parameter(
     "refractory_steps", Quantization.STEPS, 0.0, "steps after a spike whose input is lost"
 )
+V_MIN = Parameter(
+    "v_min", Quantization.MEMBRANE, -3.0e38, "lower bound of membrane and threshold", limit=True
+)
+THRESHOLD_DECAY = Parameter(
+    "threshold_decay", Quantization.MULTIPLIER, 1.0, "share of the adaptation a step keeps"
+)
+THRESHOLD_BIAS = Parameter(
+    "threshold_bias", Quantization.MEMBRANE, 0.0, "added to the adaptation at every step"
+)
+THRESHOLD_INCREMENT = Parameter(
+    "threshold_increment", Quantization.MEMBRANE, 0.0, "added to the adaptation per spike"
+)
 
 V_STATE = StateVariable("v", "membrane after the leak", initial="v_init")
 I_STATE = StateVariable("i", "synaptic current")
 R_STATE = StateVariable("r", "steps for which input is still blocked", counter=True)
+A_STATE = StateVariable("a", "adaptation of the threshold")
 
 RESET = Choice("reset", Reset.HARD, 0, max(Reset), "0 hard, 1 soft, 2 soft by dv, 3 none")
 RESET_AFTER_LEAK = Choice("reset_after_leak", 0, 0, 1, "1: the leak comes first, then the reset")
@@ -67,6 +80,11 @@ def integrate(ops: Any, v: Any, current: Any) -> Any:
     return ops.saturate(v + current)
 
 
+def leak(ops: Any, v: Any, alpha: Any, bias: Any) -> Any:
+    """Return ``alpha * v + bias``, not yet saturated."""
+    return ops.add(ops.scale(alpha, v), bias)
+
+
 def reset_and_leak(ops: Any, v3: Any, spike: Any, reset_by: Any, p: Constants) -> Any:
     """Return the membrane that the next step starts from.
 
@@ -74,18 +92,28 @@ def reset_and_leak(ops: Any, v3: Any, spike: Any, reset_by: Any, p: Constants) -
     ``reset_after_leak``; saturated once, at the end.
     """
     if p.reset_after_leak:
-        leaked = ops.scale(p.alpha, v3) + p.leak_bias
+        leaked = leak(ops, v3, p.alpha, p.leak_bias)
         return ops.saturate(reset(ops, leaked, spike, reset_by, p))
-    return ops.saturate(ops.scale(p.alpha, reset(ops, v3, spike, reset_by, p)) + p.leak_bias)
+    return ops.saturate(leak(ops, reset(ops, v3, spike, reset_by, p), p.alpha, p.leak_bias))
 
 
 def reset(ops: Any, v: Any, spike: Any, reset_by: Any, p: Constants) -> Any:
     """Return the membrane after the spikes of this step (``reset_by`` per spike where soft)."""
     if p.reset == Reset.HARD:
-        return ops.where(ops.equal(spike, 0), v, p.v_reset)
+        return hard_update(ops, v, spike, p.v_reset)
     if p.reset == Reset.NONE:
         return v
     return v - spike * reset_by
+
+
+def hard_update(ops: Any, x: Any, spike: Any, value: Any) -> Any:
+    """Return ``value`` where the neuron fired, else ``x``."""
+    return ops.where(ops.equal(spike, 0), x, value)
+
+
+def soft_update(x: Any, spike: Any, value: Any) -> Any:
+    """Return ``x + spike * value``."""
+    return x + spike * value
 
 
 def count_down(ops: Any, r: Any, spike: Any, p: Constants) -> Any:
@@ -93,3 +121,22 @@ def count_down(ops: Any, r: Any, spike: Any, p: Constants) -> Any:
     if not p.refractory:
         return r
     return ops.where(ops.equal(spike, 0), ops.maximum(r - 1, 0), p.refractory_steps)
+
+
+def bound_below(ops: Any, v: Any, v_min: Any) -> Any:
+    """Return ``max(v, v_min)``, for membranes and thresholds."""
+    return ops.maximum(v, v_min)
+
+
+def adapted(ops: Any, threshold: Any, a: Any) -> Any:
+    """Return ``threshold + a``, saturated, where ``a`` is the adaptation."""
+    return ops.saturate(threshold + a)
+
+
+def adapt(ops: Any, a: Any, spike: Any, p: Constants) -> Any:
+    """Return the adaptation that the next step starts from, saturated.
+
+    ``threshold_decay * a + threshold_bias + spike * threshold_increment``.
+    """
+    decayed = leak(ops, a, p.threshold_decay, p.threshold_bias)
+    return ops.saturate(soft_update(decayed, spike, p.threshold_increment))

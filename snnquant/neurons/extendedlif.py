@@ -5,15 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from snnquant.neurons import dynamics
-from snnquant.neurons.definition import (
-    Constants,
-    NeuronModel,
-    Parameter,
-    Quantization,
-    Reset,
-    State,
-    StateVariable,
-)
+from snnquant.neurons.definition import Constants, NeuronModel, Reset, State
 
 
 def step(ops: Any, state: State, current: Any, p: Constants) -> tuple[Any, State, Any]:
@@ -23,16 +15,14 @@ def step(ops: Any, state: State, current: Any, p: Constants) -> tuple[Any, State
     subtracts alike; ``dv`` of a soft constant reset stays.
     """
     a = state["a"]
-    fire_above = ops.maximum(ops.saturate(p.fire_above + a), p.v_min)
+    fire_above = dynamics.bound_below(ops, dynamics.adapted(ops, p.fire_above, a), p.v_min)
     reset_by = p.reset_by
     if p.reset != Reset.SOFT_CONSTANT:
-        reset_by = ops.maximum(ops.saturate(p.reset_by + a), p.v_min)
+        reset_by = dynamics.bound_below(ops, dynamics.adapted(ops, reset_by, a), p.v_min)
     v3 = dynamics.integrate(ops, state["v"], dynamics.block(ops, state["r"], ops.align(current), p))
     spike = ops.fire(v3, fire_above, reset_by, p)
-    v = ops.maximum(dynamics.reset_and_leak(ops, v3, spike, reset_by, p), p.v_min)
-    a = ops.saturate(
-        ops.scale(p.threshold_decay, a) + p.threshold_bias + spike * p.threshold_increment
-    )
+    v = dynamics.bound_below(ops, dynamics.reset_and_leak(ops, v3, spike, reset_by, p), p.v_min)
+    a = dynamics.adapt(ops, a, spike, p)
     return spike, {"v": v, "r": dynamics.count_down(ops, state["r"], spike, p), "a": a}, v3
 
 
@@ -47,30 +37,14 @@ EXTENDEDLIF = NeuronModel(
         dynamics.V_THRESHOLD,
         dynamics.DV,
         dynamics.V_RESET,
-        Parameter(
-            "v_min",
-            Quantization.MEMBRANE,
-            -3.0e38,
-            "lower bound of membrane and threshold",
-            limit=True,
-        ),
-        Parameter(
-            "threshold_decay", Quantization.MULTIPLIER, 1.0, "share of the adaptation a step keeps"
-        ),
-        Parameter(
-            "threshold_bias", Quantization.MEMBRANE, 0.0, "added to the adaptation at every step"
-        ),
-        Parameter(
-            "threshold_increment", Quantization.MEMBRANE, 0.0, "added to the adaptation per spike"
-        ),
+        dynamics.V_MIN,
+        dynamics.THRESHOLD_DECAY,
+        dynamics.THRESHOLD_BIAS,
+        dynamics.THRESHOLD_INCREMENT,
         dynamics.REFRACTORY_STEPS,
         dynamics.V_INIT,
     ),
-    states=(
-        dynamics.V_STATE,
-        dynamics.R_STATE,
-        StateVariable("a", "adaptation of the threshold"),
-    ),
+    states=(dynamics.V_STATE, dynamics.R_STATE, dynamics.A_STATE),
     choices=dynamics.SPIKING_CHOICES,
     step=step,
 )

@@ -21,7 +21,7 @@ def step(ops: Any, state: State, current: Any, p: Constants) -> tuple[Any, State
         i = ops.saturate(ops.scale(p.alpha_syn, i) + seen)
         seen = i
     v3 = dynamics.integrate(ops, state["v"], seen)
-    v = ops.saturate(ops.scale(p.alpha, v3) + p.leak_bias)
+    v = ops.saturate(dynamics.leak(ops, v3, p.alpha, p.leak_bias))
     return v3, {"v": v, "i": i}, v3
 
 

@@ -43,6 +43,10 @@ class NumpyBackend:
         fires = np.greater_equal(v, threshold) if on_equal else np.greater(v, threshold)
         return fires.astype(np.asarray(v).dtype)
 
+    def counted(self, spikes: Any, v: Any, threshold: Any, divisor: Any, most: int) -> Any:
+        """Return ``spikes``: there are no gradients here."""
+        return spikes
+
     def power_of_two(self, exponent: int) -> int:
         """Return ``2**exponent``."""
         return 1 << exponent

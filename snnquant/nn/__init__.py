@@ -4,7 +4,14 @@ from snnquant.neurons import Reset
 from snnquant.nn.export import export_onnx
 from snnquant.nn.layer import NeuronLayer
 from snnquant.nn.neurons import IF, LI, LIF, CubaLIF, ExtendedLIF, SpikingOptions
-from snnquant.nn.surrogate import SURROGATES, Arctan, Rectangle, Sigmoid, Surrogate
+from snnquant.nn.surrogate import (
+    SURROGATES,
+    Arctan,
+    Rectangle,
+    Sigmoid,
+    Surrogate,
+    register_surrogate,
+)
 from snnquant.nn.time import Folded, MeanOverTime, Repeat, SumOverTime, repeat
 from snnquant.nn.torch_backend import TorchBackend
 
@@ -28,5 +35,6 @@ __all__ = [
     "Surrogate",
     "TorchBackend",
     "export_onnx",
+    "register_surrogate",
     "repeat",
 ]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from snnquant.errors import ModelError, SnnquantError, UsageError
 from snnquant.nn.arguments import INPUT, arguments_of
 from snnquant.nn.canonical import OUTPUT, canonicalize
+from snnquant.nn.layer import NeuronLayer
 
 #: Version of the standard ops that torch's exporter writes without converting.
 OPSET = 18
@@ -56,7 +57,8 @@ def export_onnx(
         The model; metadata ``snnquant.timesteps`` where ``T`` is fixed.
 
     Raises:
-        UsageError: ``time_axis`` does not fit, the path cannot be written, or torch is too old.
+        UsageError: ``time_axis`` does not fit, the path cannot be written, torch is too old, or
+            training left a parameter out of its range.
         ModelError: torch cannot export the model, for example since it fixes the batch size.
     """
     if not hasattr(torch.onnx, "ops"):
@@ -74,6 +76,10 @@ def export_onnx(
         time_axis=time_axis,
         fixed_timesteps=fixed_timesteps,
     )
+    for module in model.modules():
+        if isinstance(module, NeuronLayer):
+            # A fault of the values is invisible to torch's exporter, which sees shapes only.
+            module.check_values()
     # torch takes a dict at the end for keyword arguments, unless an empty one follows.
     keywords: tuple[dict[str, Tensor], ...] = ({},) if isinstance(example.values[-1], dict) else ()
     with _eval_mode(model), _quiet(), torch.no_grad():

@@ -6,23 +6,24 @@ The equations are not here: forward runs the neuron's ``step`` (see :mod:`snnqua
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from snnquant.errors import UsageError
-from snnquant.neurons import Choice, NeuronModel, Parameter, Quantization, constants_of
+from snnquant.neurons import Choice, NeuronModel, Quantization, constants_of
 from snnquant.neurons.arithmetic import FloatArithmetic
 from snnquant.neurons.dynamics import REFRACTORY, REFRACTORY_STEPS
-from snnquant.nn.surrogate import Arctan, Surrogate
+from snnquant.nn.parameters import Value, checked_value
+from snnquant.nn.surrogate import Surrogate, surrogate_of
 from snnquant.nn.torch_backend import TorchBackend
 from snnquant.ops import DOMAIN, OPSET_VERSION, op_name
 from snnquant.ops.schema import CURRENT, LAST_SPIKES, RECURRENT_WEIGHT, schemas
 
-#: A parameter: one value for all neurons, one per channel, or one per neuron.
-Value = float | Tensor
+__all__ = ["NeuronLayer", "State", "Value"]
+
 State = dict[str, Tensor]
 
 
@@ -33,7 +34,9 @@ class NeuronLayer(nn.Module):
         model: the definition of the neuron.
         values: real parameters and structural choices by name; a parameter that is left out has
             the definition's default, or follows the parameter that the definition names for that.
-        surrogate: gradient of the spikes in training.
+        surrogate: gradient of the spikes in training, or its registered name; None: arctangent.
+        learn: names of the parameters that training may change: they are ``nn.Parameter`` then,
+            under the same names in a checkpoint. No count of steps can be learned.
         recurrent_size: number ``N`` of neurons whose last spikes come back through a learnable
             ``recurrent_weight`` ``[N, N]`` (row: from, column: to); None: no recurrence.
 
@@ -48,17 +51,26 @@ class NeuronLayer(nn.Module):
         model: NeuronModel,
         values: Mapping[str, object],
         *,
-        surrogate: Surrogate | None = None,
+        surrogate: Surrogate | str | None = None,
+        learn: Collection[str] = (),
         recurrent_size: int | None = None,
     ) -> None:
         super().__init__()
         self.model = model
-        self.surrogate = surrogate or Arctan()
+        self.surrogate = surrogate_of(surrogate, self._name)
         self._refuse_unknown(values)
+        learn = (learn,) if isinstance(learn, str) else tuple(learn)
+        self._numbers: dict[str, tuple[Tensor, int, float]] = {}
         for parameter in model.parameters:
             given = values.get(parameter.name, parameter.default)
+            if given is None and parameter.name in learn:
+                given = values.get(
+                    parameter.default_from, model.parameter(parameter.default_from).default
+                )
             if given is not None:
-                self.register_buffer(parameter.name, self._checked(parameter, given))
+                value = checked_value(parameter, given, self._name)
+                self.register_buffer(parameter.name, value if value.dim() else value.reshape(1))
+        self._make_learnable(learn)
         self.choices = {c.name: self._checked_choice(c, values) for c in model.choices}
         weight = None if recurrent_size is None else self._new_recurrent_weight(recurrent_size)
         self.register_parameter("recurrent_weight", weight)
@@ -78,28 +90,28 @@ class NeuronLayer(nn.Module):
                     f"{self._name} has no parameter {name}; it has {', '.join(sorted(known))}"
                 )
 
-    def _checked(self, parameter: Parameter, value: object) -> Tensor:
-        """Return a parameter as a tensor of at least one axis, or raise UsageError."""
-        try:
-            tensor = torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().clone()
-        except (TypeError, ValueError, RuntimeError):
-            raise UsageError(
-                f"{self._name}: {parameter.name} is {value!r}, must be a number or a tensor"
-            ) from None
-        tensor = tensor.reshape(1) if tensor.dim() == 0 else tensor
-        ok, wanted = tensor.isfinite(), "finite"
-        if parameter.rule is Quantization.MULTIPLIER:
-            ok, wanted = (tensor >= 0) & (tensor <= 1), "in [0, 1]"
-        elif parameter.rule is Quantization.STEPS:
-            ok, wanted = ok & (tensor >= 0) & (tensor == tensor.floor()), "a whole number >= 0"
-        if not tensor.numel():
-            raise UsageError(f"{self._name}: {parameter.name} is empty")
-        if not ok.all():
-            worst = float(tensor[~ok].flatten()[0])
-            raise UsageError(
-                f"{self._name}: {parameter.name} is {worst:g}, must be {wanted} ({parameter.doc})"
-            )
-        return tensor
+    def _make_learnable(self, learn: Collection[str]) -> None:
+        """Turn the buffers of these names into ``nn.Parameter``."""
+        possible = [p.name for p in self.model.parameters if p.rule is not Quantization.STEPS]
+        for name in learn:
+            if name not in possible:
+                raise UsageError(
+                    f"{self._name}: learn has {name}; what can be learned is {', '.join(possible)}"
+                )
+            value = self.get_buffer(name)
+            del self._buffers[name]
+            self.register_parameter(name, nn.Parameter(value))
+
+    def check_values(self) -> None:
+        """Raise UsageError where training or a checkpoint left a parameter out of its range."""
+        for parameter in self.model.parameters:
+            value = self._own_value(parameter.name)
+            if value is not None:
+                checked_value(parameter, value, self._name)
+
+    def _own_value(self, name: str) -> Tensor | None:
+        """Return a parameter that has a value of its own."""
+        return self._parameters.get(name, self._buffers.get(name))
 
     def _checked_choice(self, choice: Choice, values: Mapping[str, object]) -> int:
         """Return a structural choice, or raise UsageError."""
@@ -125,9 +137,12 @@ class NeuronLayer(nn.Module):
 
     def parameter_value(self, name: str) -> Tensor:
         """Return a real parameter: ``[1]``, per channel ``[C]`` or per neuron."""
-        if name in self._buffers:
-            return self.get_buffer(name)
-        return self.get_buffer(self.model.parameter(name).default_from)
+        value = self._own_value(name)
+        return (
+            self.parameter_value(self.model.parameter(name).default_from)
+            if value is None
+            else value
+        )
 
     def initial_state(self, current: Tensor) -> State:
         """Return the states before the first step, each ``[B, ...]``, for ``current [T, B, ...]``.
@@ -176,9 +191,7 @@ class NeuronLayer(nn.Module):
     def _run(self, current: Tensor, state: State) -> tuple[Tensor, State]:
         """Run the definition's step over time."""
         arithmetic = FloatArithmetic(TorchBackend(self.surrogate))
-        values = {
-            p.constant_name: self._along_channels(p.name, current) for p in self.model.parameters
-        }
+        values = {p.constant_name: self._constant(p.name, current) for p in self.model.parameters}
         constants = constants_of(self.model, values, self.choices)
         state = dict(state)
         outputs = []
@@ -191,6 +204,25 @@ class NeuronLayer(nn.Module):
                 state[LAST_SPIKES] = output
             outputs.append(output)
         return torch.stack(outputs), state
+
+    def _constant(self, name: str, current: Tensor) -> Tensor | float:
+        """Return a parameter as the step reads it: a plain number where one serves all neurons.
+
+        Numbers cost no broadcast and no gradient, and the arithmetic leaves out 0 and 1. They are
+        read once per change, since that waits for the device.
+        """
+        value = self.parameter_value(name)
+        if value.numel() != 1 or value.requires_grad or torch.compiler.is_compiling():
+            return self._along_channels(name, current)
+        try:
+            tensor, version, number = self._numbers.get(name, (None, 0, 0.0))
+            if tensor is not value or version != value._version:
+                number = value.item()
+                self._numbers[name] = (value, value._version, number)
+        except RuntimeError:
+            # Tensors of torch.func and of inference mode: without a number, or without versions.
+            return self._along_channels(name, current)
+        return number
 
     def _symbolic(self, current: Tensor, state: State | None) -> tuple[Tensor, ...]:
         """Stand for the whole run as one op of domain ``snnquant`` during ONNX export."""
@@ -271,11 +303,14 @@ class NeuronLayer(nn.Module):
     def extra_repr(self) -> str:
         """Return the parameters that differ from their defaults, shown in the module's repr."""
         parts = []
-        for name, buffer in self._buffers.items():
-            if buffer is not None and buffer.numel() > 1:
-                parts.append(f"{name}={list(buffer.shape)}")
-            elif buffer is not None and float(buffer) != self.model.parameter(name).default:
-                parts.append(f"{name}={float(buffer):g}")
+        for parameter in self.model.parameters:
+            name, value = parameter.name, self._own_value(parameter.name)
+            if value is not None and value.numel() > 1:
+                parts.append(f"{name}={list(value.shape)}")
+            elif value is not None and float(value.detach()) != parameter.default:
+                parts.append(f"{name}={float(value.detach()):g}")
+        learned = [p.name for p in self.model.parameters if p.name in self._parameters]
+        parts += [f"learn={tuple(learned)}"] if learned else []
         parts += [
             f"{c.name}={v}" for c in self.model.choices if (v := self.choices[c.name]) != c.default
         ]
@@ -285,6 +320,5 @@ class NeuronLayer(nn.Module):
 def _check_loaded(layer: nn.Module, _: Any) -> None:
     """Hold parameters from a checkpoint to the same ranges as those of the constructor."""
     if isinstance(layer, NeuronLayer):
-        for name in layer._buffers:
-            layer._checked(layer.model.parameter(name), layer.get_buffer(name))
+        layer.check_values()
         layer._use_refractory()

@@ -1,11 +1,17 @@
 """The neuron modules: which options each takes; defaults come from the definition.
 
 All of them run over ``[T, B, ...]``. A parameter is a number, a tensor with one value per channel
-``[C]``, or one with a value per neuron; they are buffers, so a checkpoint holds them.
+``[C]``, or one with a value per neuron; they are buffers, or with ``learn`` parameters of torch,
+so a checkpoint holds them. A gradient step may leave a range, such as an alpha above 1: forward
+goes on with it, exporting or loading such a layer raises an error.
+
+With ``max_spikes`` above 1 the gradient of a step is that of its nearest spike: of the level
+``v_threshold + k * dv`` at which one spike more or less would come.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, TypedDict
 
 from snnquant.errors import UsageError
@@ -35,7 +41,10 @@ class SpikingOptions(TypedDict, total=False):
         max_spikes: most spikes that one step can give, 1 to 255; default 1.
         fire_on_equal: fire at ``v == v_threshold`` too; default False.
         reset_after_leak: the leak comes first, then the reset; default False.
-        surrogate: gradient of the spikes in training; default ``Arctan()``.
+        surrogate: gradient of the spikes in training, or its name in
+            :data:`snnquant.nn.SURROGATES`; default ``Arctan()``.
+        learn: names of parameters that training changes, such as ``("alpha", "v_threshold")``;
+            they start from the values given here; default none.
         recurrent_size: number of neurons that feed their last spikes back through a learnable
             ``recurrent_weight``; default none.
     """
@@ -50,7 +59,8 @@ class SpikingOptions(TypedDict, total=False):
     max_spikes: int
     fire_on_equal: bool
     reset_after_leak: bool
-    surrogate: Surrogate
+    surrogate: Surrogate | str
+    learn: Collection[str]
     recurrent_size: int
 
 
@@ -59,17 +69,20 @@ class SpikingLayer(NeuronLayer):
 
     def __init__(self, model: NeuronModel, own: dict[str, Value], options: SpikingOptions) -> None:
         values: dict[str, object] = {**options}
-        surrogate = options.get("surrogate")
-        recurrent_size = options.get("recurrent_size")
-        for name in ("surrogate", "recurrent_size"):
+        for name in ("surrogate", "learn", "recurrent_size"):
             values.pop(name, None)
-        if "dv" in options and options.get("reset") != Reset.SOFT_CONSTANT:
+        learn = options.get("learn", ())
+        if ("dv" in options or "dv" in learn) and options.get("reset") != Reset.SOFT_CONSTANT:
             raise UsageError(
                 f"{type(self).__name__}: dv is read with reset=Reset.SOFT_CONSTANT only; "
                 "leave it out or change the reset"
             )
         super().__init__(
-            model, {**own, **values}, surrogate=surrogate, recurrent_size=recurrent_size
+            model,
+            {**own, **values},
+            surrogate=options.get("surrogate"),
+            learn=learn,
+            recurrent_size=options.get("recurrent_size"),
         )
 
 
@@ -178,6 +191,7 @@ class LI(NeuronLayer):
         leak_bias: added to the membrane at every leak.
         v_init: membrane before the first step.
         alpha_syn: share of the synaptic current that a step keeps, in [0, 1]; None: no synapse.
+        learn: names of parameters that training changes.
 
     Raises:
         UsageError: a parameter is out of range.
@@ -190,8 +204,9 @@ class LI(NeuronLayer):
         leak_bias: Value = 0.0,
         v_init: Value = 0.0,
         alpha_syn: Value | None = None,
+        learn: Collection[str] = (),
     ) -> None:
         values: dict[str, object] = {"alpha": alpha, "leak_bias": leak_bias, "v_init": v_init}
         if alpha_syn is not None:
             values.update(alpha_syn=alpha_syn, synaptic=1)
-        super().__init__(LI_MODEL, values)
+        super().__init__(LI_MODEL, values, learn=learn)

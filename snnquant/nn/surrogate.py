@@ -3,14 +3,24 @@
 Each surrogate is a smooth step from 0 to 1 around the threshold. Forward, a neuron gives exact
 0/1 spikes; backward, the derivative of the smooth step is used. ``width`` means the same for all
 of them: the slope at the threshold is ``1 / width``, and the derivative has area 1.
+
+A surrogate of your own is a subclass; registered, layers take it by name::
+
+    @register_surrogate("triangle")
+    class Triangle(Surrogate):
+        def smooth(self, distance): ...
+        def derivative(self, distance): ...
+
+    LIF(surrogate="triangle")
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -51,24 +61,55 @@ class Surrogate(ABC):
             on_equal: fire at ``v == threshold`` too.
         """
         fires = v >= threshold if on_equal else v > threshold
-        return cast(Tensor, _Spike.apply(v - threshold, fires.to(v.dtype), self))  # type: ignore[no-untyped-call]
+        if isinstance(threshold, Tensor):
+            return _spike(v - threshold, 0.0, fires, self)
+        # The membranes are kept for the next step anyway; their distances would be a second copy.
+        return _spike(v, float(threshold), fires, self)
+
+    def count(self, spikes: Tensor, v: Tensor, threshold: Any, divisor: Any, most: int) -> Tensor:
+        """Return ``spikes`` with the gradient of the spike that is nearest to its threshold.
+
+        The spike number ``k`` of a step, from 0, comes at ``threshold + k * divisor``. Only the
+        nearest of these levels moves the count, so the others add nothing to the gradient.
+
+        Args:
+            spikes: spikes per step, from 0 to ``most``.
+            v: membranes, of the same shape.
+            threshold: a number or a tensor that broadcasts with ``v``.
+            divisor: what each spike takes away; likewise.
+            most: most spikes in one step.
+        """
+        with torch.no_grad():
+            k = ((v - threshold) / divisor).round().nan_to_num(0).clamp(0, most - 1)
+        return _spike(v - threshold - k * divisor, 0.0, spikes.detach(), self)
+
+
+def _spike(source: Tensor, offset: float, spikes: Tensor, surrogate: Surrogate) -> Tensor:
+    return cast(Tensor, _Spike.apply(source, offset, spikes, surrogate))  # type: ignore[no-untyped-call]
 
 
 class _Spike(torch.autograd.Function):
-    """The exact spikes forward, the surrogate's derivative backward."""
+    """The exact spikes forward, the surrogate's derivative at ``source - offset`` backward."""
+
+    generate_vmap_rule = True
 
     @staticmethod
-    def forward(ctx: Any, distance: Tensor, spikes: Tensor, surrogate: Surrogate) -> Tensor:
-        """Return ``spikes``; remember where they came from."""
-        ctx.save_for_backward(distance)
-        ctx.surrogate = surrogate
-        return spikes.clone()
+    def forward(source: Tensor, offset: float, spikes: Tensor, surrogate: Surrogate) -> Tensor:
+        """Return ``spikes`` in the type of ``source``."""
+        return spikes.to(source.dtype, copy=True)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Remember where the spikes came from."""
+        source, ctx.offset, _, ctx.surrogate = inputs
+        ctx.save_for_backward(source)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         """Return the gradient for the distance from the threshold."""
-        (distance,) = ctx.saved_tensors
-        return grads[0] * ctx.surrogate.derivative(distance), None, None
+        (source,) = ctx.saved_tensors
+        distance = source - ctx.offset if ctx.offset else source
+        return ctx.surrogate.derivative(distance) * grads[0], None, None, None
 
 
 class Rectangle(Surrogate):
@@ -105,12 +146,61 @@ class Arctan(Surrogate):
 
     def derivative(self, distance: Tensor) -> Tensor:
         """Return ``1 / width / (1 + (pi distance / width)**2)``."""
-        return 1 / (1 + (distance * (math.pi / self.width)).square()) / self.width
+        # The same as 1 / (width + pi**2 / width * distance**2), in two passes over memory.
+        width = distance.new_full((), self.width)
+        scaled = torch.addcmul(width, distance, distance, value=math.pi**2 / self.width)
+        return scaled.reciprocal()
 
 
-#: Every surrogate by the name that configuration files use.
+#: Every surrogate by the name that layers and configuration files use.
 SURROGATES: dict[str, type[Surrogate]] = {
     "rectangle": Rectangle,
     "sigmoid": Sigmoid,
     "arctan": Arctan,
 }
+
+S = TypeVar("S", bound=type[Surrogate])
+
+
+def register_surrogate(name: str) -> Callable[[S], S]:
+    """Return a class decorator that lets layers take the surrogate by ``name``.
+
+    Raises:
+        UsageError: the name is taken by another class, or the class is no surrogate.
+    """
+
+    def register(surrogate: S) -> S:
+        if not (isinstance(surrogate, type) and issubclass(surrogate, Surrogate)):
+            raise UsageError(
+                f"register_surrogate: {surrogate!r} is no subclass of snnquant.nn.Surrogate"
+            )
+        if SURROGATES.setdefault(name, surrogate) is not surrogate:
+            raise UsageError(
+                f"register_surrogate: {name} is {SURROGATES[name].__name__} already; "
+                "take another name"
+            )
+        return surrogate
+
+    return register
+
+
+def surrogate_of(given: Surrogate | str | None, class_name: str) -> Surrogate:
+    """Return a surrogate from what a user gave: itself, its name, or None for ``Arctan()``.
+
+    Args:
+        given: the option.
+        class_name: class that the user called, for errors.
+
+    Raises:
+        UsageError: the name is not registered, or the value is no surrogate.
+    """
+    if given is None:
+        return Arctan()
+    if isinstance(given, Surrogate):
+        return given
+    if isinstance(given, str) and given in SURROGATES:
+        return SURROGATES[given]()
+    raise UsageError(
+        f"{class_name}: surrogate is {given!r}, must be a snnquant.nn.Surrogate or one of "
+        f"{', '.join(sorted(SURROGATES))}"
+    )

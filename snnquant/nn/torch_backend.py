@@ -28,8 +28,10 @@ class TorchBackend:
         """Compare elementwise."""
         return torch.eq(a, b)
 
-    def maximum(self, a: Tensor, b: Any) -> Tensor:
-        """Return the larger, elementwise; ``b`` may be a number."""
+    def maximum(self, a: Any, b: Any) -> Any:
+        """Return the larger, elementwise; ``b``, or both, may be numbers."""
+        if not isinstance(a, Tensor):
+            return max(a, b)
         return torch.maximum(a, b) if isinstance(b, Tensor) else a.clamp(min=b)
 
     def minimum(self, a: Tensor, b: Any) -> Tensor:
@@ -57,6 +59,10 @@ class TorchBackend:
             return self.surrogate.spike(v, threshold, on_equal)
         fires: Tensor = v >= threshold if on_equal else v > threshold
         return fires.to(v.dtype)
+
+    def counted(self, spikes: Tensor, v: Tensor, threshold: Any, divisor: Any, most: int) -> Tensor:
+        """Return ``spikes``, differentiable at the threshold of the nearest spike."""
+        return self.surrogate.count(spikes, v, threshold, divisor, most)
 
     def power_of_two(self, exponent: int) -> int:
         """Return ``2**exponent``."""

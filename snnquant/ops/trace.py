@@ -142,6 +142,10 @@ class OnnxBackend:
         fires = self._node("GreaterOrEqual" if on_equal else "Greater", v, threshold)
         return self._node("Cast", fires, to=helper.np_dtype_to_tensor_dtype(self.scope.dtype))
 
+    def counted(self, spikes: Any, v: Any, threshold: Any, divisor: Any, most: int) -> Any:
+        """Return ``spikes``: there are no gradients here."""
+        return spikes
+
     def power_of_two(self, exponent: Any) -> Any:
         """Return ``2**exponent``; a traced exponent gives a traced power."""
         return self._node("Pow", 2, exponent) if isinstance(exponent, Traced) else 2**exponent

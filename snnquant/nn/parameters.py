@@ -1,0 +1,44 @@
+"""Which values the parameters of neurons and operations may have."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snnquant.errors import UsageError
+from snnquant.neurons import Parameter, Quantization
+
+#: A parameter: one value for all neurons, one per channel, or one per neuron.
+Value = float | Tensor
+
+
+def checked_value(parameter: Parameter, value: object, class_name: str) -> Tensor:
+    """Return the value of a parameter as a tensor of its own, of the shape that was given.
+
+    Args:
+        parameter: what the value is for; its rule says which values there are.
+        value: number or tensor of real numbers.
+        class_name: class that the user called, for errors.
+
+    Raises:
+        UsageError: the value is no number, empty, not finite, or out of range.
+    """
+    try:
+        tensor = torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().clone()
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError(
+            f"{class_name}: {parameter.name} is {value!r}, must be a number or a tensor"
+        ) from None
+    ok, wanted = tensor.isfinite(), "finite"
+    if parameter.rule is Quantization.MULTIPLIER:
+        ok, wanted = (tensor >= 0) & (tensor <= 1), "in [0, 1]"
+    elif parameter.rule is Quantization.STEPS:
+        ok, wanted = ok & (tensor >= 0) & (tensor == tensor.floor()), "a whole number >= 0"
+    if not tensor.numel():
+        raise UsageError(f"{class_name}: {parameter.name} is empty")
+    if not ok.all():
+        worst = float(tensor[~ok].flatten()[0])
+        raise UsageError(
+            f"{class_name}: {parameter.name} is {worst:g}, must be {wanted} ({parameter.doc})"
+        )
+    return tensor
