@@ -111,9 +111,9 @@ def hard_update(ops: Any, x: Any, spike: Any, value: Any) -> Any:
     return ops.where(ops.equal(spike, 0), x, value)
 
 
-def soft_update(x: Any, spike: Any, value: Any) -> Any:
-    """Return ``x + spike * value``."""
-    return x + spike * value
+def soft_update(ops: Any, x: Any, spike: Any, value: Any) -> Any:
+    """Return ``x + spike * value``, not yet saturated."""
+    return ops.add(x, spike * value)
 
 
 def count_down(ops: Any, r: Any, spike: Any, p: Constants) -> Any:
@@ -139,4 +139,4 @@ def adapt(ops: Any, a: Any, spike: Any, p: Constants) -> Any:
     ``threshold_decay * a + threshold_bias + spike * threshold_increment``.
     """
     decayed = leak(ops, a, p.threshold_decay, p.threshold_bias)
-    return ops.saturate(soft_update(decayed, spike, p.threshold_increment))
+    return ops.saturate(soft_update(ops, decayed, spike, p.threshold_increment))

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.errors import UsageError
-from snnquant.neurons import Choice, NeuronModel, Quantization, constants_of
+from snnquant.neurons import Choice, NeuronModel, constants_of
 from snnquant.neurons.arithmetic import FloatArithmetic
 from snnquant.neurons.dynamics import REFRACTORY, REFRACTORY_STEPS
-from snnquant.nn.parameters import Value, checked_value
+from snnquant.nn.parameters import Value, checked_value, make_learnable
 from snnquant.nn.surrogate import Surrogate, surrogate_of
 from snnquant.nn.torch_backend import TorchBackend
 from snnquant.ops import DOMAIN, OPSET_VERSION, op_name
@@ -70,7 +70,7 @@ class NeuronLayer(nn.Module):
             if given is not None:
                 value = checked_value(parameter, given, self._name)
                 self.register_buffer(parameter.name, value if value.dim() else value.reshape(1))
-        self._make_learnable(learn)
+        make_learnable(self, model.parameters, learn)
         self.choices = {c.name: self._checked_choice(c, values) for c in model.choices}
         weight = None if recurrent_size is None else self._new_recurrent_weight(recurrent_size)
         self.register_parameter("recurrent_weight", weight)
@@ -89,18 +89,6 @@ class NeuronLayer(nn.Module):
                 raise UsageError(
                     f"{self._name} has no parameter {name}; it has {', '.join(sorted(known))}"
                 )
-
-    def _make_learnable(self, learn: Collection[str]) -> None:
-        """Turn the buffers of these names into ``nn.Parameter``."""
-        possible = [p.name for p in self.model.parameters if p.rule is not Quantization.STEPS]
-        for name in learn:
-            if name not in possible:
-                raise UsageError(
-                    f"{self._name}: learn has {name}; what can be learned is {', '.join(possible)}"
-                )
-            value = self.get_buffer(name)
-            del self._buffers[name]
-            self.register_parameter(name, nn.Parameter(value))
 
     def check_values(self) -> None:
         """Raise UsageError where training or a checkpoint left a parameter out of its range."""

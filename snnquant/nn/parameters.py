@@ -1,9 +1,11 @@
-"""Which values the parameters of neurons and operations may have."""
+"""The parameters of neurons and operations: which values they may have, which can be learned."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from snnquant.errors import UsageError
 from snnquant.neurons import Parameter, Quantization
@@ -42,3 +44,28 @@ def checked_value(parameter: Parameter, value: object, class_name: str) -> Tenso
             f"{class_name}: {parameter.name} is {worst:g}, must be {wanted} ({parameter.doc})"
         )
     return tensor
+
+
+def make_learnable(
+    module: nn.Module, parameters: Sequence[Parameter], learn: Collection[str]
+) -> None:
+    """Turn buffers of a module into ``nn.Parameter`` under the same names.
+
+    Args:
+        module: holds a buffer for every parameter that may be learned.
+        parameters: what the module takes.
+        learn: names of those to turn; one name may stand alone.
+
+    Raises:
+        UsageError: the module has no such parameter, or it counts steps.
+    """
+    possible = [p.name for p in parameters if p.rule is not Quantization.STEPS]
+    for name in (learn,) if isinstance(learn, str) else dict.fromkeys(learn):
+        if name not in possible:
+            raise UsageError(
+                f"{type(module).__name__}: learn has {name}; what can be learned is "
+                f"{', '.join(possible) or 'nothing'}"
+            )
+        value = module.get_buffer(name)
+        del module._buffers[name]
+        module.register_parameter(name, nn.Parameter(value))

@@ -9,8 +9,9 @@ import snnquant.nn as snn
 from snnquant.errors import UsageError
 from snnquant.neurons import Quantization
 from snnquant.nn import CubaLIF, ExtendedLIF, Reset
+from snnquant.nn.parameters import make_learnable
 
-#: Parameter, a layer whose output depends on it, and a step for finite differences.
+#: Parameter, and a layer whose output is a smooth function of it.
 LEARNED = [
     ("alpha", lambda **o: snn.LI(alpha=0.5, **o)),
     ("alpha_syn", lambda **o: snn.LI(alpha=0.5, alpha_syn=0.5, **o)),
@@ -28,7 +29,7 @@ def test_a_learnable_layer_computes_what_a_fixed_one_does(case):
         if p.rule is not Quantization.STEPS and p.name in fixed.state_dict()
     ]
     learnable = CASES[case]()
-    learnable._make_learnable(names)
+    make_learnable(learnable, learnable.model.parameters, names)
     learnable.load_state_dict(fixed.state_dict())
     assert set(learnable.state_dict()) == set(fixed.state_dict())
     assert set(names) <= {name for name, _ in learnable.named_parameters()}
