@@ -85,20 +85,12 @@ class Calibration:
             bits: width of analog inputs.
             default_method: observer where the settings leave the method to the target.
         """
-        statistics = self.tensors[name]
-        forced = self.settings.inputs.get(name, "")
-        coherence = coherence_of(*_mean_and_variance(statistics))
-        spikes = forced == "spikes" or (not forced and statistics.holds_only_integers(SPIKE_RANGE))
-        if spikes:
-            large = statistics.maximum > SPIKE_RANGE.high
-            return replace(LARGE_COUNTS if large else SPIKES, coherence=coherence)
-        limits = IntRange.signed(bits)
-        if forced and forced != "analog":
-            return InputScale(float(np.float32(forced)), limits.low, limits.high, coherence)
-        method = default_method if self.settings.method == AUTO else self.settings.method
-        scale = OBSERVERS[method].scale(statistics, bits)
-        # Values outside the calibrated range may still occur, so the full range counts.
-        return InputScale(float(np.float32(scale)), limits.low, limits.high, coherence)
+        return input_scale(
+            self.tensors[name],
+            bits,
+            default_method if self.settings.method == AUTO else self.settings.method,
+            self.settings.inputs.get(name, ""),
+        )
 
     def input_scales(self, bits: int, default_method: str) -> dict[str, InputScale]:
         """Return the input scale of every calibrated tensor."""
@@ -134,6 +126,30 @@ class Calibration:
         }
         document[_BINDING] = _binding(document)
         return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def input_scale(
+    statistics: TensorStatistics, bits: int, method: str, forced: str = ""
+) -> InputScale:
+    """Return how values with these statistics enter the integers.
+
+    Args:
+        statistics: of the values.
+        bits: width of analog inputs.
+        method: name of the observer.
+        forced: "spikes", "analog", a scale, or "": by the values.
+    """
+    coherence = coherence_of(*_mean_and_variance(statistics))
+    spikes = forced == "spikes" or (not forced and statistics.holds_only_integers(SPIKE_RANGE))
+    if spikes:
+        large = statistics.maximum > SPIKE_RANGE.high
+        return replace(LARGE_COUNTS if large else SPIKES, coherence=coherence)
+    limits = IntRange.signed(bits)
+    if forced and forced != "analog":
+        return InputScale(float(np.float32(forced)), limits.low, limits.high, coherence)
+    scale = OBSERVERS[method].scale(statistics, bits)
+    # Values outside the calibrated range may still occur, so the full range counts.
+    return InputScale(float(np.float32(scale)), limits.low, limits.high, coherence)
 
 
 def _binding(document: Mapping[str, Any]) -> str:

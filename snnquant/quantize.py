@@ -10,11 +10,12 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from snnquant.errors import ModelError, NumericalError
+from snnquant.errors import ModelError, NumericalError, UsageError
 from snnquant.lowering import RULES
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Kind
 from snnquant.lowering.plan import InputScale, LeftFloat, Plan, make_plan
+from snnquant.observers import OBSERVERS
 from snnquant.ops import DOMAIN, attach_functions
 from snnquant.ops.attach import MAX_IR_VERSION
 from snnquant.target import Target
@@ -37,6 +38,39 @@ class QuantizeOptions:
     input_bits: int
     per_channel: bool
     readout_as: str = "float"
+
+
+def choose_options(
+    target: Target,
+    weight_bits: int | None = None,
+    input_bits: int | None = None,
+    per_channel: bool | None = None,
+    readout_as: str = "float",
+) -> QuantizeOptions:
+    """Fill what the user left open with the target's defaults, and check it against the target.
+
+    Raises:
+        UsageError: the target does not have that width or granularity.
+    """
+    if target.input_observer not in OBSERVERS:
+        known = ", ".join(OBSERVERS)
+        raise UsageError(
+            f"target {target.name} names the observer '{target.input_observer}'; use one of {known}"
+        )
+    bits = target.weight_bits if weight_bits is None else weight_bits
+    if bits not in target.weight_bits_allowed:
+        allowed = ", ".join(map(str, target.weight_bits_allowed))
+        raise UsageError(f"target {target.name} has no {bits}-bit weights, only {allowed}")
+    inputs = target.input_bits if input_bits is None else input_bits
+    if type(inputs) is not int or not 2 <= inputs <= 8:
+        raise UsageError(f"analog inputs can have 2 to 8 bits, not {inputs!r}")
+    return QuantizeOptions(
+        target,
+        bits,
+        inputs,
+        target.per_channel if per_channel is None else per_channel,
+        readout_as,
+    )
 
 
 @dataclass

@@ -91,10 +91,24 @@ def load_target(name: str) -> Target:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"target file {path} cannot be read: {error}") from error
-    return _parse(path, table)
+    return parse_target(path, table)
 
 
-def _parse(path: Path, table: dict[str, Any]) -> Target:
+def target_table(target: Target) -> dict[str, Any]:
+    """Return a target as the table that its file would hold."""
+    table = {f.name: getattr(target, f.name) for f in fields(Target) if f.name != "name"}
+    table["leak_rounding"] = target.leak_rounding.name.lower()
+    table["resets"] = [reset.name.lower() for reset in target.resets]
+    table["weight_bits_allowed"] = list(target.weight_bits_allowed)
+    return table
+
+
+def parse_target(path: Path, table: dict[str, Any]) -> Target:
+    """Return the target that a table describes; its name is the stem of ``path``.
+
+    Raises:
+        UsageError: a key is missing, unknown or wrong.
+    """
     wanted = {field.name for field in fields(Target)} - {"name"}
     if wrong := sorted(set(table) ^ wanted):
         kind = "misses" if wrong[0] in wanted else "has the unknown key"

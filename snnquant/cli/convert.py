@@ -22,10 +22,8 @@ from snnquant.convert import (
     quantization_warnings,
     write_conversion,
 )
-from snnquant.errors import UsageError
-from snnquant.observers import OBSERVERS
-from snnquant.quantize import QuantizeOptions
-from snnquant.target import Target, load_target
+from snnquant.quantize import choose_options
+from snnquant.target import load_target
 
 
 @click.command()
@@ -113,33 +111,3 @@ def command(
     layers = sum(layer["kind"] == "neuron" for layer in result.layers)
     counted = "1 integer neuron layer" if layers == 1 else f"{layers} integer neuron layers"
     speaker.result(f"wrote {output_file} ({size:,} bytes, {counted})")
-
-
-def choose_options(
-    target: Target,
-    weight_bits: int | None,
-    input_bits: int | None,
-    per_channel: bool | None,
-    readout_as: str,
-) -> QuantizeOptions:
-    """Fill what the user left open with the target's defaults, and check it against the target.
-
-    Raises:
-        UsageError: the target does not have that width or granularity.
-    """
-    if target.input_observer not in OBSERVERS:
-        known = ", ".join(OBSERVERS)
-        raise UsageError(
-            f"target {target.name} names the observer '{target.input_observer}'; use one of {known}"
-        )
-    bits = target.weight_bits if weight_bits is None else weight_bits
-    if bits not in target.weight_bits_allowed:
-        allowed = ", ".join(map(str, target.weight_bits_allowed))
-        raise UsageError(f"target {target.name} has no {bits}-bit weights, only {allowed}")
-    return QuantizeOptions(
-        target,
-        bits,
-        target.input_bits if input_bits is None else input_bits,
-        target.per_channel if per_channel is None else per_channel,
-        readout_as,
-    )

@@ -13,7 +13,6 @@ import onnx_ir as ir
 from snnquant.calibrate import calibrate_model, write_calibration
 from snnquant.calibration import AUTO, CalibrationSettings
 from snnquant.cli.console import Speaker, document
-from snnquant.cli.convert import choose_options
 from snnquant.cli.eval import layer_warnings, print_evaluation
 from snnquant.cli.options import PATH, json_option, quiet_option
 from snnquant.convert import convert_files, describe_options, write_conversion
@@ -23,6 +22,7 @@ from snnquant.evaluate import evaluate_model
 from snnquant.files import sha256_of
 from snnquant.model_file import read_model
 from snnquant.passes import load_canonical
+from snnquant.quantize import choose_options
 from snnquant.target import load_target
 
 _SHIPPED = ("digits_conv.onnx", "digits_calibration.npz", "digits_test.npz")

@@ -157,6 +157,35 @@ def _check_member(info: zipfile.ZipInfo, archive_size: int, where: str) -> None:
         )
 
 
+def load_arrays(path: Path) -> dict[str, AnyArray]:
+    """Return all arrays of an ``.npz`` file, whatever their shapes; nothing is unpickled.
+
+    Raises:
+        DataError: not such a file, damaged, or it declares more than it holds.
+    """
+    arrays: dict[str, AnyArray] = {}
+    with _opened(path) as archive:
+        size = path.stat().st_size
+        for info in archive.infolist():
+            name = info.filename.removesuffix(_SUFFIX)
+            where = _where(path, name)
+            _check_member(info, size, where)
+            if name in arrays:
+                raise DataError(f"{where} is stored twice; write the file again")
+            with archive.open(info) as stream:
+                header = read_header(stream, info.file_size, where)
+                # The header is as long as the member, so this is no more than was checked.
+                raw = stream.read(info.file_size - header.start)
+            flat = np.frombuffer(raw, header.dtype)
+            stored = (
+                flat.reshape(header.shape[::-1]).T
+                if header.fortran_order
+                else flat.reshape(header.shape)
+            )
+            arrays[name] = to_native(stored)
+    return arrays
+
+
 def _recognises(path: Path, head: bytes) -> bool:
     return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 

@@ -29,7 +29,7 @@ def _moved_channels(node: ir.Node, flow: Flow) -> IntArray | None:
         kept = channels.ndim
         same = before[len(before) - kept :] == after[len(after) - kept :]
         return channels if same and not _may_permute(node, len(before), kept) else None
-    return _reshaped(channels, before, after)
+    return reshaped_channels(channels, before, after)
 
 
 def _may_permute(node: ir.Node, rank: int, kept: int) -> bool:
@@ -53,7 +53,7 @@ def _transposed(node: ir.Node, channels: IntArray, rank: int) -> IntArray | None
     return np.asarray(full.reshape(full.shape[lead:]), np.int64)
 
 
-def _reshaped(channels: IntArray, before: Shape, after: Shape) -> IntArray | None:
+def reshaped_channels(channels: IntArray, before: Shape, after: Shape) -> IntArray | None:
     """Follow channels through a reshape of the trailing (feature) axes."""
     features = before[len(before) - channels.ndim :]
     if None in features:

@@ -1,0 +1,116 @@
+"""The arithmetic of quantization-aware training: exact integers forward, real gradients backward.
+
+A value is a pair: the integers that quantized mode would have, and the real numbers that they stand
+for, whose gradients are those of the float step. Where a state is kept and where a spike is fired,
+the real number is put onto its integer and the gradient passes straight through, so that every
+rounding (of the leak, of thresholds, of weights) is the identity for gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnquant.neurons import Constants
+from snnquant.neurons.arithmetic import FloatArithmetic, IntegerArithmetic
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Integers, and the real numbers that they stand for.
+
+    Attributes:
+        integer: int64.
+        real: floating point, same shape, with gradients.
+    """
+
+    integer: Tensor
+    real: Tensor
+
+    def __add__(self, other: Any) -> Pair:
+        return _both(lambda a, b: a + b, self, other)
+
+    def __sub__(self, other: Any) -> Pair:
+        return _both(lambda a, b: a - b, self, other)
+
+    def __mul__(self, other: Any) -> Pair:
+        return _both(lambda a, b: a * b, self, other)
+
+
+def _both(operation: Callable[[Any, Any], Tensor], a: Pair, b: Any) -> Pair:
+    """Do the same to integers and to real numbers; a plain number stands for itself."""
+    if isinstance(b, Pair):
+        return Pair(operation(a.integer, b.integer), operation(a.real, b.real))
+    return Pair(operation(a.integer, b), operation(a.real, b))
+
+
+def onto(real: Tensor, value: Tensor) -> Tensor:
+    """Return ``value``, with the gradient of ``real``."""
+    return real + (value.to(real.dtype) - real).detach()
+
+
+class AwareArithmetic:
+    """Both arithmetics at once, on :class:`Pair`.
+
+    Args:
+        exact: of the integers.
+        smooth: of the real numbers; its surrogate gives the gradient of a spike.
+        scale: real value of one integer step of the membrane, broadcastable with it.
+    """
+
+    def __init__(self, exact: IntegerArithmetic, smooth: FloatArithmetic, scale: Tensor) -> None:
+        self.exact = exact
+        self.smooth = smooth
+        self.membrane_scale = scale
+
+    def where(self, condition: Tensor, yes: Pair, no: Pair) -> Pair:
+        """Select elementwise."""
+        return Pair(
+            torch.where(condition, yes.integer, no.integer),
+            torch.where(condition, yes.real, no.real),
+        )
+
+    def equal(self, a: Pair, b: Any) -> Tensor:
+        """Compare the integers."""
+        return torch.eq(a.integer, b)
+
+    def maximum(self, a: Pair, b: Any) -> Pair:
+        """Return the larger, elementwise."""
+        if isinstance(b, Pair):
+            integer = self.exact.maximum(a.integer, b.integer)
+            return Pair(integer, self.smooth.maximum(a.real, b.real))
+        return Pair(self.exact.maximum(a.integer, b), self.smooth.maximum(a.real, b))
+
+    def add(self, a: Pair, b: Pair) -> Pair:
+        """Return ``a + b``."""
+        return a + b
+
+    def zeros_like(self, a: Pair) -> Pair:
+        """Return zeros."""
+        return Pair(torch.zeros_like(a.integer), torch.zeros_like(a.real))
+
+    def saturate(self, v: Pair) -> Pair:
+        """Limit the integers to the state width, and put the real numbers onto them."""
+        integer = self.exact.saturate(v.integer)
+        return Pair(integer, onto(v.real, integer * self.membrane_scale))
+
+    def align(self, current: Pair) -> Pair:
+        """Bring the current to the membrane's scale."""
+        return Pair(self.exact.align(current.integer), current.real)
+
+    def scale(self, multiplier: Pair, v: Pair) -> Pair:
+        """Return the leak: rounded integers, real gradients."""
+        return Pair(
+            self.exact.scale(multiplier.integer, v.integer),
+            self.smooth.scale(multiplier.real, v.real),
+        )
+
+    def fire(self, v: Pair, threshold: Pair, divisor: Pair, p: Constants) -> Pair:
+        """Return the spikes of the integers, with the surrogate's gradient."""
+        spikes = self.exact.fire(v.integer, threshold.integer, divisor.integer, p)
+        smooth = self.smooth.fire(v.real, threshold.real, divisor.real, p)
+        return Pair(spikes, onto(smooth, spikes))

@@ -1,0 +1,230 @@
+"""Follows values through a model's forward: which are spikes, which are currents of which synapse.
+
+While a tracker is active as a torch function mode, every torch function reports to it. What the
+functions do to factors, bounds and groups is the lowering's own inference, which the ONNX rules use
+too; here stands only how torch says it (:mod:`snnquant.nn.quantized.functions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from snnquant.errors import UsageError
+from snnquant.lowering import inference
+from snnquant.lowering.flow import FLOAT, Flow, Group, Kind, StaysFloat
+from snnquant.lowering.plan import Plan
+from snnquant.nn.quantized.wire import Wire
+
+if TYPE_CHECKING:
+    from snnquant.nn.quantized.neuron import QNeuron
+    from snnquant.nn.quantized.synapse import QSynapse
+
+
+@dataclass(eq=False)
+class Token:
+    """A value or a layer of the model that is followed, known by identity."""
+
+    name: str | None = None
+
+
+@dataclass
+class SynapseUse:
+    """How a synapse was found in use: what flows in, and the current that flows out."""
+
+    source: Flow
+    current: Flow
+    enters: bool
+
+
+@dataclass
+class NeuronUse:
+    """One current on which a neuron was found in use."""
+
+    current: Flow
+    membrane: Flow
+    rank: int
+
+
+@dataclass
+class Found:
+    """What following a model found."""
+
+    synapses: dict[QSynapse, SynapseUse] = field(default_factory=dict)
+    neurons: dict[QNeuron, list[NeuronUse]] = field(default_factory=dict)
+
+
+class Tracker(TorchFunctionMode):
+    """The flows of all values during one forward.
+
+    Args:
+        plan: collects groups, with target, input scales and firing rates.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.plan = plan
+        self.found = Found()
+        self._tokens: dict[int, tuple[Any, Token]] = {}
+        self._keys: dict[Any, Token] = {}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run a function and note what became of the flows."""
+        result = func(*args, **(kwargs or {}))
+        self.called(getattr(func, "__name__", ""), args, kwargs or {}, result)
+        return result
+
+    def called(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """Note what a function of torch made of its arguments."""
+        from snnquant.nn.quantized.functions import RULES, Call
+
+        call = Call(self, name, args, kwargs, result)
+        rule = RULES.get(name.rstrip("_") if not name.startswith("__") else name)
+        flow = FLOAT
+        if rule is not None and any(f.kind is not Kind.FLOAT for f in call.flows()):
+            try:
+                flow = rule(call)
+            except StaysFloat:
+                flow = FLOAT
+        in_place = name.endswith("_") and not name.endswith("__")
+        for value in values_of(result):
+            if flow.kind is not Kind.FLOAT:
+                self.assign(value, flow)
+            elif in_place:
+                self._tokens.pop(id(value), None)
+
+    def token(self, value: Any, name: str | None = None) -> Token:
+        """Return the token of a value; one that comes from outside gets its name here."""
+        # The value is kept, so that its identity is not given to another.
+        return self._tokens.setdefault(id(value), (value, Token(name)))[1]
+
+    def flow(self, value: Any) -> Flow:
+        """Return what is known of a value."""
+        held = self._tokens.get(id(value))
+        return FLOAT if held is None else self.plan.flow(held[1])
+
+    def assign(self, value: Any, flow: Flow) -> None:
+        """Say what is known of a value."""
+        token = Token()
+        self._tokens[id(value)] = (value, token)
+        self.plan.flows[token] = flow
+
+    def key(self, module: Any, name: str) -> Token:
+        """Return the token of a layer."""
+        return self._keys.setdefault(module, Token(name))
+
+    # -- layers --------------------------------------------------------------------------------
+
+    def synapse(self, module: QSynapse, x: Any) -> Any:
+        """Follow a synapse; returns what takes the place of its current."""
+        with torch._C.DisableTorchFunction():
+            result = Wire(self) if isinstance(x, Wire) else module.real_current(x)
+        key = self.key(module, module.path)
+        token = self._source_token(module, x)
+        enters = self.plan.flow(token).kind is not Kind.INTEGER or token in self.plan.points
+        source = self.plan.integer(token)
+        known = self.found.synapses.get(module)
+        if known is None:
+            weight, bias = module.real_weights()
+            current = inference.synapse(
+                self.plan, key, source, weight, bias, module.channel_axis, module.spatial
+            )
+            self.found.synapses[module] = SynapseUse(source, current, enters)
+        else:
+            if known.source.factor != source.factor:
+                raise UsageError(
+                    f"{module.label}: is used on inputs of two scales, {known.source.factor:g} and "
+                    f"{source.factor:g}; give each use a layer of its own"
+                )
+            if source.reach > known.source.reach:
+                known.source = source
+                self.plan.terms[key].reach = source.reach
+            current = known.current
+        self.assign(result, current)
+        return result
+
+    def _source_token(self, module: QSynapse, x: Any) -> Token:
+        """Return the token of a synapse's input; a declared encoder reads it as analog."""
+        token = self.token(x, module.path)
+        if not module.is_encoder or self.plan.flow(token).kind is not Kind.INTEGER:
+            return token
+        if token not in self.plan.points:
+            raise UsageError(
+                f"{module.label}: is_encoder=True, but its input is spikes of the network; "
+                "leave is_encoder out"
+            )
+        return Token(module.path)
+
+    def neuron(self, module: QNeuron, x: Any, result: Any, rank: int | None) -> None:
+        """Follow a neuron whose output is ``result``."""
+        flow = self.flow(x)
+        if flow.kind is not Kind.CURRENT or flow.group is None:
+            raise UsageError(
+                f"{module.label}: its current does not come from a quantizable synapse in a form "
+                "that stays an integer; between the two only moving values, adding currents and "
+                "max pooling are possible (fuse batch normalization with fuse_conv_bn)"
+            )
+        parameters = module.real_parameters()
+        if rank is None:
+            known = 1 if flow.channels is None else flow.channels.ndim
+            rank = max([known, *(value.ndim for value in parameters.values())])
+        layer = inference.Neuron(
+            key=self.key(module, module.path),
+            model=module.model,
+            parameters=parameters,
+            choices=module.choices,
+            rank=rank,
+            recurrent_weight=module.real_recurrent_weight(),
+        )
+        uses = self.found.neurons.setdefault(module, [])
+        root = flow.group.root()
+        for use in uses:
+            if use.current.group is not None and use.current.group.root() is root:
+                self.assign(result, self._output(module, layer, use.membrane))
+                return
+        try:
+            _, membrane = inference.neuron(self.plan, layer, self.token(x), flow)
+        except StaysFloat as verdict:
+            raise UsageError(f"{module.label}: {verdict}") from None
+        uses.append(NeuronUse(flow, membrane, rank))
+        self.assign(result, self._output(module, layer, membrane))
+
+    def _output(self, module: QNeuron, layer: inference.Neuron, membrane: Flow) -> Flow:
+        if not module.model.spiking:
+            return membrane
+        return self.plan.spikes(layer.name, layer.most_spikes)
+
+    def read_out(self, outputs: Any) -> None:
+        """Say which values the model returns: a current among them needs one scale."""
+        for value in values_of(outputs):
+            flow = self.flow(value)
+            if flow.kind is Kind.CURRENT and flow.group is not None:
+                flow.group.root().per_tensor = True
+
+    def groups_with_neurons(self) -> list[Group]:
+        """Return the groups whose currents reach a neuron."""
+        uses = [use for found in self.found.neurons.values() for use in found]
+        return [use.current.group.root() for use in uses if use.current.group is not None]
+
+
+def values_of(result: Any) -> Iterator[Any]:
+    """Yield the tensors of a result."""
+    if isinstance(result, (Tensor, Wire)):
+        yield result
+    elif isinstance(result, (tuple, list)):
+        for entry in result:
+            yield from values_of(entry)
+    elif isinstance(result, dict):
+        for entry in result.values():
+            yield from values_of(entry)
