@@ -1,6 +1,7 @@
 """The calibration stage: stream data through the float graph and keep statistics.
 
-States start anew with every sample, because a neuron op runs whole sequences. Memory holds one
+States start anew with every sample, because a neuron op runs whole sequences (states that are
+inputs of the model start as :class:`~snnquant.instrument.Runner` says). Memory holds one
 batch and a fixed number of histogram bins per tensor.
 """
 
@@ -25,6 +26,7 @@ from snnquant.lowering.plan import make_plan
 from snnquant.model_file import graph_hash, neuron_nodes
 from snnquant.observers import TensorStatistics
 from snnquant.ops.schema import schemas
+from snnquant.ops.states import runs_of
 from snnquant.progress import Progress, silent
 from snnquant.target import Target, load_target
 
@@ -70,12 +72,7 @@ def calibration_points(model: ir.Model, target: Target | None = None) -> list[st
         profile,
         {value.name or "": SPIKES for value in model.graph.inputs},
     )
-    names = [
-        value.name or ""
-        for plan in (analog, spikes)
-        for value in (*plan.points, *plan.float_currents)
-    ]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys([*analog.entries(), *spikes.entries()]))
 
 
 def calibrate_model(
@@ -114,6 +111,10 @@ def calibrate_model(
     )
     statistics = {point: TensorStatistics(point) for point in points}
     activity = {node.name: _Activity() for node in neurons}
+    runs = [
+        [node.output[0] for node in run if node.name in activity]
+        for run in runs_of(neuron_nodes(proto)).values()
+    ]
     steps: set[int] = set()
     total = min(settings.samples, len(dataset))
     done = 0
@@ -124,9 +125,9 @@ def calibrate_model(
             counted.update(real.of(values[point], runner.layout.timesteps))
         for node in neurons:
             spikes = values[node.output[0]][:, : len(batch)]
-            steps.add(spikes.shape[0])
             activity[node.name].spikes += float(spikes.sum(dtype=np.float64))
             activity[node.name].entries += spikes.size
+        steps |= {sum(values[name].shape[0] for name in run) for run in runs if run}
         done += len(batch)
         progress(done, total)
     if timesteps is not None and steps and steps != {timesteps}:

@@ -221,6 +221,7 @@ def manifest(
         "gates": [],
         "layers": result.layers,
         "stays_float": [vars(entry) for entry in result.left],
+        "input_scales": result.input_scales,
         "output_scales": result.output_scales,
         "warnings": list(warnings),
         "artifacts": list(artifacts),

@@ -17,8 +17,9 @@ from onnx import helper
 
 from snnquant import runtime
 from snnquant.errors import DataError, ModelError, NumericalError
-from snnquant.model_file import neuron_nodes
+from snnquant.model_file import neuron_nodes, scale_of
 from snnquant.ops.schema import DOMAIN
+from snnquant.ops.states import runs_of, state_inputs_of
 
 Array = npt.NDArray[Any]
 #: Sizes tried for dynamic dimensions; maps may be too small for the first.
@@ -68,6 +69,9 @@ def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProt
 class Runner:
     """A session that feeds batch-first samples and returns named values.
 
+    A state that is an input of the model is real-valued in the data, whatever the model computes
+    in, and starts at 0 where the data does not hold it.
+
     Args:
         model: float or integer model with neurons.
         extra: inner values to output as well.
@@ -98,6 +102,7 @@ class Runner:
             with_outputs(model, inner).SerializeToString(), custom_ops=custom_ops, threads=threads
         )
         self._model = model
+        self._states = frozenset(state_inputs_of(model.graph))
         self.layout = self._probe()
 
     def run(self, samples: Mapping[str, Array]) -> dict[str, Array]:
@@ -130,11 +135,19 @@ class Runner:
         return self.layout.fixed_batch or wanted
 
     def _feeds(self, samples: Mapping[str, Array]) -> tuple[dict[str, Array], int]:
-        feeds, count = {}, 0
-        for layout in self.layout.inputs:
+        feeds: dict[str, Array] = {}
+        count = 0
+        data = [entry for entry in self.layout.inputs if entry.name not in self._states]
+        states = [entry for entry in self.layout.inputs if entry.name in self._states]
+        for layout in data + states:
             key = layout.name
-            if key not in samples and len(self.layout.inputs) == 1 and "x" in samples:
+            if key not in samples and len(data) == 1 and layout in data and "x" in samples:
                 key = "x"
+            if key not in samples and layout in states and count:
+                fixed = [d or 1 for d in layout.shape]
+                fixed[0] = self.batch_size(count)
+                feeds[key] = np.zeros(fixed, layout.dtype)
+                continue
             if key not in samples:
                 have = ", ".join(sorted(samples))
                 raise DataError(
@@ -142,6 +155,9 @@ class Runner:
                     "name the arrays after the model's inputs, or 'x' for a single input"
                 )
             array = np.asarray(samples[key])
+            scale = scale_of(self._model, key)
+            if scale is not None and layout in states:
+                array = _in_steps(array, scale, layout.dtype)
             count = len(array)
             feeds[layout.name] = self._arrange(array, layout)
         return feeds, count
@@ -216,7 +232,10 @@ class Runner:
         time = next((s for s in symbols if moved[s][0][0] != reference[0][0]), None)
         if batch is not None and batch == time:
             raise ModelError(f"dimension '{batch}' moves both batch and time; export it again")
-        steps, size = reference[0][0], reference[0][1]
+        # A loop over time that was written out has a neuron per step.
+        runs = runs_of(self._model.graph.node).values()
+        run = next(run for run in runs if any(n.output[0] == self._neuron for n in run))
+        steps, size = reference[0][0] * len(run), reference[0][1]
         fixed_dims = [tuple(dims) for _, dims, _ in declared] + reference[1:]
         if batch is None and time is None and any(d[:2] == (size, size) for d in fixed_dims):
             _refuse_ambiguity(steps, size)
@@ -225,7 +244,11 @@ class Runner:
                 name,
                 tuple(None if _is_symbol(d) else int(d) for d in dims),
                 dtype,
-                *_input_axes(dims, batch, time, steps, size),
+                *(
+                    (0, None)
+                    if name in self._states
+                    else _input_axes(dims, batch, time, steps, size)
+                ),
             )
             for name, dims, dtype in declared
         )
@@ -241,6 +264,16 @@ class Runner:
             outputs.append(Layout(name, tuple(shape), np.dtype(np.float32), at_batch, at_time))
         fixed = None if batch or not size else size
         return ModelLayout(inputs, tuple(outputs), None if time else steps, fixed)
+
+
+def _in_steps(array: Array, scale: Array, dtype: np.dtype[Any]) -> Array:
+    """Return real states as the integers that a model takes."""
+    along = scale.reshape(scale.shape + (1,) * (array.ndim - 1 - scale.ndim))
+    limits = np.iinfo(dtype)
+    steps = np.rint(np.asarray(array, np.float64) / along)
+    if not np.isfinite(steps).all():
+        raise NumericalError("the samples hold states that are NaN or infinite; repair the data")
+    return np.clip(steps, limits.min, limits.max).astype(dtype)
 
 
 def _declared_inputs(

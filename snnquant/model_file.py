@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +18,9 @@ from snnquant.errors import ModelError, NumericalError
 from snnquant.ops.attach import node_attributes
 from snnquant.ops.schema import DOMAIN, schemas
 
+#: Metadata: real value of one step of an integer output, or of a state that is an input, as JSON:
+#: one number, or a list where it differs per channel (or neuron).
+SCALE_KEY = "snnquant.scale."
 #: protobuf cannot hold more in one message.
 _MAX_MODEL_BYTES = 2**31 - 1
 
@@ -130,6 +135,16 @@ def neuron_nodes(model: onnx.ModelProto, *, integer: bool | None = None) -> list
 def metadata(model: onnx.ModelProto) -> dict[str, str]:
     """Return the model's metadata properties."""
     return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def scale_of(model: onnx.ModelProto, name: str) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    """Return what one step of an integer input or output is worth, as its metadata says.
+
+    It broadcasts to the value without its batch axis where all axes behind the channels are there;
+    None: the value is not in integers.
+    """
+    text = metadata(model).get(SCALE_KEY + name)
+    return None if text is None else np.asarray(json.loads(text), np.float64)
 
 
 def graph_hash(model: ir.Model) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +16,12 @@ from snnquant.lowering import RULES
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Kind
 from snnquant.lowering.plan import InputScale, LeftFloat, Plan, make_plan
+from snnquant.model_file import SCALE_KEY
+from snnquant.numerics import INT32, FloatArray
 from snnquant.observers import OBSERVERS
 from snnquant.ops import DOMAIN, attach_functions
 from snnquant.ops.attach import MAX_IR_VERSION
+from snnquant.passes.edit import is_state
 from snnquant.target import Target
 
 
@@ -81,15 +85,18 @@ class QuantizedModel:
         model: self-contained ONNX model.
         layers: one entry per synapse and neuron, in order.
         left: nodes that stayed float.
-        output_scales: real value of one step per integer output.
+        output_scales: real value of one step per integer output; of a state a list where it
+            differs per channel.
+        input_scales: the same for inputs that are states.
         warnings: what a user should know, as code and message.
     """
 
     model: onnx.ModelProto
     layers: list[dict[str, Any]]
     left: list[LeftFloat]
-    output_scales: dict[str, float] = field(default_factory=dict)
+    output_scales: dict[str, Any] = field(default_factory=dict)
     warnings: list[dict[str, str]] = field(default_factory=list)
+    input_scales: dict[str, Any] = field(default_factory=dict)
 
 
 def quantize_model(
@@ -122,16 +129,13 @@ def quantize_model(
     )
     if not any(node.domain == DOMAIN for node in model.graph):
         raise ModelError("the model has no neuron; nothing would become an integer SNN")
-    missing = [v.name for v in (*plan.points, *plan.float_currents) if v.name not in scales]
+    missing = [name for name in plan.entries() if name not in scales]
     if missing:
         raise ModelError(f"no calibrated scale for '{missing[0]}'; calibrate this model again")
     for group in plan.groups:
         group.choose_scale(options.weight_bits, options.target, options.per_channel)
     out = Emitter(model, plan)
-    for value in model.graph.inputs:
-        fresh = ir.Value(name=value.name, type=value.type, shape=value.shape)
-        out.inputs.append(fresh)
-        out.set_float(value, fresh)
+    input_scales = _inputs(model, plan, out)
     kept_float = {entry.node for entry in plan.left}
     for node in model.graph:
         rule = RULES.get((node.domain, node.op_type))
@@ -152,27 +156,52 @@ def quantize_model(
     result = ir.Model(lowered, ir_version=MAX_IR_VERSION, producer_name="snnquant")
     result.metadata_props.update(model.metadata_props)
     result.metadata_props.update(metadata or {})
-    for name, scale in output_scales.items():
-        result.metadata_props[f"snnquant.scale.{name}"] = repr(scale)
+    for name, scale in (input_scales | output_scales).items():
+        result.metadata_props[SCALE_KEY + name] = json.dumps(scale)
     ir.passes.common.RemoveUnusedNodesPass()(result)
     proto = ir.to_proto(result)
     _sort_metadata(proto)
     attach_functions(proto)
     _check(proto)
-    return QuantizedModel(proto, out.layers, plan.left, output_scales, out.warnings)
+    return QuantizedModel(proto, out.layers, plan.left, output_scales, out.warnings, input_scales)
+
+
+def _inputs(model: ir.Model, plan: Plan, out: Emitter) -> dict[str, Any]:
+    """Emit the graph inputs, states as integers; return the scales of these."""
+    scales = {}
+    for value in model.graph.inputs:
+        state = value in plan.state_inputs and plan.flow(value).kind is not Kind.FLOAT
+        kind = ir.TensorType(ir.DataType.INT32) if state else value.type
+        fresh = ir.Value(name=value.name, type=kind, shape=value.shape)
+        out.inputs.append(fresh)
+        if state:
+            scales[value.name or ""] = _plain(plan.flow(value).scale())
+            out.set(value, fresh, INT32.high + 1)
+        else:
+            out.set_float(value, fresh)
+    return scales
+
+
+def _plain(scale: FloatArray) -> Any:
+    """Return a scale as JSON holds it: one number, or one per channel (or neuron) in lists."""
+    if scale.size == 1:
+        return float(scale.reshape(-1)[0])
+    per_channel = all(size == 1 for size in scale.shape[1:])
+    return (scale.reshape(-1) if per_channel else scale).tolist()
 
 
 def _outputs(
     model: ir.Model, plan: Plan, out: Emitter, options: QuantizeOptions
-) -> tuple[list[ir.Value], dict[str, float]]:
+) -> tuple[list[ir.Value], dict[str, Any]]:
     """Emit the graph outputs under their own names; return them and the scales of integer ones."""
-    results, scales = [], {}
+    results: list[ir.Value] = []
+    scales = {}
     for value in model.graph.outputs:
         name = value.name or "output"
         flow = plan.flow(value)
-        integer = flow.kind is not Kind.FLOAT and options.readout_as == "int"
+        integer = flow.kind is not Kind.FLOAT and (options.readout_as == "int" or is_state(value))
         if integer:
-            scales[name] = float(flow.scale().reshape(-1)[0])
+            scales[name] = _plain(flow.scale())
             source = out.cast(out.carrier(value), np.int32)
         else:
             source = out.float(value)

@@ -85,6 +85,7 @@ class Graph:
         name: str = "",
         weight: Any = None,
         choices: Mapping[str, int] | None = None,
+        states: Sequence[str] = (),
         **parameters: Any,
     ) -> list[str]:
         """Add a float neuron with all parameters and choices; return its outputs."""
@@ -99,6 +100,8 @@ class Graph:
         for key in schema.parameter_names:
             value = np.asarray(parameters.get(key, DEFAULTS[key]), np.float32)
             inputs.append(self.const(value.reshape(-1) if value.ndim == 0 else value))
+        inputs += states
+        assert len(inputs) == len(schema.inputs)
         given = {c.name: c.default for c in schema.attributes} | dict(choices or {})
         outputs = [f"{name}.{port.name}" for port in schema.outputs]
         self.nodes.append(

@@ -36,6 +36,7 @@ class Emitter:
         self._carriers: dict[ir.Value, ir.Value] = {}
         self._floats: dict[ir.Value, ir.Value] = {}
         self._casts: dict[tuple[ir.Value, str], ir.Value] = {}
+        self._weights: dict[tuple[Any, ...], tuple[npt.NDArray[Any], ir.Value]] = {}
         self._bounds: dict[ir.Value, int] = {}
         self._names: set[str] = {v.name or "" for v in (*model.graph.inputs, *model.graph.outputs)}
 
@@ -51,9 +52,16 @@ class Emitter:
         return name
 
     def constant(self, array: npt.NDArray[Any], hint: str) -> ir.Value:
-        """Add an initializer."""
-        name = self.fresh(hint)
-        return self.tape.initializer(ir.tensor(np.asarray(array, order="C"), name=name))
+        """Add an initializer; weights of a loop that was written out are there once."""
+        array = np.asarray(array, order="C")
+        key = (hint, array.dtype.str, array.shape, hash(array.tobytes()))
+        known, value = self._weights.get(key, (None, None))
+        if value is not None and known is not None and np.array_equal(known, array):
+            return value
+        stored = self.tape.initializer(ir.tensor(array, name=self.fresh(hint)))
+        if array.ndim > 1:
+            self._weights[key] = array, stored
+        return stored
 
     def op(
         self,

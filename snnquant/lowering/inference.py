@@ -13,8 +13,9 @@ import numpy as np
 
 from snnquant.errors import ModelError
 from snnquant.lowering.constants import along_features
-from snnquant.lowering.flow import Constant, Flow, Group, Kind, StaysFloat, Term, join
+from snnquant.lowering.flow import Flow, Group, Kind, StaysFloat, join
 from snnquant.lowering.plan import Named, Plan
+from snnquant.lowering.terms import Constant, Term
 from snnquant.neurons import NeuronModel, Quantization, Reset
 from snnquant.numerics import FLOAT32_EXACT, INT32, FloatArray, IntArray
 from snnquant.target import Target
@@ -59,7 +60,8 @@ class Neuron:
     Attributes:
         key: the layer; its name is the neuron's.
         model: definition of the neuron.
-        parameters: real values by name: one, per channel, or per neuron.
+        parameters: real values by name: one, per channel, or per neuron; those that only set
+            initial states may be absent.
         choices: structural choices by name.
         rank: number of feature axes of the current (behind time and batch); None: not known.
         recurrent_weight: ``[N, N]``, from neuron to neuron; None: no recurrence.
@@ -98,12 +100,15 @@ def neuron(plan: Plan, layer: Neuron, source: Named, flow: Flow) -> tuple[Flow, 
     """
     check_target(layer, plan.target)
     group = _group_of(plan, layer, source, flow)
+    plan.neurons[layer.key] = group
     if flow.channels is not None and (layer.rank is None or flow.channels.ndim > layer.rank):
         # Constants differ along features only, not along time or batch.
         group.per_tensor = True
     rank = max(layer.rank or 1, 1)
     factor = flow.factor if flow.kind is Kind.CURRENT else 1.0
     for parameter in layer.model.parameters:
+        if parameter.name not in layer.parameters:
+            continue
         on_membrane = parameter.rule in (Quantization.MEMBRANE, Quantization.THRESHOLD)
         if on_membrane and not parameter.limit:
             # The group counts in units of its current, of which a mean over n values is an n-th.
@@ -148,7 +153,7 @@ def _group_of(plan: Plan, layer: Neuron, source: Named, flow: Flow) -> Group:
     if flow.kind is Kind.INTEGER:
         group.terms.append(Term(np.array([[flow.factor]]), reach=flow.reach))
         return group
-    entry = plan.scales.get(source.name or "")
+    entry = plan.scales.get(plan.scale_name(source))
     group.largest_current = 1.0 if entry is None else entry.scale * max(-entry.low, entry.high)
     plan.float_currents.append(source)
     return group

@@ -102,7 +102,7 @@ def neuron_integers(
 
     Args:
         model: definition of the neuron.
-        real: real parameters by name.
+        real: real parameters by name; those that only set initial states may be absent.
         scale: membrane scale, see :func:`aligned_scale`.
         target: arithmetic profile.
         rank: number of feature axes.
@@ -116,6 +116,7 @@ def neuron_integers(
             parameter, along_features(real[parameter.name], rank), scale, target, fire_on_equal
         )
         for parameter in model.parameters
+        if parameter.name in real
     }
 
 

@@ -20,6 +20,7 @@ from snnquant.lowering.inference import Neuron, neuron
 from snnquant.lowering.integers import aligned_scale, neuron_integers, recurrent_integers
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, first, operand
+from snnquant.lowering.state import emit_states, infer_states
 from snnquant.neurons import Quantization
 from snnquant.numerics import (
     FLOAT32_EXACT,
@@ -47,8 +48,6 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow | None]:
     schema = schemas()[node.op_type]
     if schema.integer:
         raise ModelError(f"node '{node.name}' is an integer neuron; give the float model")
-    if schema.stateful:
-        raise StaysFloat("its states are inputs of the graph")
     shape = shape_of(first(node))
     layer = Neuron(
         key=node,
@@ -60,6 +59,8 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow | None]:
     )
     spikes, membrane = neuron(plan, layer, first(node), plan.flow(first(node)))
     outputs: list[Flow | None] = [spikes if schema.neuron.spiking else membrane]
+    if schema.stateful:
+        outputs += infer_states(node, schema, plan, spikes, membrane)
     if schema.with_membrane:
         outputs.append(membrane)
     return outputs
@@ -82,6 +83,7 @@ def emit(node: ir.Node, out: Emitter) -> None:
             schema.neuron,
             integer=True,
             recurrent=schema.recurrent,
+            stateful=schema.stateful,
             with_membrane=schema.with_membrane,
         )
     ]
@@ -103,6 +105,8 @@ def emit(node: ir.Node, out: Emitter) -> None:
         fire_on_equal=bool(int_attribute(node, "fire_on_equal", 0)),
     )
     for parameter in schema.neuron.parameters:
+        if parameter.name not in constants:
+            continue
         value, integers = along_features(real[parameter.name], rank), constants[parameter.name]
         if parameter.rule is Quantization.THRESHOLD and ((integers == 0) & (value > 0)).any():
             out.warn(
@@ -112,6 +116,8 @@ def emit(node: ir.Node, out: Emitter) -> None:
             )
         stored = compact(integers, features).astype(np.int32)
         inputs.append(out.constant(stored, f"{node.name}.{parameter.constant_name}"))
+    if schema.stateful:
+        inputs += emit_states(node, schema, out, aligned)
     attributes = {
         choice.name: int_attribute(node, choice.name, choice.default)
         for choice in schema.neuron.integer_choices()
@@ -180,7 +186,7 @@ def _current(node: ir.Node, out: Emitter) -> tuple[ir.Value, FloatArray, int]:
     if flow.kind is Kind.CURRENT:
         shift = 0 if flow.group is None or flow.membrane else flow.group.root().current_shift
         return out.cast(out.carrier(source), np.int32), flow.scale(), shift
-    group = next(g for g in out.plan.groups if g.name == (node.name or node.op_type))
+    group = out.plan.neurons[node].root()
     scale = group.scale if group.scale is not None else np.ones(1)
     shift = group.current_shift
     name = f"{node.name}.current"

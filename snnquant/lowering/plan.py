@@ -11,10 +11,17 @@ from typing import Protocol
 
 import onnx_ir as ir
 
-from snnquant.lowering.flow import FLOAT, Flow, Group, Kind, StaysFloat, Term
+from snnquant.lowering.flow import FLOAT, Flow, Group, Kind, StaysFloat
+from snnquant.lowering.terms import Term
 from snnquant.numerics import IntRange
 from snnquant.ops.schema import DOMAIN
-from snnquant.passes.edit import constant
+from snnquant.passes.edit import (
+    constant,
+    expanded_constant,
+    is_state,
+    picked_steps,
+    state_inputs,
+)
 from snnquant.rounding.weight_grid import DEFAULT_COHERENCE, coherence_of
 from snnquant.target import Target
 
@@ -68,6 +75,9 @@ class Plan:
         groups: groups in order of their first synapse.
         left: nodes that stay float.
         terms: weights per synapse or recurrent neuron.
+        neurons: group of each neuron's current.
+        state_inputs: inputs of the graph that are nothing but states of neurons.
+        steps_of: values that are single steps of another, which gives all of them one scale.
     """
 
     target: Target
@@ -81,6 +91,9 @@ class Plan:
     groups: list[Group] = field(default_factory=list)
     left: list[LeftFloat] = field(default_factory=list)
     terms: dict[Named, Term] = field(default_factory=dict)
+    neurons: dict[Named, Group] = field(default_factory=dict)
+    state_inputs: frozenset[Named] = frozenset()
+    steps_of: dict[Named, str] = field(default_factory=dict)
 
     def flow(self, value: Named | None) -> Flow:
         """Return the verdict on a value (FLOAT for constants and what is unknown)."""
@@ -93,10 +106,18 @@ class Plan:
             return flow
         if value not in self.points:
             limits = IntRange.signed(self.input_bits)
-            entry = self.scales.get(value.name or "")
+            entry = self.scales.get(self.scale_name(value))
             entry = entry or InputScale(1.0, limits.low, limits.high)
             self.points[value] = entering(entry)
         return self.points[value]
+
+    def scale_name(self, value: Named) -> str:
+        """Return the name under which the scale of a value is calibrated."""
+        return self.steps_of.get(value, value.name or "")
+
+    def entries(self) -> list[str]:
+        """Return the names of all values that need a calibrated scale."""
+        return [self.scale_name(value) for value in (*self.points, *self.float_currents)]
 
     def spikes(self, name: str, most: int) -> Flow:
         """Return the flow of a neuron's spikes, 0 to ``most`` per step."""
@@ -142,7 +163,12 @@ def make_plan(
         scales or {},
         rates or {},
     )
+    plan.state_inputs = frozenset(state_inputs(model.graph))
+    for step, name in picked_steps(model.graph).items():
+        plan.steps_of[step] = name
     for value in model.graph.inputs:
+        if value in plan.state_inputs:
+            continue
         entry = plan.scales.get(value.name or "")
         if entry is not None and entry.spikes:
             plan.flows[value] = entering(entry)
@@ -168,7 +194,7 @@ def make_plan(
             plan.left.append(LeftFloat(node.name or "", node.op_type, str(verdict)))
     for value in model.graph.outputs:
         flow = plan.flow(value)
-        if flow.kind is Kind.CURRENT and flow.group is not None:
+        if flow.kind is Kind.CURRENT and flow.group is not None and not is_state(value):
             # A read-out is compared across channels, so it needs one scale.
             flow.group.root().per_tensor = True
     plan.groups = [group for group in plan.groups if group.merged_into is None]
@@ -183,4 +209,5 @@ def entering(entry: InputScale) -> Flow:
 def _is_network_data(node: ir.Node) -> bool:
     """Whether a node computes floating-point data rather than shapes or constants."""
     data = any(v is not None and constant(v) is None for v in node.inputs)
+    data = data and any(expanded_constant(out) is None for out in node.outputs)
     return data and any(out.dtype is None or out.dtype.is_floating_point() for out in node.outputs)

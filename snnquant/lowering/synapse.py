@@ -140,7 +140,7 @@ def _warn_of_lost_weights(
 
 def _is_analog(node: ir.Node, out: Emitter) -> bool:
     """Whether the synapse is an encoder: its input was analog and has a calibrated scale."""
-    entry = out.plan.scales.get(first(node).name or "")
+    entry = out.plan.scales.get(out.plan.scale_name(first(node)))
     return first(node) in out.plan.points and (entry is None or not entry.spikes)
 
 

@@ -6,10 +6,12 @@ import ast
 import re
 from collections.abc import Collection, Iterable, Sequence
 
+import numpy as np
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from snnquant.ops import DOMAIN, attach_functions, schemas
+from snnquant.ops.states import runs_of
 
 TIMESTEPS_KEY = "snnquant.timesteps"
 #: Name of the first output.
@@ -39,6 +41,7 @@ def canonicalize(
     Raises:
         ModelError: a neuron node is not one of the op set.
     """
+    _pick_without_sequences(model.graph)
     paths = [_module_path(node, parameter_names) for node in model.graph.node]
     _clean(model)
     if time_axis is not None:
@@ -79,6 +82,34 @@ def _clean(model: onnx.ModelProto) -> None:
         carrier.ClearField("metadata_props")
         carrier.ClearField("doc_string")
     model.ClearField("doc_string")
+
+
+def _pick_without_sequences(graph: onnx.GraphProto) -> None:
+    """Write ``for step in x`` as what it is, a Gather per step, which keeps all shapes known."""
+    held = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    parts = {n.output[0]: n for n in graph.node if n.op_type == "SplitToSequence"}
+    for node in graph.node:
+        source = parts.get(node.input[0]) if node.op_type == "SequenceAt" else None
+        place = held.get(node.input[1]) if source is not None else None
+        if source is None or place is None:
+            continue
+        attributes = {a.name: a.i for a in source.attribute}
+        sized = len(source.input) > 1
+        if sized and not (source.input[1] in held and (held[source.input[1]] == 1).all()):
+            continue
+        # A Gather by a list of one index keeps the axis, one by a number removes it.
+        keeps = sized or attributes.get("keepdims", 1)
+        index = f"{node.output[0]}.index"
+        graph.initializer.append(
+            numpy_helper.from_array(np.asarray(place, np.int64).reshape((1,) * bool(keeps)), index)
+        )
+        node.op_type = "Gather"
+        node.input[:] = [source.input[0], index]
+        node.attribute.append(helper.make_attribute("axis", attributes.get("axis", 0)))
+    read = {name for node in graph.node for name in node.input}
+    for name, node in parts.items():
+        if name not in read:
+            graph.node.remove(node)
 
 
 def _fix_looped_time(graph: onnx.GraphProto, axis: int, timesteps: int) -> None:
@@ -239,12 +270,6 @@ def _timesteps(graph: onnx.GraphProto) -> int | None:
         dims = value.type.tensor_type.shape.dim
         if dims:
             sizes[value.name] = dims[0].dim_value
-    steps: dict[str, int] = {}
-    continued: set[str] = set()
-    for node in graph.node:
-        if node.domain == DOMAIN:
-            count, before = sizes.get(node.input[0], 0), node.input[-1]
-            continued.add(before)
-            steps[node.output[-1]] = count + steps.get(before, 0) if count else 0
-    found = {count for last, count in steps.items() if last not in continued}
+    steps = [[sizes.get(n.input[0], 0) for n in run] for run in runs_of(graph.node).values()]
+    found = {sum(counts) if all(counts) else 0 for counts in steps}
     return found.pop() if len(found) == 1 and 0 not in found else None

@@ -9,7 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from snnquant.ops.schema import DOMAIN, schemas
+from snnquant.ops.states import state_input_names
+
 Shape = tuple[int | None, ...]
+
+_ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}
 
 
 #: Operations that multiply their input by constant weights, the second input.
@@ -27,6 +32,33 @@ def constant(value: ir.Value | None) -> npt.NDArray[Any] | None:
     if value is None or value.const_value is None or value.is_graph_input():
         return None
     return value.const_value.numpy()
+
+
+def expanded_constant(value: ir.Value | None) -> npt.NDArray[Any] | None:
+    """Return what a value holds if it only repeats a constant along some axes, else None.
+
+    The array broadcasts to the value, as initial states do that were made for any batch size.
+    """
+    held = constant(value)
+    if held is not None or value is None:
+        return held
+    node = value.producer()
+    if node is None or node.domain != "":
+        return None
+    if node.op_type == "ConstantOfShape":
+        filled = node.attributes.get("value")
+        return np.zeros(1, np.float32) if filled is None else filled.as_tensor().numpy()
+    if node.op_type in ("Expand", "Identity"):
+        return expanded_constant(node.inputs[0])
+    if node.op_type in _ARITHMETIC:
+        sides = []
+        for value in node.inputs:
+            side = expanded_constant(value)
+            if side is None:
+                return None
+            sides.append(side)
+        return np.asarray(_ARITHMETIC[node.op_type](*sides))
+    return None
 
 
 def shape_of(value: ir.Value) -> Shape | None:
@@ -110,3 +142,47 @@ def suffix_kept(before: Shape | None, after: Shape | None, trailing: int) -> boo
         return False
     ends = (before[len(before) - trailing :], after[len(after) - trailing :])
     return ends[0] == ends[1] and None not in ends[0]
+
+
+def is_state(value: ir.Value) -> bool:
+    """Whether a value is a final state of a neuron."""
+    node = value.producer()
+    if node is None or node.domain != DOMAIN:
+        return False
+    port = schemas()[node.op_type].outputs[value.index() or 0]
+    return port.name in schemas()[node.op_type].state_names and not port.timed
+
+
+def _names(values: Sequence[ir.Value | None]) -> list[str]:
+    return ["" if value is None else value.name or "" for value in values]
+
+
+def state_inputs(graph: ir.Graph) -> list[ir.Value]:
+    """Return the inputs of a graph that are nothing but states of neurons."""
+    names = state_input_names(
+        [value.name or "" for value in graph.inputs],
+        [(n.domain, n.op_type, _names(n.inputs), _names(n.outputs)) for n in graph],
+    )
+    return [value for value in graph.inputs if value.name in names]
+
+
+#: Operations that leave a picked step what it is.
+_REARRANGES = frozenset({"Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose", "Identity"})
+
+
+def picked_steps(graph: ir.Graph) -> dict[ir.Value, str]:
+    """Return the values that are one place of another along an axis, with the other's name.
+
+    A loop over time that was written out picks its steps so.
+    """
+    found: dict[ir.Value, str] = {}
+    for node in graph:
+        source = node.inputs[0] if node.inputs and node.domain == "" else None
+        if source is None or constant(source) is not None:
+            continue
+        index = constant(node.inputs[1]) if node.op_type == "Gather" else None
+        if index is not None and index.size == 1:
+            found[node.outputs[0]] = found.get(source, source.name or "")
+        elif source in found and node.op_type in _REARRANGES:
+            found[node.outputs[0]] = found[source]
+    return found
