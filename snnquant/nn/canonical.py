@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from snnquant.nn.merge_runs import merge_runs
 from snnquant.ops import DOMAIN, attach_functions, schemas
 from snnquant.ops.states import runs_of
 
@@ -41,6 +42,7 @@ def canonicalize(
     Raises:
         ModelError: a neuron node is not one of the op set.
     """
+    merge_runs(model.graph)
     _pick_without_sequences(model.graph)
     paths = [_module_path(node, parameter_names) for node in model.graph.node]
     _clean(model)

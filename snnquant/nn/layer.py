@@ -212,7 +212,9 @@ class NeuronLayer(nn.Module):
             return self._along_channels(name, current)
         return number
 
-    def _symbolic(self, current: Tensor, state: State | None) -> tuple[Tensor, ...]:
+    def _symbolic(
+        self, current: Tensor, state: State | None, marks: Mapping[str, int] | None = None
+    ) -> tuple[Tensor, ...]:
         """Stand for the whole run as one op of domain ``snnquant`` during ONNX export."""
         schema = schemas()[
             op_name(
@@ -236,7 +238,7 @@ class NeuronLayer(nn.Module):
             torch.onnx.ops.symbolic_multi_out(
                 f"{DOMAIN}::{schema.name}",
                 inputs,
-                attrs=dict(self.choices),
+                attrs={**self.choices, **(marks or {})},
                 dtypes=[current.dtype] * len(shapes),
                 shapes=shapes,
                 version=OPSET_VERSION,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from snnquant.lowering.integers import neuron_integers, recurrent_integers
 from snnquant.neurons import StateVariable
 from snnquant.neurons.dynamics import REFRACTORY
 from snnquant.nn.layer import NeuronLayer, State
+from snnquant.nn.merge_runs import CALL
 from snnquant.nn.quantized.mode import Mode, QParam
 from snnquant.nn.quantized.module import QModule, buffer_of, real
 from snnquant.nn.quantized.running import NeuronSettings, run_aware, run_integers
@@ -21,6 +23,8 @@ from snnquant.nn.quantized.wire import Wire
 from snnquant.numerics import FloatArray, IntArray
 from snnquant.ops.schema import LAST_SPIKES, RECURRENT_WEIGHT
 
+#: Numbers the calls that are exported.
+_calls = itertools.count()
 #: A neuron's states: the membrane alone where there is no other, else all by name.
 Membrane = Tensor | dict[str, Tensor]
 
@@ -112,9 +116,11 @@ class QNeuron(QModule, NeuronLayer):
         if not torch.onnx.is_in_onnx_export():
             return self._run(current, start)
         if v is None:
-            # Whoever reads the graph keeps one of the two, by what is used.
-            output = self._symbolic(current, None)[0]
-            return output, dict(zip(start, self._symbolic(current, start)[1:], strict=True))
+            # Whether the final states are read is known once the whole graph is there.
+            marks = {CALL: next(_calls)}
+            output = self._symbolic(current, None, marks)[0]
+            last = self._symbolic(current, start, marks)[1:]
+            return output, dict(zip(start, last, strict=True))
         output, *last = self._symbolic(current, start)
         return output, dict(zip(start, last, strict=True))
 
