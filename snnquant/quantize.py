@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from snnquant.errors import ModelError, NumericalError, UsageError
 from snnquant.lowering import RULES
+from snnquant.lowering.decided import Decided, choose_scales
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Kind
 from snnquant.lowering.plan import InputScale, LeftFloat, Plan, make_plan
@@ -105,6 +106,7 @@ def quantize_model(
     options: QuantizeOptions,
     metadata: Mapping[str, str] | None = None,
     rates: Mapping[str, float] | None = None,
+    decided: Mapping[str, Decided] | None = None,
 ) -> QuantizedModel:
     """Rewrite a canonical float graph in integers.
 
@@ -114,9 +116,12 @@ def quantize_model(
         options: widths, target, read-out.
         metadata: properties to add to the model's own.
         rates: calibrated firing rates by neuron name, where known.
+        decided: scales that are not chosen here, such as those of quantization-aware training, by
+            the name of the synapse or of the recurrent neuron.
 
     Raises:
-        ModelError: a neuron that the target cannot express, or no neuron at all.
+        ModelError: a neuron that the target cannot express, no neuron at all, or decided scales
+            that do not fit.
         NumericalError: values for which no faithful integers exist.
     """
     plan = make_plan(
@@ -132,8 +137,7 @@ def quantize_model(
     missing = [name for name in plan.entries() if name not in scales]
     if missing:
         raise ModelError(f"no calibrated scale for '{missing[0]}'; calibrate this model again")
-    for group in plan.groups:
-        group.choose_scale(options.weight_bits, options.target, options.per_channel)
+    choose_scales(plan, options.per_channel, decided or {})
     out = Emitter(model, plan)
     input_scales = _inputs(model, plan, out)
     kept_float = {entry.node for entry in plan.left}

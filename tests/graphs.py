@@ -156,6 +156,17 @@ def quantize(
 ) -> QuantizedModel:
     """Quantize with given scales: 1/32 for what is analog, 1 for the named spikes."""
     options = options or options_of()
+    canonical, entries = calibrated(model, options, scales, spikes)
+    return quantize_model(canonical, entries, options)
+
+
+def calibrated(
+    model: onnx.ModelProto | ir.Model,
+    options: QuantizeOptions,
+    scales: Mapping[str, float] | None = None,
+    spikes: Sequence[str] = (),
+) -> tuple[ir.Model, dict[str, InputScale]]:
+    """Return the canonical graph of a model, and given scales for all that needs one."""
     canonical = canonicalise(model) if isinstance(model, onnx.ModelProto) else model
     limits = IntRange.signed(options.input_bits)
     entries = {
@@ -164,7 +175,7 @@ def quantize(
         else InputScale((scales or {}).get(name, 2.0**-5), limits.low, limits.high)
         for name in calibration_points(canonical, options.target)
     }
-    return quantize_model(canonical, entries, options)
+    return canonical, entries
 
 
 def all_values(model: onnx.ModelProto) -> list[str]:

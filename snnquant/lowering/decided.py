@@ -1,0 +1,143 @@
+"""The choice of all scales of a plan, some of them decided beforehand by somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnquant.errors import ModelError
+from snnquant.lowering.flow import Group
+from snnquant.lowering.plan import Plan
+from snnquant.lowering.terms import Term
+from snnquant.numerics import FloatArray
+from snnquant.ops.schema import CURRENT_SHIFT
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What training fixed for one synapse (or the recurrent weights of one neuron).
+
+    Attributes:
+        scale: real value of one step of the current, ``[channels]`` or ``[1]``; the same for all
+            whose currents are added up.
+        gain: power of two by which these weights are multiplied.
+        current_shift: left shift of the current in the neuron.
+    """
+
+    scale: FloatArray
+    gain: int = 1
+    current_shift: int = 0
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A layer whose weights, or whose own current, count in steps of a group."""
+
+    name: str
+    group: Group
+    term: Term | None
+
+
+def choose_scales(plan: Plan, per_channel: bool, decided: Mapping[str, Decided]) -> None:
+    """Choose the scale of every group, or take what was decided for its members.
+
+    Args:
+        plan: groups to settle.
+        per_channel: let channels have scales of their own where they are chosen here.
+        decided: by the name of the synapse or of the recurrent neuron; where a loop over time was
+            written out, the first step's holds for all.
+
+    Raises:
+        ModelError: something was decided for a layer that is not there, only for some members of a
+            group, differently for them, or in a size that the group cannot have.
+    """
+    members = _members(plan)
+    unknown = set(decided) - {member.name for member in members}
+    if unknown:
+        raise ModelError(
+            f"scales were decided for '{min(unknown)}', which is no synapse or neuron that becomes "
+            "integer; give the graph that they were decided for"
+        )
+    for group in plan.groups:
+        own = [member for member in members if member.group is group]
+        if any(member.name in decided for member in own):
+            _take(group, own, decided)
+        else:
+            group.choose_scale(plan.weight_bits, plan.target, per_channel)
+
+
+def _members(plan: Plan) -> list[_Member]:
+    """Return all synapses and neurons with the groups that they belong to."""
+    group_of = {
+        id(term): group
+        for group in plan.groups
+        for term in (*group.terms, *(twin for twin, _ in group.twins))
+    }
+    found = [
+        _Member(key.name or "", group_of[id(term)], term)
+        for key, term in plan.terms.items()
+        if id(term) in group_of
+    ]
+    alone = [key for key in plan.neurons if key not in plan.terms]
+    return found + [_Member(key.name or "", plan.neurons[key].root(), None) for key in alone]
+
+
+def _take(group: Group, members: list[_Member], decided: Mapping[str, Decided]) -> None:
+    """Give a group the scale that was decided for its members."""
+    given = [member for member in members if member.name in decided]
+    first = decided[given[0].name]
+    scale = np.asarray(first.scale, np.float64).reshape(-1)
+    copies = {id(twin) for twin, _ in group.twins}
+    for member in members:
+        own = decided.get(member.name)
+        if own is None:
+            if member.term is not None and id(member.term) not in copies:
+                raise ModelError(
+                    f"no scale was decided for '{member.name}', but one for '{given[0].name}', "
+                    "whose current counts in the same steps; decide both"
+                )
+            continue
+        _check(member, own, group)
+        if own.current_shift != first.current_shift or not np.array_equal(
+            np.reshape(own.scale, -1), scale
+        ):
+            raise ModelError(
+                f"the scales decided for '{given[0].name}' and '{member.name}' differ, but their "
+                "currents count in the same steps; decide one scale for both"
+            )
+        if member.term is not None:
+            member.term.gain = own.gain
+    for twin, known in group.twins:
+        twin.gain = known.gain
+    group.scale = scale
+    group.current_shift = first.current_shift
+
+
+def _check(member: _Member, own: Decided, group: Group) -> None:
+    """Raise ModelError for a decision that no integers can follow."""
+    scale = np.asarray(own.scale, np.float64)
+    where = f"the scale decided for '{member.name}'"
+    if not (np.isfinite(scale).all() and (scale > 0).all() and scale.size):
+        raise ModelError(f"{where} is not positive and finite; train again with a smaller step")
+    if own.gain < 1 or own.gain & (own.gain - 1):
+        raise ModelError(f"the gain decided for '{member.name}' is {own.gain}, no power of two")
+    if not CURRENT_SHIFT.low <= own.current_shift <= CURRENT_SHIFT.high:
+        raise ModelError(
+            f"the current shift decided for '{member.name}' is {own.current_shift}, must be from "
+            f"{CURRENT_SHIFT.low} to {CURRENT_SHIFT.high}"
+        )
+    if scale.size == 1:
+        return
+    if group.per_tensor:
+        raise ModelError(
+            f"{where} differs per channel, but its channels count in the same steps here; "
+            "decide one scale for all of them"
+        )
+    weighted = member.term is not None and not member.term.every_channel
+    if weighted and member.term is not None and len(member.term.rows) != scale.size:
+        raise ModelError(
+            f"{where} has {scale.size} channels, but the layer {len(member.term.rows)}; "
+            "give the graph that it was decided for"
+        )
