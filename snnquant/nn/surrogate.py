@@ -60,11 +60,10 @@ class Surrogate(ABC):
             threshold: a number or a tensor that broadcasts with ``v``.
             on_equal: fire at ``v == threshold`` too.
         """
-        fires = v >= threshold if on_equal else v > threshold
         if isinstance(threshold, Tensor):
-            return _spike(v - threshold, 0.0, fires, self)
+            return _spike(v - threshold, 0.0, on_equal, self).to(v.dtype)
         # The membranes are kept for the next step anyway; their distances would be a second copy.
-        return _spike(v, float(threshold), fires, self)
+        return _spike(v, float(threshold), on_equal, self)
 
     def count(self, spikes: Tensor, v: Tensor, threshold: Any, divisor: Any, most: int) -> Tensor:
         """Return ``spikes`` with the gradient of the spike that is nearest to its threshold.
@@ -81,11 +80,28 @@ class Surrogate(ABC):
         """
         with torch.no_grad():
             k = ((v - threshold) / divisor).round().nan_to_num(0).clamp(0, most - 1)
-        return _spike(v - threshold - k * divisor, 0.0, spikes.detach(), self)
+        return _spike(v - threshold - k * divisor, 0.0, False, self, spikes.detach())
 
 
-def _spike(source: Tensor, offset: float, spikes: Tensor, surrogate: Surrogate) -> Tensor:
-    return cast(Tensor, _Spike.apply(source, offset, spikes, surrogate))  # type: ignore[no-untyped-call]
+def _spike(
+    source: Tensor,
+    offset: float,
+    on_equal: bool,
+    surrogate: Surrogate,
+    spikes: Tensor | None = None,
+) -> Tensor:
+    return cast(Tensor, _Spike.apply(source, offset, on_equal, surrogate, spikes))  # type: ignore[no-untyped-call]
+
+
+def _above(source: Tensor, offset: float, on_equal: bool) -> Tensor:
+    """Return 1 where ``source > offset`` (or ``>=``), else 0, in the type of ``source``."""
+    compare = torch.ge if on_equal else torch.gt
+    try:
+        # One vectorized pass; through a tensor of booleans it takes ten times as long on a CPU.
+        return compare(source, offset, out=torch.empty_like(source))
+    except RuntimeError:
+        # The transforms of torch.func take no ``out``.
+        return compare(source, offset).to(source.dtype)
 
 
 class _Spike(torch.autograd.Function):
@@ -94,22 +110,28 @@ class _Spike(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(source: Tensor, offset: float, spikes: Tensor, surrogate: Surrogate) -> Tensor:
-        """Return ``spikes`` in the type of ``source``."""
-        return spikes.to(source.dtype, copy=True)
+    def forward(
+        source: Tensor,
+        offset: float,
+        on_equal: bool,
+        surrogate: Surrogate,
+        spikes: Tensor | None,
+    ) -> Tensor:
+        """Return where ``source`` is above ``offset``, or a copy of ``spikes`` if given."""
+        return _above(source, offset, on_equal) if spikes is None else spikes.clone()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         """Remember where the spikes came from."""
-        source, ctx.offset, _, ctx.surrogate = inputs
+        source, ctx.offset, _, ctx.surrogate, _ = inputs
         ctx.save_for_backward(source)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
         """Return the gradient for the distance from the threshold."""
         (source,) = ctx.saved_tensors
         distance = source - ctx.offset if ctx.offset else source
-        return ctx.surrogate.derivative(distance) * grads[0], None, None, None
+        return ctx.surrogate.derivative(distance) * grads[0], None, None, None, None
 
 
 class Rectangle(Surrogate):
@@ -149,7 +171,7 @@ class Arctan(Surrogate):
         # The same as 1 / (width + pi**2 / width * distance**2), in two passes over memory.
         width = distance.new_full((), self.width)
         scaled = torch.addcmul(width, distance, distance, value=math.pi**2 / self.width)
-        return scaled.reciprocal()
+        return scaled.reciprocal_()
 
 
 #: Every surrogate by the name that layers and configuration files use.

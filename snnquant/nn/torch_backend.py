@@ -10,6 +10,24 @@ from torch import Tensor
 from snnquant.nn.surrogate import Arctan, Surrogate
 
 
+class _IsZero:
+    """The condition ``a == 0`` of floating-point numbers, not yet computed."""
+
+    def __init__(self, a: Tensor) -> None:
+        self.a = a
+
+    def select(self, yes: Any, no: Any) -> Tensor:
+        """Return ``yes`` where ``a`` is 0, else ``no``."""
+        zero = not isinstance(no, Tensor) and no == 0
+        if zero and isinstance(yes, Tensor) and yes.shape == self.a.shape:
+            # The derivative of hardtanh is this very selection, "yes where low < a < high, else
+            # 0", in one vectorized pass and with its own gradient; booleans take ten times that.
+            tiny = torch.finfo(self.a.dtype).tiny
+            selected: Tensor = torch.ops.aten.hardtanh_backward(yes, self.a, -tiny, tiny)
+            return selected
+        return torch.where(self.a == 0, yes, no)
+
+
 class TorchBackend:
     """Implements :class:`snnquant.neurons.arithmetic.Backend` on tensors of one type.
 
@@ -20,12 +38,18 @@ class TorchBackend:
     def __init__(self, surrogate: Surrogate | None = None) -> None:
         self.surrogate = surrogate or Arctan()
 
-    def where(self, condition: Tensor, yes: Any, no: Any) -> Tensor:
+    def where(self, condition: Tensor | _IsZero, yes: Any, no: Any) -> Tensor:
         """Select elementwise."""
-        return torch.where(condition, yes, no)
+        return (
+            condition.select(yes, no)
+            if isinstance(condition, _IsZero)
+            else torch.where(condition, yes, no)
+        )
 
-    def equal(self, a: Tensor, b: Any) -> Tensor:
+    def equal(self, a: Tensor, b: Any) -> Tensor | _IsZero:
         """Compare elementwise."""
+        if a.is_floating_point() and not isinstance(b, Tensor) and b == 0:
+            return _IsZero(a)
         return torch.eq(a, b)
 
     def maximum(self, a: Any, b: Any) -> Any:
@@ -38,9 +62,9 @@ class TorchBackend:
         """Return the smaller, elementwise; ``b`` may be a number."""
         return torch.minimum(a, b) if isinstance(b, Tensor) else a.clamp(max=b)
 
-    def zeros_like(self, a: Tensor) -> Tensor:
-        """Return zeros of the shape and type of ``a``."""
-        return torch.zeros_like(a)
+    def zeros_like(self, a: Tensor) -> int:
+        """Return a zero that broadcasts."""
+        return 0
 
     def floor(self, a: Tensor) -> Tensor:
         """Round real numbers down."""
