@@ -77,16 +77,9 @@ def convert_model(
             "the calibration is of another model (graph hashes differ); "
             "run 'snnquant calibrate' on this model"
         )
-    properties = {
-        "snnquant.version": __version__,
-        "snnquant.schema": MODEL_SCHEMA,
-        "snnquant.source_sha256": source_sha256,
-        "snnquant.calibration_sha256": calibration_sha256,
-        "snnquant.target": options.target.name,
-        "snnquant.config": json.dumps(describe_options(options), sort_keys=True),
-    }
-    if calibration.timesteps:
-        properties["snnquant.timesteps"] = str(calibration.timesteps)
+    properties = model_properties(options, str(calibration.timesteps or ""))
+    properties["snnquant.source_sha256"] = source_sha256
+    properties["snnquant.calibration_sha256"] = calibration_sha256
     return quantize_model(
         model,
         calibration.input_scales(options.input_bits, options.target.input_observer),
@@ -94,6 +87,19 @@ def convert_model(
         properties,
         calibration.firing_rates(),
     )
+
+
+def model_properties(options: QuantizeOptions, timesteps: str | None) -> dict[str, str]:
+    """Return the metadata of an integer model that tells how it was made."""
+    properties = {
+        "snnquant.version": __version__,
+        "snnquant.schema": MODEL_SCHEMA,
+        "snnquant.target": options.target.name,
+        "snnquant.config": json.dumps(describe_options(options), sort_keys=True),
+    }
+    if timesteps:
+        properties["snnquant.timesteps"] = timesteps
+    return properties
 
 
 def describe_options(options: QuantizeOptions) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from snnquant.nn.arguments import INPUT, arguments_of
 from snnquant.nn.canonical import OUTPUT, canonicalize
 from snnquant.nn.layer import NeuronLayer
 
+#: What :func:`export_onnx` takes as an example.
+Example = Tensor | tuple[Tensor | Mapping[str, Tensor | None] | None, ...]
 #: Version of the standard ops that torch's exporter writes without converting.
 OPSET = 18
 _EXPORT_LOGGERS = ("torch.onnx", "torch.export", "torch.fx")
@@ -27,12 +29,15 @@ _EXPORT_LOGGERS = ("torch.onnx", "torch.export", "torch.fx")
 def export_onnx(
     model: nn.Module,
     path: str | os.PathLike[str] | None,
-    example_input: Tensor | tuple[Tensor | Mapping[str, Tensor | None] | None, ...],
+    example_input: Example,
     *,
     time_axis: int | None = None,
     fixed_timesteps: bool = False,
 ) -> onnx.ModelProto:
-    """Export a model in eval mode to a self-contained float ONNX model.
+    """Export a model in eval mode to a self-contained ONNX model.
+
+    The graph is the canonical float graph; of a :class:`~snnquant.nn.QModel` in quantized mode it
+    is the integer graph, with the integers that its layers hold.
 
     The batch size is dynamic, and so is ``T`` where the input carries time and the model does not
     fix it. Neuron nodes are named after their module, their output ``<module>.spikes``
@@ -61,6 +66,29 @@ def export_onnx(
             training left a parameter out of its range.
         ModelError: torch cannot export the model, for example since it fixes the batch size.
     """
+    from snnquant.nn.quantized import Mode, QModel, export_integers
+
+    def export() -> onnx.ModelProto:
+        return _export(model, example_input, time_axis, fixed_timesteps)
+
+    if isinstance(model, QModel) and model.mode is Mode.QUANTIZED:
+        proto = export_integers(model, export)
+    elif isinstance(model, QModel) and model.mode is not Mode.FLOAT:
+        raise UsageError(
+            f"export_onnx: {type(model).__name__} is in {model.mode.name.lower()} mode; call "
+            "quantize() for the integer graph, or finish the step for the float graph"
+        )
+    else:
+        proto = export()
+    if path is not None:
+        _write(proto, Path(path))
+    return proto
+
+
+def _export(
+    model: nn.Module, example_input: Example, time_axis: int | None, fixed_timesteps: bool
+) -> onnx.ModelProto:
+    """Export the model as the float graph."""
     if not hasattr(torch.onnx, "ops"):
         raise UsageError(
             f"export_onnx: torch {torch.__version__} cannot export custom ops; install torch 2.8 "
@@ -108,8 +136,6 @@ def export_onnx(
         time_axis=time_axis,
         timesteps=example.values[0].shape[time_axis or 0],
     )
-    if path is not None:
-        _write(proto, Path(path))
     return proto
 
 

@@ -6,6 +6,7 @@ layers, ``running`` and ``aware`` how neurons run in integers. ``tracker``, ``fu
 To add a neuron: a class in ``neurons``; a synapse: a class in ``synapses``.
 """
 
+from snnquant.nn.quantized.export import export_integers
 from snnquant.nn.quantized.fuse import fuse_conv_bn
 from snnquant.nn.quantized.mode import Mode, QParam
 from snnquant.nn.quantized.model import QModel
@@ -38,5 +39,6 @@ __all__ = [
     "QModel",
     "QModule",
     "QParam",
+    "export_integers",
     "fuse_conv_bn",
 ]

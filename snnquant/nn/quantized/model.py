@@ -115,6 +115,16 @@ class QModel(nn.Module):
         self._enter(Mode.FLOAT)
         return dict(known.inputs)
 
+    def first_input(self) -> InputScale:
+        """Return how the model's own input enters the integers (spikes, where it is not known)."""
+        if self._options is None:
+            raise self._out_of_order("first_input", "quantize()", "is not in integers")
+        return self._data().known(self, self._options).first
+
+    def firing_rates(self) -> dict[str, float]:
+        """Return the collected firing rate of every neuron, by path."""
+        return dict(self._data().rates)
+
     # -- quantizing ------------------------------------------------------------------------------
 
     def quantize(

@@ -1,0 +1,175 @@
+"""Writes a quantized model as the integer ONNX graph, with the integers that its layers hold.
+
+The float graph of the same model goes through the lowering that ``convert`` uses, with the scales
+that were decided for the layers; what comes out is compared with the layers before it is given out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from torch import nn
+
+from snnquant.convert import model_properties
+from snnquant.errors import ModelError, SelfCheckError
+from snnquant.lowering.decided import Decided
+from snnquant.lowering.plan import InputScale
+from snnquant.model_file import metadata
+from snnquant.nn.quantized.link import q_modules
+from snnquant.nn.quantized.mode import Mode
+from snnquant.nn.quantized.neuron import QNeuron
+from snnquant.nn.quantized.synapse import QSynapse
+from snnquant.ops.schema import DOMAIN
+from snnquant.passes import canonicalise
+from snnquant.passes.edit import SYNAPSES
+from snnquant.quantize import quantize_model
+
+if TYPE_CHECKING:
+    from snnquant.nn.quantized.model import QModel
+
+#: What the exporter adds to the name of a module for the node of its own operation.
+_SUFFIX = re.compile(r"(\.(conv|gemm|matmul))?(_\d+)?$")
+
+
+def export_integers(model: QModel, export: Callable[[], onnx.ModelProto]) -> onnx.ModelProto:
+    """Return the integer graph of a quantized model.
+
+    Args:
+        model: in quantized mode.
+        export: exports the model in float mode.
+
+    Raises:
+        ModelError: forward does something between the layers that has another form in the graph.
+        SelfCheckError: the graph would hold other integers than the layers.
+    """
+    options = model.options
+    if options is None:
+        raise RuntimeError("a model in quantized mode has options")
+    with _in_floating_point(model):
+        exported = export()
+    graph = canonicalise(exported)
+    modules = q_modules(model)
+    nodes = {node: _module_of(node, modules) for node in graph.graph}
+    result = quantize_model(
+        graph,
+        _scales(graph, nodes, model),
+        options,
+        model_properties(options, metadata(exported).get("snnquant.timesteps")),
+        model.firing_rates(),
+        decided=dict(_decided(nodes)),
+    )
+    _check_inputs(result.layers, {node.name: module for node, module in nodes.items()})
+    _check(result.model, nodes)
+    return result.model
+
+
+@contextmanager
+def _in_floating_point(model: nn.Module) -> Iterator[None]:
+    """Let the layers compute in floating point, without dropping their integers."""
+    modes = [(module, module.mode) for module in q_modules(model).values()]
+    try:
+        for module, _ in modes:
+            module.mode = Mode.FLOAT
+        yield
+    finally:
+        for module, mode in modes:
+            module.mode = mode
+
+
+def _module_of(node: ir.Node, modules: Mapping[str, Any]) -> Any:
+    """Return the quantizable layer that a synapse or neuron node stands for, if any."""
+    name = node.name or ""
+    wanted = QNeuron if node.domain == DOMAIN else QSynapse
+    if node.domain != DOMAIN and node.op_type not in SYNAPSES:
+        return None
+    for path in (name, _SUFFIX.sub("", name)):
+        if isinstance(modules.get(path), wanted):
+            return modules[path]
+    return None
+
+
+def _scales(graph: ir.Model, nodes: Mapping[ir.Node, Any], model: QModel) -> dict[str, InputScale]:
+    """Return how every value that may enter the integers does, by its name in the graph."""
+    scales = {}
+    first = model.first_input()
+    if first.spikes:
+        scales[graph.graph.inputs[0].name or ""] = first
+    for node, module in nodes.items():
+        source = node.inputs[0] if node.inputs else None
+        if isinstance(module, QSynapse) and module.settings is not None and source is not None:
+            s = module.settings
+            if s.enters:
+                scales[source.name or ""] = InputScale(
+                    s.factor, s.low, s.high, spikes=not s.encoder
+                )
+    return scales
+
+
+def _decided(nodes: Mapping[ir.Node, Any]) -> Iterator[tuple[str, Decided]]:
+    """Yield the scales that the layers have, by node name."""
+    for node, module in nodes.items():
+        if isinstance(module, QSynapse) and module.settings is not None:
+            s = module.settings
+            yield node.name or "", Decided(s.scale, s.gain, s.current_shift)
+        elif isinstance(module, QNeuron) and module.recurrent_weight is not None:
+            for use in module.settings.values():
+                yield node.name or "", Decided(use.scale.reshape(-1), use.gain, use.current_shift)
+
+
+def _check_inputs(layers: Sequence[Mapping[str, Any]], modules: Mapping[Any, Any]) -> None:
+    """Raise where the graph reads the input of a synapse on another scale than its layer."""
+    for layer in layers:
+        module = modules.get(layer["name"])
+        if not isinstance(module, QSynapse) or module.settings is None:
+            continue
+        if float(layer["input_scale"]) != float(module.settings.factor):
+            raise ModelError(
+                f"{module.label}: the graph reads its input in steps of {layer['input_scale']:g}, "
+                f"torch in steps of {module.settings.factor:g}; put a layer of snnquant.nn "
+                "(QAvgPool2d, QMaxPool2d, ...) in the place of what forward does in front of it"
+            )
+
+
+def _check(model: onnx.ModelProto, nodes: Mapping[ir.Node, Any]) -> None:
+    """Raise unless weights and constants of the graph are those of the layers."""
+    held = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    emitted = {node.name: node for node in model.graph.node}
+    for node, module in nodes.items():
+        if not isinstance(module, QNeuron):
+            continue
+        written = emitted.get(node.name or "")
+        if written is None or written.domain != DOMAIN or not written.op_type.startswith("Q"):
+            raise ModelError(
+                f"{module.label} does not become an integer neuron in the graph; between the "
+                "layers, forward does something that has no integer form there"
+            )
+        if not any(_agrees(node.name or "", module, use, held) for use in module.settings):
+            raise SelfCheckError(
+                f"{module.label} would have other constants in the graph than in torch; "
+                "nothing was written, please report this"
+            )
+
+
+def _agrees(
+    name: str, module: QNeuron, group: str, held: Mapping[str, np.ndarray[Any, Any]]
+) -> bool:
+    """Whether all constants of a neuron in the graph are those that a layer holds."""
+    for parameter in module.model.parameters:
+        stored = held.get(f"{name}.{parameter.constant_name}")
+        if stored is None:
+            continue
+        own = module.held(group)[parameter.name].cpu().numpy()
+        if stored.size == 1 or own.size == 1 or stored.size == own.size:
+            same = np.array_equal(
+                np.broadcast_to(stored.reshape(-1), (max(stored.size, own.size),)),
+                np.broadcast_to(own.reshape(-1), (max(stored.size, own.size),)),
+            )
+            if not same:
+                return False
+    return True
