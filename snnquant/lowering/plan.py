@@ -112,8 +112,9 @@ class Plan:
         return self.points[value]
 
     def scale_name(self, value: Named) -> str:
-        """Return the name under which the scale of a value is calibrated."""
-        return self.steps_of.get(value, value.name or "")
+        """Return the name under which the scale of a value is calibrated: its own, if it has one."""
+        own = value.name or ""
+        return own if own in self.scales else self.steps_of.get(value, own)
 
     def entries(self) -> list[str]:
         """Return the names of all values that need a calibrated scale."""

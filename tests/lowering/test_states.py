@@ -1,11 +1,13 @@
 """Neurons whose states are values of the graph: inputs, outputs, constants, or of other neurons."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from graphs import (
     Graph,
+    calibrated,
     op_types,
     options_of,
     quantize,
@@ -16,6 +18,7 @@ from onnx import TensorProto, numpy_helper
 
 from snnquant.model_file import metadata
 from snnquant.ops import schemas
+from snnquant.quantize import quantize_model
 
 T, B, F, C = 4, 3, 6, 5
 WEIGHT = np.random.default_rng(0).uniform(-1, 1, (F, C)).astype(np.float32)
@@ -162,6 +165,22 @@ def test_a_loop_that_is_written_out_is_the_loop(op, target):
     name = whole.model.graph.output[0].name
     np.testing.assert_array_equal(values["all.y"], expected[name])
     assert values["all.y"].any()
+
+
+def test_steps_have_the_scale_of_the_whole_input_unless_they_have_their_own():
+    model = unrolled("LI", zeros)
+    shared = quantize(model, scales={"x": 0.25})
+    factors = [e["input_scale"] for e in shared.layers if e["kind"] == "encoder"]
+    assert factors == [0.25] * T
+    first = next(n for n in model.graph.node if n.op_type == "Gather").output[0]
+    canonical, entries = calibrated(model, options_of(), {"x": 0.25})
+    entries[first] = replace(entries["x"], scale=0.5)
+    own = quantize_model(canonical, entries, options_of())
+    factors = [e["input_scale"] for e in own.layers if e["kind"] == "encoder"]
+    assert factors == [0.5] + [0.25] * (T - 1)
+    x = np.random.default_rng(4).uniform(-1, 1, (T, B, F)).astype(np.float32)
+    for result in (shared, own):
+        run_everywhere(result.model, {"x": x})
 
 
 def test_weights_of_a_loop_are_stored_once():
