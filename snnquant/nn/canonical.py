@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
@@ -117,16 +119,32 @@ def _pick_without_sequences(graph: onnx.GraphProto) -> None:
 def _fix_looped_time(graph: onnx.GraphProto, axis: int, timesteps: int) -> None:
     """Fix ``T`` where the model picks its steps one by one: torch leaves the input's axis free."""
     entry = graph.input[0]
-    dim = entry.type.tensor_type.shape.dim[axis]
-    users = {node.op_type for node in graph.node if entry.name in node.input}
-    elsewhere = " ".join(
-        other.dim_param
-        for value in [*graph.output, *graph.value_info]
-        for other in value.type.tensor_type.shape.dim
-    )
-    picks = users <= {"Gather", "Slice", "Split", "Shape"}
-    if dim.dim_param and picks and not re.search(rf"\b{re.escape(dim.dim_param)}\b", elsewhere):
-        dim.dim_value = timesteps
+    held = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    picked: set[int] = set()
+    for node in graph.node:
+        if entry.name in node.input and node.op_type != "Shape":
+            picked.update(_picked(node, held, axis))
+    if picked == set(range(timesteps)):
+        entry.type.tensor_type.shape.dim[axis].dim_value = timesteps
+
+
+def _picked(
+    node: onnx.NodeProto, held: Mapping[str, npt.NDArray[Any]], axis: int
+) -> tuple[int, ...]:
+    """Return which places along an axis a node picks; (-1,) if it does something else."""
+    given = [held.get(name) for name in node.input[1:]]
+    numbers = [
+        int(array.reshape(-1)[0]) for array in given if array is not None and array.size == 1
+    ]
+    if len(numbers) != len(given):
+        return (-1,)
+    along = next((a.i for a in node.attribute if a.name == "axis"), 0)
+    if node.op_type == "Gather" and along == axis:
+        return (numbers[0],)
+    if node.op_type == "Slice" and len(numbers) > 2 and numbers[2] == axis:
+        start, end = numbers[:2]
+        return tuple(range(start, end)) if 0 <= start < end < 2**16 else (-1,)
+    return (-1,)
 
 
 def _name_dimensions(graph: onnx.GraphProto, axes: dict[int | None, str]) -> None:

@@ -110,6 +110,43 @@ def test_a_loop_over_time_gives_a_node_per_step_and_ends_with_the_last_states():
     np.testing.assert_array_equal(run(model, x)[0], rolled(x))
 
 
+class Picks(nn.Module):
+    """Takes single steps of the input, in one of the ways in which Python can."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.lif = snn.LIF(v_threshold=0.5)
+        self.how = how
+
+    def forward(self, x):
+        steps = {
+            "for": lambda: [one[None] for one in x],
+            "unbind": lambda: [one[None] for one in x.unbind(0)],
+            "split": lambda: x.split(1),
+            "slice": lambda: [x[t : t + 1] for t in range(x.shape[0])],
+            "last": lambda: [x[-1:]],
+            "index": lambda: [x[-1][None]],
+        }[self.how]()
+        state, spikes = None, []
+        for one in steps:
+            out, state = self.lif(one, state, return_state=True)
+            spikes.append(out)
+        return torch.cat(spikes)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("how", ["for", "unbind", "split", "slice", "last", "index"])
+def test_steps_can_be_picked_in_all_ways(how):
+    net = Picks(how)
+    model = snn.export_onnx(net, None, torch.rand(3, 2, 4), time_axis=0)
+    ops = {n.op_type for n in model.graph.node}
+    assert not {o for o in ops if "Sequence" in o}
+    steps = "time" if how in ("last", "index") else 3
+    assert shapes(model.graph.input) == {"input": [steps, "batch", 4]}
+    x = torch.rand(3, 5, 4)
+    np.testing.assert_array_equal(run(model, x)[0], net(x))
+
+
 def test_names_of_outputs_give_way_to_names_of_inputs():
     class Net(nn.Module):
         def __init__(self):
