@@ -99,7 +99,9 @@ class NeuronLayer(nn.Module):
 
     def _own_value(self, name: str) -> Tensor | None:
         """Return a parameter that has a value of its own."""
-        return self._parameters.get(name, self._buffers.get(name))
+        value = self._parameters.get(name, self._buffers.get(name))
+        # In a replica of torch.nn.DataParallel, parameters are plain attributes.
+        return vars(self).get(name) if value is None else value
 
     def _checked_choice(self, choice: Choice, values: Mapping[str, object]) -> int:
         """Return a structural choice, or raise UsageError."""

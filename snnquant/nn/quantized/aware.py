@@ -48,9 +48,24 @@ def _both(operation: Callable[[Any, Any], Tensor], a: Pair, b: Any) -> Pair:
     return Pair(operation(a.integer, b), operation(a.real, b))
 
 
+class _Onto(torch.autograd.Function):
+    """One value forward, the gradient of another backward."""
+
+    @staticmethod
+    def forward(ctx: Any, real: Tensor, value: Tensor) -> Tensor:
+        """Return ``value`` as it is: a difference added to ``real`` would be rounded."""
+        return value.to(real.dtype, copy=True)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        """Hand the gradient to ``real``."""
+        return grads[0], None
+
+
 def onto(real: Tensor, value: Tensor) -> Tensor:
-    """Return ``value``, with the gradient of ``real``."""
-    return real + (value.to(real.dtype) - real).detach()
+    """Return ``value``, with the gradient of ``real``, which broadcasts to it."""
+    moved: Tensor = _Onto.apply(real.expand(value.shape), value)  # type: ignore[no-untyped-call]
+    return moved
 
 
 class AwareArithmetic:

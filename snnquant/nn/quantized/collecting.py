@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,9 +75,16 @@ class Collected:
         return Known(inputs, first, self.rates)
 
 
-def observe(model: nn.Module, arguments: tuple[Any, ...]) -> None:
+def observe(model: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
     """Keep statistics of the model's own input, and the shapes of its arguments."""
     collected = getattr(model, "_collected", None)
+    try:
+        bound = inspect.signature(model.forward).bind(*positional, **named)
+    except TypeError:
+        return  # forward itself says what is wrong
+    bound.apply_defaults()
+    # What stands behind ``*`` in forward stays at its default when the model is followed.
+    arguments = bound.args
     first = next((a for a in arguments if isinstance(a, Tensor)), None)
     if not isinstance(collected, Collected) or first is None:
         return

@@ -126,6 +126,8 @@ def _sum(call: Call) -> Flow:
     if isinstance(left, (int, float)) or isinstance(right, (int, float)):
         number = left if isinstance(left, (int, float)) else right
         flow = call.flows()[0]
+        if type(number) is int and number == 0 and sign > 0:
+            return flow  # Python's sum() starts with it
         if flow.kind is Kind.CURRENT and not flow.membrane:
             raise _mixed(call, flow, "a number is added to")
         negated = sign < 0 and number is left

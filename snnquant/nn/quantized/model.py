@@ -14,7 +14,7 @@ from snnquant.errors import UsageError
 from snnquant.lowering.plan import InputScale
 from snnquant.nn.quantized import checkpoint
 from snnquant.nn.quantized.collecting import Collected, observe
-from snnquant.nn.quantized.link import Decisions, decide, q_modules
+from snnquant.nn.quantized.link import Decisions, Known, decide, q_modules
 from snnquant.nn.quantized.mode import Mode
 from snnquant.nn.quantized.neuron import QNeuron
 from snnquant.nn.quantized.synapse import QSynapse
@@ -72,7 +72,7 @@ class QModel(nn.Module):
             module.mode = Mode.COLLECT
         self._collected = Collected()
         self._stop_observing()
-        self._hook = self.register_forward_pre_hook(observe)
+        self._hook = self.register_forward_pre_hook(observe, with_kwargs=True)
         self._mode = Mode.COLLECT
 
     def _stop_observing(self) -> None:
@@ -95,9 +95,12 @@ class QModel(nn.Module):
             input comes from outside the spikes are encoders.
 
         Raises:
-            UsageError: nothing was collected, or an input does not fit its ``is_encoder``.
+            UsageError: nothing was collected, the model is quantized, or an input does not fit its
+                ``is_encoder``.
         """
         collected = self._collected
+        if self._mode in (Mode.QUANTIZED, Mode.AWARE):
+            raise self._out_of_order("calculate_q_params", "dequantize()", "is in integers")
         if collected is None:
             raise self._out_of_order(
                 "calculate_q_params", "collect_q_params()", "has collected nothing"
@@ -115,15 +118,15 @@ class QModel(nn.Module):
         self._enter(Mode.FLOAT)
         return dict(known.inputs)
 
-    def first_input(self) -> InputScale:
-        """Return how the model's own input enters the integers (spikes, where it is not known)."""
-        if self._options is None:
-            raise self._out_of_order("first_input", "quantize()", "is not in integers")
-        return self._data().known(self, self._options).first
+    def known(self) -> Known:
+        """Return the scales and firing rates that the integers were made with.
 
-    def firing_rates(self) -> dict[str, float]:
-        """Return the collected firing rate of every neuron, by path."""
-        return dict(self._data().rates)
+        Raises:
+            UsageError: the model is not in integers.
+        """
+        if self._options is None:
+            raise self._out_of_order("known", "quantize()", "is not in integers")
+        return self._data().known(self, self._options)
 
     # -- quantizing ------------------------------------------------------------------------------
 
@@ -215,7 +218,13 @@ class QModel(nn.Module):
     def _example(self, given: Any) -> tuple[Any, ...] | None:
         """Return arguments to follow forward with: those given, or of the collected shapes."""
         if given is not None:
-            return given if isinstance(given, tuple) else (given,)
+            arguments = given if isinstance(given, tuple) else (given,)
+            if not any(isinstance(entry, Tensor) for entry in arguments):
+                raise UsageError(
+                    f"{type(self).__name__}: example_input is a {type(given).__name__}, must be a "
+                    "tensor, or a tuple of forward's arguments with one among them"
+                )
+            return arguments
         if self._collected is None or self._collected.example is None:
             return None
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
@@ -227,26 +236,30 @@ class QModel(nn.Module):
         return zeros
 
     def _take(self, decisions: Decisions, options: QuantizeOptions, mode: Mode) -> None:
-        """Put what was decided into the layers."""
+        """Put what was decided into the layers; nothing changes where one of them has no form."""
+        weights = {s: s.integers(settings) for s, settings in decisions.synapses.items()}
+        constants = {
+            neuron: {entry.group: neuron.integers(entry) for entry in uses}
+            for neuron, uses in decisions.neurons.items()
+        }
         self.dequantize_modules()
         for module in q_modules(self).values():
             module.mode = mode
         for synapse, settings in decisions.synapses.items():
-            synapse.prepare(settings, mode)
+            synapse.prepare(settings, mode, weights[synapse])
         for neuron, uses in decisions.neurons.items():
-            neuron.prepare(uses, mode)
+            neuron.prepare(uses, mode, constants[neuron])
         self._options = options
         self._mode = mode
 
     def _freeze(self) -> None:
         """Go from aware to quantized mode with the scales that were trained."""
-        for module in q_modules(self).values():
-            if isinstance(module, QSynapse) and module.settings is not None:
-                module.prepare(module.settings, Mode.QUANTIZED)
-            elif isinstance(module, QNeuron):
-                module.prepare(list(module.settings.values()), Mode.QUANTIZED)
-            module.mode = Mode.QUANTIZED
-        self._mode = Mode.QUANTIZED
+        modules, options = q_modules(self).values(), self._options
+        if options is None:
+            raise RuntimeError("a model in aware mode has no options")
+        synapses = {m: m.settings for m in modules if isinstance(m, QSynapse) and m.settings}
+        neurons = {m: list(m.settings.values()) for m in modules if isinstance(m, QNeuron)}
+        self._take(Decisions(synapses, neurons), options, Mode.QUANTIZED)
 
     def dequantize(self) -> None:
         """Compute in floating point again; the integers are dropped, the statistics stay.

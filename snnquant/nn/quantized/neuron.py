@@ -12,7 +12,7 @@ from torch import Tensor
 
 from snnquant.errors import NumericalError, UsageError
 from snnquant.lowering.integers import neuron_integers, recurrent_integers
-from snnquant.neurons import StateVariable
+from snnquant.neurons import Parameter, Quantization, StateVariable
 from snnquant.neurons.dynamics import REFRACTORY
 from snnquant.nn.layer import NeuronLayer, State
 from snnquant.nn.merge_runs import CALL
@@ -119,7 +119,7 @@ class QNeuron(QModule, NeuronLayer):
             # Whether the final states are read is known once the whole graph is there.
             marks = {CALL: next(_calls)}
             output = self._symbolic(current, None, marks)[0]
-            last = self._symbolic(current, start, marks)[1:]
+            _, *last = self._symbolic(current, start, marks)
             return output, dict(zip(start, last, strict=True))
         output, *last = self._symbolic(current, start)
         return output, dict(zip(start, last, strict=True))
@@ -133,7 +133,7 @@ class QNeuron(QModule, NeuronLayer):
                     f"{self.label}: state {name} is {_kind(value)}, must be a floating-point "
                     "tensor while the model is not quantized; start from v=None"
                 )
-            start[name] = self._fitting(name, value, current.shape[1:]).to(current.dtype)
+            start[name] = self.fitting(name, value, current.shape[1:]).to(current.dtype)
         return start
 
     def named(self, v: Any) -> dict[str, Any]:
@@ -149,7 +149,8 @@ class QNeuron(QModule, NeuronLayer):
             )
         return dict(v)
 
-    def _fitting(self, name: str, value: Tensor, shape: torch.Size) -> Tensor:
+    def fitting(self, name: str, value: Tensor, shape: torch.Size) -> Tensor:
+        """Return a state in the shape of one step, or raise UsageError."""
         if value.shape != shape and not (value.dim() == 0):
             raise UsageError(
                 f"{self.label}: state {name} has shape {list(value.shape)}, must be {list(shape)}, "
@@ -174,11 +175,29 @@ class QNeuron(QModule, NeuronLayer):
         return output, self._given_out(states)
 
     def real_parameters(self) -> dict[str, FloatArray]:
-        """Return the real parameters as float64, ``[1]``, ``[C]`` or per neuron."""
-        return {
-            p.name: real(self.parameter_value(p.name), f"{p.name} of {self.label}")
-            for p in self.model.parameters
-        }
+        """Return the real parameters as float64, ``[1]``, ``[C]`` or per neuron.
+
+        Raises:
+            NumericalError: training or an assignment left a value outside its range.
+        """
+        return {p.name: self._real_parameter(p) for p in self.model.parameters}
+
+    def _real_parameter(self, parameter: Parameter) -> FloatArray:
+        what = f"{parameter.name} of {self.label}"
+        tensor = self.parameter_value(parameter.name).detach().double()
+        if parameter.limit and parameter.default is not None:
+            # No limit at all, which is no finite number in a narrow floating-point type.
+            tensor = tensor.masked_fill(tensor == -torch.inf, parameter.default)
+        value = real(tensor, what)
+        if parameter.rule is Quantization.MULTIPLIER:
+            wrong, wanted = (value < 0) | (value > 1), "in [0, 1]"
+        elif parameter.rule is Quantization.STEPS:
+            wrong, wanted = (value < 0) | (value != np.floor(value)), "a whole number >= 0"
+        else:
+            return value
+        if wrong.any():
+            raise NumericalError(f"{what} is {value[wrong][0]:g}, must be {wanted}")
+        return value
 
     def real_recurrent_weight(self) -> FloatArray | None:
         """Return the recurrent weights as float64, if there are any."""
@@ -277,53 +296,11 @@ class QNeuron(QModule, NeuronLayer):
         # The checks of shape are those of floating point; they look at no value.
         self._check_current(torch.empty(current.shape, dtype=torch.float32, device="meta"))
         rank = current.dim() - 2
-        if self._has_vectors and rank != settings.rank:
+        if rank < settings.rank or (self._has_vectors and rank != settings.rank):
             raise UsageError(
                 f"{self.label}: its current has {rank} feature axes, but it was quantized for "
                 f"{settings.rank}; call quantize(example_input=...) with an input of this shape"
             )
-
-    def integer_state(
-        self, current: Tensor, settings: NeuronSettings, held: Mapping[str, Tensor], v: Any
-    ) -> dict[str, Tensor]:
-        """Return all states as int64."""
-        shape = current.shape[1:]
-        start = {
-            s.name: held[s.initial].expand(shape)
-            if s.initial
-            else torch.zeros(shape, dtype=torch.int64, device=current.device)
-            for s in self.model.states
-        }
-        if self.recurrent_weight is not None:
-            start[LAST_SPIKES] = torch.zeros(shape, dtype=torch.int64, device=current.device)
-        for name, value in self.named(v).items():
-            if not isinstance(value, Tensor):
-                raise UsageError(f"{self.label}: state {name} is {_kind(value)}, must be a tensor")
-            start[name] = self._state_integers(name, value, shape, settings)
-        return start
-
-    def _state_integers(
-        self, name: str, value: Tensor, shape: torch.Size, settings: NeuronSettings
-    ) -> Tensor:
-        fitting = self._fitting(name, value, shape)
-        limits = settings.target.state_range
-        if not value.is_floating_point():
-            if bool(((fitting < limits.low) | (fitting > limits.high)).any()):
-                raise UsageError(
-                    f"{self.label}: state {name} leaves the {settings.target.state_bits} bits of "
-                    f"target {settings.target.name}; an integer state is on the membrane's scale"
-                )
-            return fitting.to(torch.int64)
-        if not bool(torch.isfinite(fitting).all()):
-            raise NumericalError(f"{self.label}: state {name} holds NaN or infinite values")
-        ratio = fitting.double() / self.state_scale(name, settings, value.device)
-        return ratio.round().clamp(limits.low, limits.high).to(torch.int64)
-
-    def state_scale(self, name: str, settings: NeuronSettings, device: torch.device) -> Tensor:
-        """Return the real value of one step of a state: 1 for counts."""
-        counts = {s.name for s in self.model.states if s.counter} | {LAST_SPIKES}
-        scale = np.ones(1) if name in counts else settings.membrane_scale
-        return torch.as_tensor(scale, dtype=torch.float64, device=device)
 
 
 def _kind(value: Any) -> str:

@@ -16,6 +16,7 @@ from snnquant.neurons.arithmetic import FloatArithmetic, IntegerArithmetic
 from snnquant.nn.quantized.aware import AwareArithmetic, Pair, onto
 from snnquant.nn.quantized.exact import exact_sum, round_through
 from snnquant.nn.quantized.mode import QParam
+from snnquant.nn.quantized.states import integer_states, state_scale
 from snnquant.nn.torch_backend import TorchBackend
 from snnquant.numerics import FloatArray, IntRange
 from snnquant.ops.schema import LAST_SPIKES, RECURRENT_WEIGHT
@@ -83,7 +84,7 @@ def run_integers(
             layer,
             settings.arithmetic(),
             current.to(torch.int64).unbind(0),
-            layer.integer_state(current, settings, held, v),
+            integer_states(layer, current, settings, held, v),
             {p.constant_name: held[p.name] for p in layer.model.parameters},
             lambda last: _recurrent_sum(layer, last, held[RECURRENT_WEIGHT], settings),
         )
@@ -151,8 +152,8 @@ def run_aware(
     step = torch.as_tensor(settings.scale, dtype=torch.float64, device=device)
     start = {}
     given = layer.named(v)
-    for name, whole in layer.integer_state(current, settings, integers, v).items():
-        value = (whole * layer.state_scale(name, settings, device)).to(kind)
+    for name, whole in integer_states(layer, current, settings, integers, v).items():
+        value = (whole * state_scale(layer, name, settings, device)).to(kind)
         start[name] = Pair(whole, onto(given[name].to(kind), value) if name in given else value)
     currents = [
         Pair(seen.detach().round().to(torch.int64), seen.to(kind) * step.to(kind))
@@ -172,7 +173,7 @@ def run_aware(
         lambda last: _aware_recurrent_sum(layer, last, settings, step),
     )
     states = {
-        name: onto(pair.real.double(), pair.integer * layer.state_scale(name, settings, device))
+        name: onto(pair.real.double(), pair.integer * state_scale(layer, name, settings, device))
         for name, pair in after.items()
     }
     whole = torch.stack([pair.integer for pair in outputs])

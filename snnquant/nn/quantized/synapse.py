@@ -20,6 +20,8 @@ from snnquant.observers import TensorStatistics
 
 #: How far from an integer a value may lie that is an average of integers in float32.
 _NEARLY = 1e-3
+#: How many currents can be added up in aware mode, exactly.
+_MOST_ADDED = 256
 
 
 @dataclass(frozen=True)
@@ -255,6 +257,9 @@ class QSynapse(QModule):
 
         What float32 would not hold exactly is summed in float64; the neuron goes on from there.
         """
+        for name, value in (("weight", self.weight), ("bias", self.bias)):
+            if value is not None and not bool(torch.isfinite(value).all()):
+                raise NumericalError(f"{self.label}: its {name} holds NaN or infinite values")
         limits = IntRange.signed(settings.bits)
         step = torch.as_tensor(settings.scale, dtype=torch.float64, device=self.weight.device)
         along = [1] * self.weight.dim()
@@ -269,7 +274,8 @@ class QSynapse(QModule):
             each = (self.bias.double() / step).reshape(-1, *([1] * self.spatial))
             offset = round_through(each, INT32.low, INT32.high)
             bound += int(offset.detach().abs().max())
-        if bound * settings.gain >= FLOAT32_EXACT:
+        # Forward may add several currents before a neuron takes them.
+        if bound * settings.gain >= FLOAT32_EXACT // _MOST_ADDED:
             current = current.double()
         current = current * settings.gain
         if offset is not None:

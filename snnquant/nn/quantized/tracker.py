@@ -98,6 +98,9 @@ class Tracker(TorchFunctionMode):
             except StaysFloat:
                 flow = FLOAT
         in_place = name.endswith("_") and not name.endswith("__")
+        if name == "__setitem__":
+            # Whatever is put into it, or into what, is one value in floating point from then on.
+            result, in_place = args[0], True
         for value in values_of(result):
             if flow.kind is not Kind.FLOAT:
                 self.assign(value, flow)

@@ -82,7 +82,9 @@ class Wire:
         return wire._called(func.__name__, args, kwargs or {})
 
     def _called(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        result: Any = Wire(self._tracker)
+        # What changes a tensor in place gives that tensor.
+        in_place = name.endswith("_") and not name.startswith("__")
+        result: Any = self if in_place else Wire(self._tracker)
         if name in ("chunk", "split", "tensor_split"):
             many = args[1] if name != "split" and len(args) > 1 else _SOME
             result = tuple(Wire(self._tracker) for _ in range(many))
@@ -127,6 +129,9 @@ class Wire:
     def __getitem__(self, index: Any) -> Any:
         return self._called("__getitem__", (self, index), {})
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._tracker.called("__setitem__", (self, index, value), {}, None)
+
 
 def _operator(name: str) -> Callable[..., Any]:
     return lambda self, *args: self._called(name, (self, *args), {})
@@ -135,7 +140,9 @@ def _operator(name: str) -> Callable[..., Any]:
 for _slot, _name in {
     "__add__": "add",
     "__radd__": "add",
-    "__iadd__": "add",
+    "__iadd__": "add_",
+    "__isub__": "sub_",
+    "__imul__": "mul_",
     "__sub__": "sub",
     "__rsub__": "rsub",
     "__mul__": "mul",
