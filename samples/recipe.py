@@ -28,9 +28,10 @@ def fit(
     title: str,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     batch: int = 64,
+    seed: int = SEED,
 ) -> None:
     """Train on samples ``x [N, ...]`` with Adam, a one-cycle schedule and cross entropy."""
-    generator = torch.Generator().manual_seed(SEED)
+    generator = torch.Generator().manual_seed(seed)
     steps = epochs * -(-len(x) // batch)
     optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
