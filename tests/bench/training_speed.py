@@ -73,7 +73,7 @@ def spikingjelly():
 
 
 class SnnTorch(nn.Module):
-    """Leaky over time; that is how its documentation runs it."""
+    """Leaky over time, as its documentation runs it; the gradient of its reset is not cut."""
 
     def __init__(self):
         super().__init__()
