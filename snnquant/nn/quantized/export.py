@@ -56,12 +56,13 @@ def export_integers(model: QModel, export: Callable[[], onnx.ModelProto]) -> onn
     graph = canonicalise(exported)
     modules = q_modules(model)
     nodes = {node: _module_of(node, modules) for node in graph.graph}
+    rates = model.known().rates
     result = quantize_model(
         graph,
         _scales(graph, nodes, model),
         options,
         model_properties(options, metadata(exported).get("snnquant.timesteps")),
-        model.firing_rates(),
+        {n.name or "": rates[m.path] for n, m in nodes.items() if m and m.path in rates},
         decided=dict(_decided(nodes)),
     )
     _check_inputs(result.layers, {node.name: module for node, module in nodes.items()})
@@ -97,16 +98,17 @@ def _module_of(node: ir.Node, modules: Mapping[str, Any]) -> Any:
 def _scales(graph: ir.Model, nodes: Mapping[ir.Node, Any], model: QModel) -> dict[str, InputScale]:
     """Return how every value that may enter the integers does, by its name in the graph."""
     scales = {}
-    first = model.first_input()
-    if first.spikes:
-        scales[graph.graph.inputs[0].name or ""] = first
+    known = model.known()
+    if known.first.spikes:
+        scales[graph.graph.inputs[0].name or ""] = known.first
     for node, module in nodes.items():
         source = node.inputs[0] if node.inputs else None
         if isinstance(module, QSynapse) and module.settings is not None and source is not None:
             s = module.settings
             if s.enters:
+                coherence = known.inputs[module.path].coherence
                 scales[source.name or ""] = InputScale(
-                    s.factor, s.low, s.high, spikes=not s.encoder
+                    s.factor, s.low, s.high, coherence, spikes=not s.encoder
                 )
     return scales
 
