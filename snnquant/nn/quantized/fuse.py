@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
@@ -66,7 +67,7 @@ def fuse_conv_bn(model: nn.Module, example_input: Any = None) -> nn.Module:
     with following(model, finder), torch.no_grad():
         try:
             with nullcontext() if example_input is None else finder:
-                model(*arguments)
+                finder.read_out(model(*arguments))
         except SnnquantError:
             raise
         except Exception as error:
@@ -88,13 +89,22 @@ class _Finder(TorchFunctionMode):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self._names = {module: name for name, module in model.named_modules()}
-        self._by_weight = {id(m.weight): m for m in model.modules() if isinstance(m, _SYNAPSES)}
+        self._owners: dict[int, list[nn.Module]] = {}
+        for module in model.modules():
+            for parameter in module._parameters.values():
+                self._owners.setdefault(id(parameter), []).append(module)
+        self._by_weight = {
+            id(m._parameters["weight"]): m
+            for m in model.modules()
+            if isinstance(m, _SYNAPSES) and "weight" in m._parameters
+        }
         self._by_mean = {
             id(m.running_mean): m for m in model.modules() if isinstance(m, _BatchNorm)
         }
         self._currents: dict[int, tuple[Any, nn.Module]] = {}
         self._norms: dict[nn.Module, nn.Module] = {}
         self._elsewhere: set[nn.Module] = set()
+        self._alone: set[nn.Module] = set()
 
     def __torch_function__(
         self,
@@ -115,10 +125,14 @@ class _Finder(TorchFunctionMode):
             weight = args[1] if len(args) > 1 else kwargs.get("weight")
             if id(weight) in self._by_weight:
                 self._produced(result, self._by_weight[id(weight)])
-        elif name == "batch_norm" and used:
+        elif name == "batch_norm":
             mean = args[1] if len(args) > 1 else kwargs.get("running_mean")
-            self._normalized(used[0], self._by_mean[id(mean)])
-            return
+            norm = self._by_mean.get(id(mean))
+            if norm is not None and used:
+                self._normalized(used[0], norm, args[0] if args else kwargs.get("input"))
+                return
+            if norm is not None:
+                self._alone.add(norm)
         elif name in _MOVING and used:
             self._produced(result, used[0])
             return
@@ -145,7 +159,19 @@ class _Finder(TorchFunctionMode):
         for value in values_of(result):
             self._currents[id(value)] = (value, module)
 
-    def _normalized(self, synapse: nn.Module, norm: nn.Module) -> None:
+    def read_out(self, outputs: Any) -> None:
+        """Note what the model returns."""
+        for value in values_of(outputs):
+            self._elsewhere.update(self._users(value))
+
+    def _normalized(self, synapse: Any, norm: Any, value: Any) -> None:
+        features = synapse.weight.shape[0]
+        last = isinstance(synapse, nn.Linear) and isinstance(value, Tensor)
+        if norm.num_features != features or (last and math.prod(value.shape[1:]) != features):
+            raise UsageError(
+                f"fuse_conv_bn: batch normalization '{self._names[norm]}' normalizes other axes "
+                f"than the {features} channels of '{self._names[synapse]}'; they cannot become one"
+            )
         known = self._norms.setdefault(synapse, norm)
         if known is not norm:
             raise UsageError(
@@ -165,6 +191,17 @@ class _Finder(TorchFunctionMode):
                 raise UsageError(
                     f"fuse_conv_bn: the current of '{self._names[synapse]}' is used besides its "
                     f"batch normalization '{self._names[norm]}'; they cannot become one"
+                )
+            if norm in self._alone:
+                raise UsageError(
+                    f"fuse_conv_bn: batch normalization '{self._names[norm]}' is used elsewhere "
+                    f"besides behind '{self._names[synapse]}'; give each use a layer of its own"
+                )
+            own = [synapse._parameters.get(name) for name in ("weight", "bias")]
+            if own[0] is None or any(len(self._owners[id(p)]) > 1 for p in own if p is not None):
+                raise UsageError(
+                    f"fuse_conv_bn: the weights of '{self._names[synapse]}' are shared with "
+                    "another layer or computed from other parameters; give it weights of its own"
                 )
         return list(self._norms.items())
 
