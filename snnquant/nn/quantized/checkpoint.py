@@ -16,22 +16,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from snnquant import __version__
+from snnquant.calibration import AUTO
 from snnquant.data.npz import load_arrays
-from snnquant.errors import DataError, ModelError, UsageError
+from snnquant.errors import DataError, ModelError, SnnquantError
 from snnquant.files import atomic_write
 from snnquant.lowering.integers import SynapseIntegers
+from snnquant.nn.layer import NeuronLayer
 from snnquant.nn.quantized.collecting import Collected
 from snnquant.nn.quantized.link import q_modules
 from snnquant.nn.quantized.mode import Mode
 from snnquant.nn.quantized.neuron import QNeuron
 from snnquant.nn.quantized.running import NeuronSettings
+from snnquant.nn.quantized.stored import check_layer
 from snnquant.nn.quantized.synapse import QSynapse, SynapseSettings
-from snnquant.numerics import IntRange
-from snnquant.observers import TensorStatistics
-from snnquant.quantize import QuantizeOptions
+from snnquant.observers import OBSERVERS, TensorStatistics
+from snnquant.quantize import QuantizeOptions, choose_options
 from snnquant.target import parse_target, target_table
 
 if TYPE_CHECKING:
@@ -159,32 +161,61 @@ def load(model: QModel, path: str | os.PathLike[str]) -> Loaded:
         document = _document(arrays, file)
         _check_structure(model, document, file)
         loaded, made = _parse(model, document, arrays)
-        _check_integers(made)
+        for layer in made:
+            check_layer(*layer)
+        state = {n.removeprefix(_STATE): a for n, a in arrays.items() if n.startswith(_STATE)}
+        _load_state(model, state)
+    except ModelError:
+        raise
     except DataError as error:
         raise ModelError(f"{file} is not a quantized model: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, UsageError, OverflowError) as error:
-        raise ModelError(
-            f"{file} is damaged ({type(error).__name__}: {error}); save the model again"
-        ) from error
-    state = {
-        name.removeprefix(_STATE): torch.from_numpy(array.copy())
-        for name, array in arrays.items()
-        if name.startswith(_STATE)
-    }
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
+    except (
+        *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+        SnnquantError,
+    ) as error:
         reason = str(error).strip().split("\n")[-1].strip()
-        raise ModelError(f"{file} is of another model: {reason}") from error
+        raise ModelError(
+            f"{file} is damaged ({type(error).__name__}: {reason}); save the model again"
+        ) from error
     for module in q_modules(model).values():
         module.dequantize()
         module.mode = Mode.QUANTIZED
     for module, settings, integers in made:
-        if isinstance(module, QSynapse):
-            module.prepare(settings, Mode.QUANTIZED, integers)
-        else:
-            module.prepare(settings, Mode.QUANTIZED, integers)
+        module.prepare(settings, Mode.QUANTIZED, integers)
     return loaded
+
+
+def _load_state(model: nn.Module, state: Mapping[str, Any]) -> None:
+    """Load real parameters and buffers, all of them or none."""
+    own = model.state_dict()
+    if wrong := sorted(set(own) ^ set(state)):
+        raise ValueError(f"the model and the file do not both have '{wrong[0]}'")
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in state.items()}
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape:
+            raise ValueError(f"'{name}' has shape {list(tensor.shape)}")
+        if (tensor.is_floating_point(), tensor.is_complex()) != (
+            own[name].is_floating_point(),
+            own[name].is_complex(),
+        ):
+            raise ValueError(f"'{name}' has the type {tensor.dtype}")
+    before = {name: tensor.detach().clone() for name, tensor in own.items()}
+    try:
+        model.load_state_dict(tensors)
+        for module in q_modules(model).values():
+            if isinstance(module, QSynapse):
+                module.real_weights()
+            elif isinstance(module, QNeuron):
+                module.real_parameters()
+                module.real_recurrent_weight()
+    except SnnquantError:
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(before[name])
+        for layer in model.modules():
+            if isinstance(layer, NeuronLayer):
+                layer._use_refractory()
+        raise
 
 
 def _document(arrays: Arrays, file: Path) -> dict[str, Any]:
@@ -221,31 +252,32 @@ def _parse(
 ) -> tuple[Loaded, list[tuple[Any, Any, Any]]]:
     table = dict(document["target"])
     target = parse_target(Path(f"{table.pop('name')}.toml"), table)
-    options = QuantizeOptions(
-        target,
-        int(document["weight_bits"]),
-        int(document["input_bits"]),
-        bool(document["per_channel"]),
-    )
+    widths = document["weight_bits"], document["input_bits"]
+    if [type(bits) for bits in widths] != [int, int] or type(document["per_channel"]) is not bool:
+        raise TypeError("its options are of another type")
+    options = choose_options(target, *widths, document["per_channel"])
     made: list[tuple[Any, Any, Any]] = []
     modules = q_modules(model)
     for path, stored in document["layers"].items():
         module = modules[path]
+        if not isinstance(module, (QSynapse, QNeuron)):
+            raise TypeError(f"{module.label} has no integers")
         if isinstance(module, QSynapse):
-            settings = SynapseSettings(scale=arrays[_SCALES + path], **stored)
+            settings = SynapseSettings(scale=arrays[_SCALES + path].copy(), **stored)
+            weight, bias = (arrays[f"{_INTEGERS}{path}/{part}"] for part in ("weight", "bias"))
+            if (weight.dtype, bias.dtype) != (np.int8, np.int64):
+                raise TypeError(f"{module.label} has integers of another type")
             integers = SynapseIntegers(
-                arrays[f"{_INTEGERS}{path}/weight"].astype(np.int64),
-                settings.gain,
-                arrays[f"{_INTEGERS}{path}/bias"].astype(np.int64),
-                settings.scale,
-                0,
+                weight.astype(np.int64), settings.gain, bias, settings.scale, 0
             )
             made.append((module, settings, integers))
             continue
+        if not isinstance(stored, list):
+            raise TypeError(f"what {module.label} has is no list")
         uses, constants = [], {}
         for index, entry in enumerate(stored):
             key = f"{path}/{index}"
-            uses.append(NeuronSettings(scale=arrays[_SCALES + key], target=target, **entry))
+            uses.append(NeuronSettings(scale=arrays[_SCALES + key].copy(), target=target, **entry))
             prefix = f"{_INTEGERS}{key}/"
             constants[uses[-1].group] = {
                 name.removeprefix(prefix): array
@@ -259,31 +291,11 @@ def _parse(
 def _read_statistics(stored: Mapping[str, Any] | None) -> Collected | None:
     if stored is None:
         return None
+    if stored["method"] not in (AUTO, *OBSERVERS):
+        raise ValueError(f"its observer is {stored['method']!r}")
     return Collected(
         first=TensorStatistics.from_json("input", stored["first"]),
         inputs={p: TensorStatistics.from_json(p, s) for p, s in stored["inputs"].items()},
         rates={str(p): float(r) for p, r in stored["rates"].items()},
         method=str(stored["method"]),
     )
-
-
-def _check_integers(made: list[tuple[Any, Any, Any]]) -> None:
-    """Raise ValueError for integers that do not fit their layer or their width."""
-    for module, settings, integers in made:
-        if isinstance(module, QSynapse):
-            limits = IntRange.signed(settings.bits)
-            weight = integers.weight
-            channels = module.weight.shape[module.channel_axis]
-            if weight.shape != tuple(module.weight.shape) or integers.bias.shape != (channels,):
-                raise ValueError(f"{module.label} has integers of another shape")
-            if weight.min(initial=0) < limits.low or weight.max(initial=0) > limits.high:
-                raise ValueError(f"{module.label} has weights beyond {settings.bits} bits")
-            continue
-        wanted = {p.name for p in module.model.parameters}
-        for use in settings:
-            held = integers[use.group]
-            recurrent = isinstance(module.recurrent_weight, Tensor)
-            if set(held) != wanted | ({"recurrent_weight"} if recurrent else set()):
-                raise ValueError(f"{module.label} misses constants")
-            if any(array.dtype != np.int64 or not array.size for array in held.values()):
-                raise ValueError(f"{module.label} has constants of another type")

@@ -67,4 +67,4 @@ def buffer_of(array: object) -> Tensor:
     """Return integers as a tensor that a module can hold as a buffer."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.array(array))

@@ -91,7 +91,7 @@ def test_time_is_folded_in_front_of_the_normalization():
     model = nn.Sequential(Folded(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), snn.LIF(alpha=0.5))
     trained(model)
     x = analog(6, 2, 3, 5, 5)
-    with pytest.raises(UsageError, match="cannot be followed without data.* give example_input"):
+    with pytest.raises(UsageError, match="cannot be followed without data"):
         fuse_conv_bn(model)
     fused = fuse_conv_bn(copy.deepcopy(model), x)
     assert not norms_of(fused)
