@@ -112,7 +112,7 @@ class Plan:
         return self.points[value]
 
     def scale_name(self, value: Named) -> str:
-        """Return the name under which the scale of a value is calibrated: its own, if it has one."""
+        """Return the name under which a value is calibrated: its own, if it has a scale."""
         own = value.name or ""
         return own if own in self.scales else self.steps_of.get(value, own)
 

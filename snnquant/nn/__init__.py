@@ -35,6 +35,7 @@ from snnquant.nn.quantized import (
     QModel,
     QModule,
     QParam,
+    QSequential,
     fuse_conv_bn,
 )
 from snnquant.nn.surrogate import (
@@ -82,6 +83,7 @@ __all__ = [
     "QModel",
     "QModule",
     "QParam",
+    "QSequential",
     "Rectangle",
     "Refractory",
     "Repeat",

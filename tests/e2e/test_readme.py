@@ -10,11 +10,24 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+import snnquant
+
 README = Path(__file__).parents[2] / "README.md"
 
 
 def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def _check_quantizing(block):
+    seen = {}
+    exec(compile(block, "README.md", "exec"), seen)
+    session = snnquant.InferenceSession("snn.int.onnx")
+    (scores,) = session.run(None, {"input": seen["images"].numpy()})
+    assert np.allclose(scores, seen["scores"].numpy(), 1e-5, 1e-6)
+    aware = seen["model"](seen["images"])
+    assert aware.requires_grad
+    assert aware.abs().max() > 0
 
 
 def test_the_two_commands_are_the_checked_ones():
@@ -25,11 +38,12 @@ def test_the_two_commands_are_the_checked_ones():
 
 def test_the_python_and_the_four_verbs_run_as_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train, use = blocks("python")
+    train, quantize, use = blocks("python")
     import torch
 
     torch.manual_seed(0)
     exec(compile(train, "README.md", "exec"), {})
+    _check_quantizing(quantize)
     rng = np.random.default_rng(0)
     for name in ("train", "test"):
         images = rng.random((64, 1, 8, 8), dtype=np.float32) * 20

@@ -20,6 +20,7 @@ from snnquant.nn.quantized.pooling import (
     QMaxPool1d,
     QMaxPool2d,
 )
+from snnquant.nn.quantized.sequential import QSequential
 from snnquant.nn.quantized.synapses import QConv1d, QConv2d, QLinear
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "QModel",
     "QModule",
     "QParam",
+    "QSequential",
     "export_integers",
     "fuse_conv_bn",
 ]
