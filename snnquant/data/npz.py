@@ -115,13 +115,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 def _open(path: Path) -> Dataset:
     headers: dict[str, NpyHeader] = {}
     with _opened(path) as archive:
-        size = path.stat().st_size
-        for info in archive.infolist():
-            name = info.filename.removesuffix(_SUFFIX)
+        for name, info in _members(archive, path):
             where = _where(path, name)
-            _check_member(info, size, where)
-            if name in headers:
-                raise DataError(f"{where} is stored twice; write the file again")
             with archive.open(info) as stream:
                 headers[name] = read_header(stream, info.file_size, where)
             if headers[name].fortran_order:
@@ -130,6 +125,19 @@ def _open(path: Path) -> Dataset:
                     "save numpy.ascontiguousarray of it, or an .npy file"
                 )
     return NpzDataset(path, headers)
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+    """Yield the arrays of an archive by name, each checked against the bytes that are there."""
+    size = path.stat().st_size
+    seen: set[str] = set()
+    for info in archive.infolist():
+        name = info.filename.removesuffix(_SUFFIX)
+        _check_member(info, size, _where(path, name))
+        if name in seen:
+            raise DataError(f"{_where(path, name)} is stored twice; write the file again")
+        seen.add(name)
+        yield name, info
 
 
 def _check_member(info: zipfile.ZipInfo, archive_size: int, where: str) -> None:
@@ -165,15 +173,9 @@ def load_arrays(path: Path) -> dict[str, AnyArray]:
     """
     arrays: dict[str, AnyArray] = {}
     with _opened(path) as archive:
-        size = path.stat().st_size
-        for info in archive.infolist():
-            name = info.filename.removesuffix(_SUFFIX)
-            where = _where(path, name)
-            _check_member(info, size, where)
-            if name in arrays:
-                raise DataError(f"{where} is stored twice; write the file again")
+        for name, info in _members(archive, path):
             with archive.open(info) as stream:
-                header = read_header(stream, info.file_size, where)
+                header = read_header(stream, info.file_size, _where(path, name))
                 # The header is as long as the member, so this is no more than was checked.
                 raw = stream.read(info.file_size - header.start)
             flat = np.frombuffer(raw, header.dtype)

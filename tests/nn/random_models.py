@@ -141,6 +141,8 @@ class RandomModel(snn.QModel):
         }
         pool = pools[spec.pooling]
         probe = conv.real_current(self.example(1)[:1] if spec.static else self.example(1)[0])
+        if min(probe.shape[2:]) < 2:
+            pool = None
         probe = probe if pool is None else pool(probe)
         return conv, pool, probe[0].numel()
 

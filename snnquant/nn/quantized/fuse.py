@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.overrides import TorchFunctionMode
 
 from snnquant.errors import SnnquantError, UsageError
+from snnquant.nn.quantized.follower import Follower
 from snnquant.nn.quantized.link import following
 from snnquant.nn.quantized.tracker import values_of
 from snnquant.nn.quantized.wire import Wire
@@ -83,7 +83,7 @@ def fuse_conv_bn(model: nn.Module, example_input: Any = None) -> nn.Module:
     return model
 
 
-class _Finder(TorchFunctionMode):
+class _Finder(Follower):
     """Notes which normalization sees the current of which synapse."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -105,18 +105,6 @@ class _Finder(TorchFunctionMode):
         self._norms: dict[nn.Module, nn.Module] = {}
         self._elsewhere: set[nn.Module] = set()
         self._alone: set[nn.Module] = set()
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """Run a function and note what it used."""
-        result = func(*args, **(kwargs or {}))
-        self.called(getattr(func, "__name__", ""), args, kwargs or {}, result)
-        return result
 
     def called(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Note what a function used."""

@@ -18,13 +18,14 @@ from snnquant.calibration import SPIKES
 from snnquant.errors import SnnquantError, UsageError
 from snnquant.lowering.flow import Group
 from snnquant.lowering.plan import InputScale, Plan, entering
+from snnquant.nn.quantized.follower import Follower
 from snnquant.nn.quantized.mode import Mode
 from snnquant.nn.quantized.module import QModule
 from snnquant.nn.quantized.neuron import QNeuron
 from snnquant.nn.quantized.running import NeuronSettings
 from snnquant.nn.quantized.synapse import QSynapse, SynapseSettings
 from snnquant.nn.quantized.tracker import Tracker
-from snnquant.nn.quantized.wire import Follower, NotFollowedError, Wire
+from snnquant.nn.quantized.wire import NotFollowedError, Wire
 from snnquant.quantize import QuantizeOptions
 
 

@@ -12,7 +12,7 @@ from snnquant.nn.quantized.mode import Mode
 from snnquant.numerics import FloatArray, require_finite
 
 if TYPE_CHECKING:
-    from snnquant.nn.quantized.wire import Follower
+    from snnquant.nn.quantized.follower import Follower
 
 
 class QModule(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -63,6 +63,38 @@ class _QConv(QSynapse):
     padding: str | tuple[int, ...]
     dilation: tuple[int, ...]
     groups: int
+    #: The torch module that holds weight, bias and shape.
+    convolution: ClassVar[type[nn.Module]]
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        is_encoder: bool | None = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        self.convolution.__init__(
+            self,
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            device=device,
+            dtype=dtype,
+        )
+        self._start(is_encoder)
 
     def check_input(self, x: Tensor) -> None:
         """Raise UsageError unless ``x`` is ``[B, C, ...]`` or ``[T, B, C, ...]``."""
@@ -121,36 +153,7 @@ class QConv1d(_QConv, nn.Conv1d):  # type: ignore[misc]
     """
 
     spatial = 1
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        *,
-        is_encoder: bool | None = None,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        nn.Conv1d.__init__(
-            self,
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            device=device,
-            dtype=dtype,
-        )
-        self._start(is_encoder)
+    convolution = nn.Conv1d
 
 
 class QConv2d(_QConv, nn.Conv2d):  # type: ignore[misc]
@@ -175,33 +178,4 @@ class QConv2d(_QConv, nn.Conv2d):  # type: ignore[misc]
     """
 
     spatial = 2
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        *,
-        is_encoder: bool | None = None,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        nn.Conv2d.__init__(
-            self,
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            device=device,
-            dtype=dtype,
-        )
-        self._start(is_encoder)
+    convolution = nn.Conv2d

@@ -7,18 +7,18 @@ too; here stands only how torch says it (:mod:`snnquant.nn.quantized.functions`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from snnquant.errors import UsageError
 from snnquant.lowering import inference
 from snnquant.lowering.flow import FLOAT, Flow, Group, Kind, StaysFloat
 from snnquant.lowering.plan import Plan
+from snnquant.nn.quantized.follower import Follower
 from snnquant.nn.quantized.wire import Wire
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Found:
     neurons: dict[QNeuron, list[NeuronUse]] = field(default_factory=dict)
 
 
-class Tracker(TorchFunctionMode):
+class Tracker(Follower):
     """The flows of all values during one forward.
 
     Args:
@@ -72,18 +72,6 @@ class Tracker(TorchFunctionMode):
         self.found = Found()
         self._tokens: dict[int, tuple[Any, Token]] = {}
         self._keys: dict[Any, Token] = {}
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """Run a function and note what became of the flows."""
-        result = func(*args, **(kwargs or {}))
-        self.called(getattr(func, "__name__", ""), args, kwargs or {}, result)
-        return result
 
     def called(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Note what a function of torch made of its arguments."""

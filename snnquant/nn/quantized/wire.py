@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
+
+from snnquant.nn.quantized.follower import Follower
 
 #: What a loop over an axis of unknown size runs through.
 _SOME = 2
@@ -11,19 +13,6 @@ _SOME = 2
 
 class NotFollowedError(Exception):
     """Forward asks for something that only data can answer."""
-
-
-class Follower(Protocol):
-    """Hears of everything that a model does with its values."""
-
-    def called(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        """Hear of a function of torch."""
-
-    def synapse(self, module: Any, x: Any) -> Any:
-        """Hear of a quantizable synapse; returns its current."""
-
-    def neuron(self, module: Any, x: Any, result: Any, rank: int | None) -> None:
-        """Hear of a quantizable neuron."""
 
 
 class AnySize(int):

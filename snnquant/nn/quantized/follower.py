@@ -1,0 +1,41 @@
+"""What hears of all that a model does with its values, during one forward."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from torch.overrides import TorchFunctionMode
+
+
+class Follower(TorchFunctionMode):
+    """Hears of every function of torch, and of every quantizable layer, that forward calls.
+
+    It is active as a torch function mode where forward runs on tensors, and told by the
+    :class:`~snnquant.nn.quantized.wire.Wire` where there is no data.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run a function and hear of it."""
+        result = func(*args, **(kwargs or {}))
+        self.called(getattr(func, "__name__", ""), args, kwargs or {}, result)
+        return result
+
+    @abstractmethod
+    def called(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """Hear what a function of torch made of its arguments."""
+
+    @abstractmethod
+    def synapse(self, module: Any, x: Any) -> Any:
+        """Hear of a quantizable synapse; returns what takes the place of its current."""
+
+    @abstractmethod
+    def neuron(self, module: Any, x: Any, result: Any, rank: int | None) -> None:
+        """Hear of a quantizable neuron whose output is ``result``."""
