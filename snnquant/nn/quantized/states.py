@@ -69,13 +69,15 @@ def _integers(layer: QNeuron, name: str, value: Tensor, settings: NeuronSettings
         value = (value.double() / state_scale(layer, name, settings, value.device)).round()
         if not counts:
             return value.clamp(limits.low, limits.high).to(torch.int64)
+    # A narrow type cannot be compared with limits beyond it.
+    value = value.to(torch.int64)
     if bool(((value < limits.low) | (value > limits.high)).any()):
         raise UsageError(
             f"{layer.label}: state {name} leaves {limits.low} to {limits.high}; in integers a "
             f"membrane has the {settings.target.state_bits} bits of target "
             f"{settings.target.name} and is on its own scale"
         )
-    return value.to(torch.int64)
+    return value
 
 
 def _counts(layer: QNeuron) -> set[str]:
