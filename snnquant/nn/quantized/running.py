@@ -150,11 +150,15 @@ def run_aware(
     }
     scale = torch.as_tensor(settings.membrane_scale, dtype=torch.float64, device=device)
     step = torch.as_tensor(settings.scale, dtype=torch.float64, device=device)
-    start = {}
-    given = layer.named(v)
+    constants = {
+        p.name: _pair(layer, p.name, integers[p.name], settings) for p in layer.model.parameters
+    }
+    initial = {s.name: constants[s.initial].real for s in layer.model.states if s.initial}
+    start, given = {}, layer.named(v)
     for name, whole in integer_states(layer, current, settings, integers, v).items():
         value = (whole * state_scale(layer, name, settings, device)).to(kind)
-        start[name] = Pair(whole, onto(given[name].to(kind), value) if name in given else value)
+        source = given[name].to(kind) if name in given else initial.get(name, value)
+        start[name] = Pair(whole, onto(source, value))
     currents = [
         Pair(seen.detach().round().to(torch.int64), seen.to(kind) * step.to(kind))
         for seen in current.unbind(0)
@@ -166,10 +170,7 @@ def run_aware(
         ),
         currents,
         start,
-        {
-            p.constant_name: _pair(layer, p.name, integers[p.name], settings)
-            for p in layer.model.parameters
-        },
+        {p.constant_name: constants[p.name] for p in layer.model.parameters},
         lambda last: _aware_recurrent_sum(layer, last, settings, step),
     )
     states = {
