@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("snnquant-digits/digits.snnq"))
     parser.add_argument("--image", type=int, default=0, help="number within the test part")
     parser.add_argument("--timesteps", type=int, default=16, help="more than the model trained on")
-    parser.add_argument("--out", type=Path, default=Path("neuron.png"))
+    parser.add_argument("--out", type=Path, default=Path("snnquant-digits/neuron.png"))
     args = parser.parse_args()
     data = load(validate=False)
     image = torch.from_numpy(data.x_test[args.image : args.image + 1])

@@ -86,15 +86,14 @@ def load(validate: bool, quick: bool = False) -> Data:
 
 
 def train(model: snn.QModel, data: Data, epochs: int, seed: int, title: str) -> None:
-    """Train with the recipe that all samples share; in aware mode, with the integers."""
-    in_float = model.options is None
+    """Train with the recipe of the other digits nets; in aware mode, with the integers."""
     fit(
         model,
         data.x,
         data.y,
         epochs=epochs,
-        learning_rate=1e-2 if in_float else 5e-3,
-        weight_decay=1e-3 if in_float else 0,
+        learning_rate=1e-2,
+        weight_decay=1e-3,
         augment=shifted,
         console=Console(file=sys.stderr),
         title=title,
@@ -176,7 +175,7 @@ def few_bits(model: snn.QModel, data: Data, epochs: int, seed: int) -> list[Row]
 
 def main() -> None:
     """Do the steps once per seed, and print the table."""
-    args = options_of(__doc__.splitlines()[0], "snnquant-digits", epochs=60, aware_epochs=20)
+    args = options_of(__doc__.splitlines()[0], "snnquant-digits", epochs=100, aware_epochs=40)
     data = load(args.validate, args.quick)
     runs = []
     for seed in range(args.seed, args.seed + args.seeds):

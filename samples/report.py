@@ -120,7 +120,12 @@ def options_of(what: str, out: str, epochs: int, aware_epochs: int) -> argparse.
     parser.add_argument("--epochs", type=int, default=epochs, help="in float")
     parser.add_argument("--aware-epochs", type=int, default=aware_epochs, help="with integers")
     parser.add_argument("--seed", type=int, default=0, help="of weights and order of samples")
-    parser.add_argument("--seeds", type=int, default=1, help="so many, from --seed on; means")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=1,
+        help="as many, from --seed on; the table has means, --out the files of the last",
+    )
     parser.add_argument(
         "--quick", action="store_true", help="few epochs and samples; only shows that it runs"
     )
