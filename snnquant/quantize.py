@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,6 +107,7 @@ def quantize_model(
     metadata: Mapping[str, str] | None = None,
     rates: Mapping[str, float] | None = None,
     decided: Mapping[str, Decided] | None = None,
+    keep_float: Collection[str] = (),
 ) -> QuantizedModel:
     """Rewrite a canonical float graph in integers.
 
@@ -118,6 +119,7 @@ def quantize_model(
         rates: calibrated firing rates by neuron name, where known.
         decided: scales that are not chosen here, such as those of quantization-aware training, by
             the name of the synapse or of the recurrent neuron.
+        keep_float: names of nodes that are not to become integers.
 
     Raises:
         ModelError: a neuron that the target cannot express, no neuron at all, or decided scales
@@ -131,6 +133,7 @@ def quantize_model(
         rates=rates,
         input_bits=options.input_bits,
         weight_bits=options.weight_bits,
+        keep_float=keep_float,
     )
     if not any(node.domain == DOMAIN for node in model.graph):
         raise ModelError("the model has no neuron; nothing would become an integer SNN")

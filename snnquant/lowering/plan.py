@@ -5,7 +5,7 @@ The walk needs no data. With calibrated input scales it also gives every factor 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -141,6 +141,7 @@ def make_plan(
     rates: Mapping[str, float] | None = None,
     input_bits: int | None = None,
     weight_bits: int | None = None,
+    keep_float: Collection[str] = (),
 ) -> Plan:
     """Walk a canonical graph and return the plan.
 
@@ -151,6 +152,7 @@ def make_plan(
         rates: calibrated firing rates by neuron name, where known.
         input_bits: width of analog inputs; default: the target's.
         weight_bits: width of weights; default: the target's.
+        keep_float: names of nodes that are not to become integers.
 
     Raises:
         ModelError: a neuron that the target cannot express.
@@ -175,6 +177,9 @@ def make_plan(
             plan.flows[value] = entering(entry)
             plan.points[value] = plan.flows[value]
     for node in model.graph:
+        if node.name in keep_float:
+            plan.left.append(LeftFloat(node.name or "", node.op_type, "it is to stay as it is"))
+            continue
         rule = RULES.get((node.domain, node.op_type))
         carried = [plan.flow(v).kind is not Kind.FLOAT for v in node.inputs if v is not None]
         if rule is None or not (any(carried) or rule.enters):

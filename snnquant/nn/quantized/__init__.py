@@ -2,8 +2,9 @@
 
 ``mode`` and ``module`` say what a layer is; ``synapse(s)``, ``neuron(s)`` and ``pooling`` are the
 layers, ``running``, ``aware`` and ``states`` how neurons run in integers. ``follower``,
-``tracker``, ``functions`` and ``wire`` follow a model's forward, ``link`` decides its scales, ``model`` is the
-workflow over all.
+``tracker``, ``functions`` and ``wire`` follow a model's forward, ``link`` decides its scales,
+``model`` is the workflow over all.
+
 To add a neuron: a class in ``neurons``; a synapse: a class in ``synapses``.
 """
 

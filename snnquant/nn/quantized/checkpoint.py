@@ -201,7 +201,7 @@ def _load_state(model: nn.Module, state: Mapping[str, Any]) -> None:
             raise ValueError(f"'{name}' has the type {tensor.dtype}")
     before = {name: tensor.detach().clone() for name, tensor in own.items()}
     try:
-        model.load_state_dict(tensors)
+        nn.Module.load_state_dict(model, tensors)
         for module in q_modules(model).values():
             if isinstance(module, QSynapse):
                 module.real_weights()

@@ -57,6 +57,7 @@ def export_integers(model: QModel, export: Callable[[], onnx.ModelProto]) -> onn
     modules = q_modules(model)
     nodes = {node: _module_of(node, modules) for node in graph.graph}
     rates = model.known().rates
+    _check_found(modules, set(nodes.values()))
     result = quantize_model(
         graph,
         _scales(graph, nodes, model),
@@ -64,6 +65,7 @@ def export_integers(model: QModel, export: Callable[[], onnx.ModelProto]) -> onn
         model_properties(options, metadata(exported).get("snnquant.timesteps")),
         {n.name or "": rates[m.path] for n, m in nodes.items() if m and m.path in rates},
         decided=dict(_decided(nodes)),
+        keep_float={n.name or "" for n, m in nodes.items() if m is None and _is_layer(n)},
     )
     _check_inputs(result.layers, {node.name: module for node, module in nodes.items()})
     _check(result.model, nodes)
@@ -85,14 +87,29 @@ def _in_floating_point(model: nn.Module) -> Iterator[None]:
 
 def _module_of(node: ir.Node, modules: Mapping[str, Any]) -> Any:
     """Return the quantizable layer that a synapse or neuron node stands for, if any."""
+    if not _is_layer(node):
+        return None
     name = node.name or ""
     wanted = QNeuron if node.domain == DOMAIN else QSynapse
-    if node.domain != DOMAIN and node.op_type not in SYNAPSES:
-        return None
     for path in (name, _SUFFIX.sub("", name)):
         if isinstance(modules.get(path), wanted):
             return modules[path]
     return None
+
+
+def _is_layer(node: ir.Node) -> bool:
+    """Whether a node is a synapse or a neuron; those of layers that stay float stay float."""
+    return node.domain == DOMAIN or node.op_type in SYNAPSES
+
+
+def _check_found(modules: Mapping[str, Any], found: set[Any]) -> None:
+    """Raise where a layer that has integers is not in the graph."""
+    for module in modules.values():
+        if isinstance(module, (QSynapse, QNeuron)) and module.settings and module not in found:
+            raise ModelError(
+                f"{module.label}: is not in the exported graph; export the model with an input "
+                "for which forward uses it, as it did when it was quantized"
+            )
 
 
 def _scales(graph: ir.Model, nodes: Mapping[ir.Node, Any], model: QModel) -> dict[str, InputScale]:

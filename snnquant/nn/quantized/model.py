@@ -286,6 +286,16 @@ class QModel(nn.Module):
     def _out_of_order(self, step: str, missing: str, state: str) -> UsageError:
         return UsageError(f"{type(self).__name__}: {state}; call {missing} before {step}()")
 
+    def load_state_dict(self, *arguments: Any, **options: Any) -> Any:
+        """Load real parameters, as every torch module does; not while they stand for integers.
+
+        Raises:
+            UsageError: the model is quantized.
+        """
+        if self._mode is Mode.QUANTIZED:
+            raise self._out_of_order("load_state_dict", "dequantize()", "is quantized")
+        return super().load_state_dict(*arguments, **options)
+
     # -- files -----------------------------------------------------------------------------------
 
     def save_quantized_model(self, checkpoint_path: str | os.PathLike[str]) -> None:

@@ -43,7 +43,8 @@ class AnyShape:
         return AnySize(_SOME)
 
     def __iter__(self) -> Iterator[AnySize]:
-        raise NotFollowedError("the number of axes is not known")
+        # Serves ``*x.shape``; who unpacks another number of axes finds that it does not fit.
+        return iter((AnySize(_SOME),) * _SOME)
 
 
 class Wire:
