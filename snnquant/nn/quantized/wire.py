@@ -55,6 +55,7 @@ class Wire:
 
     is_floating_point = staticmethod(lambda: True)
     requires_grad = False
+    __hash__ = object.__hash__
 
     def __init__(self, tracker: Follower) -> None:
         self._tracker = tracker
@@ -145,6 +146,8 @@ for _slot, _name in {
     "__lt__": "lt",
     "__le__": "le",
     "__pow__": "pow",
+    "__eq__": "eq",
+    "__ne__": "ne",
 }.items():
     setattr(Wire, _slot, _operator(_name))
 
