@@ -75,13 +75,15 @@ class Collected:
         return Known(inputs, first, self.rates)
 
 
-def observe(model: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-    """Keep statistics of the model's own input, and the shapes of its arguments."""
+def observe(
+    model: nn.Module, positional: tuple[Any, ...], named: dict[str, Any], output: Any
+) -> None:
+    """Keep statistics of the model's own input, and the shapes of its arguments.
+
+    It is called after forward, which refuses what does not fit.
+    """
     collected = getattr(model, "_collected", None)
-    try:
-        bound = inspect.signature(model.forward).bind(*positional, **named)
-    except TypeError:
-        return  # forward itself says what is wrong
+    bound = inspect.signature(model.forward).bind(*positional, **named)
     bound.apply_defaults()
     # What stands behind ``*`` in forward stays at its default when the model is followed.
     arguments = bound.args

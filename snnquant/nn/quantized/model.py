@@ -72,7 +72,7 @@ class QModel(nn.Module):
             module.mode = Mode.COLLECT
         self._collected = Collected()
         self._stop_observing()
-        self._hook = self.register_forward_pre_hook(observe, with_kwargs=True)
+        self._hook = self.register_forward_hook(observe, with_kwargs=True)
         self._mode = Mode.COLLECT
 
     def _stop_observing(self) -> None:
