@@ -56,7 +56,11 @@ class TorchBackend:
         """Return the larger, elementwise; ``b``, or both, may be numbers."""
         if not isinstance(a, Tensor):
             return max(a, b)
-        return torch.maximum(a, b) if isinstance(b, Tensor) else a.clamp(min=b)
+        if isinstance(b, Tensor):
+            return torch.maximum(a, b)
+        if a.is_floating_point() and b < torch.finfo(a.dtype).min:
+            return a  # no bound in this type, which cannot even hold it
+        return a.clamp(min=b)
 
     def minimum(self, a: Tensor, b: Any) -> Tensor:
         """Return the smaller, elementwise; ``b`` may be a number."""
