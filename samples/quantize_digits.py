@@ -1,6 +1,6 @@
 """The nine steps from a spiking LeNet to integers, on scikit-learn's digits.
 
-python samples/quantize_digits.py            # needs: pip install 'snnquant[torch]' scikit-learn
+python samples/quantize_digits.py            # needs: pip install '.[torch]' scikit-learn
 
 The image enters as it is (direct coding): the first convolution is a learnable encoder, whose
 current is the same at every time step. After the nine steps: load, export, and train at few bits.
@@ -30,7 +30,7 @@ FEW_BITS = (3, 2)
 # 1. Write the model from quantizable layers. A synapse returns its current and, with it, the
 #    `q_param` that says on which scale the current lies; the neuron takes both.
 class SpikingLeNet(snn.QModel):
-    """conv-BN-LIF-pool, conv-BN-LIF-pool, fc-LIF, fc; the scores are the mean last current."""
+    """conv-BN-LIF-pool, conv-BN-LIF-pool, fc-LIF, fc; scores: the mean last current."""
 
     def __init__(self, timesteps: int = 6) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """From training straight to integers: a recurrent network on generated event clips.
 
-python samples/quantize_events.py            # needs: pip install 'snnquant[torch]'
+python samples/quantize_events.py            # needs: pip install '.[torch]'
 
 Events are 0 or 1, so no input needs a scale: there is no encoder, and nothing is collected.
 """
