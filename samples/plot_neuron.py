@@ -64,7 +64,7 @@ def trace(model: snn.QModel, layer: str, image: Tensor) -> Trace:
     current, q_param = given[0]
     unit = torch.ones(1)  # real value of one step of the membrane
     if model.options is not None:
-        unit = torch.tensor(neuron.settings[q_param.group].membrane_scale)
+        unit = neuron.membrane_scale(q_param)
     before = torch.zeros(current.shape[1:], dtype=torch.float64)  # v_init is 0
     compared, left, spikes, v = [], [], [], None
     for u in current:

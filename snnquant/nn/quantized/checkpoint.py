@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from snnquant import __version__
 from snnquant.calibration import AUTO
@@ -233,17 +234,20 @@ def _document(arrays: Arrays, file: Path) -> dict[str, Any]:
 
 def _check_structure(model: nn.Module, document: Mapping[str, Any], file: Path) -> None:
     """Raise for a file of another model, naming the first layer that differs."""
+    norms = any(isinstance(module, _BatchNorm) for module in model.modules())
+    remedy = "; the saved model was fused: call fuse_conv_bn(model.eval()) first" * norms
     stored = [tuple(entry) for entry in document["structure"]]
     own = [tuple(entry) for entry in structure(model)]
     for mine, theirs in zip(own, stored, strict=False):
         if mine != theirs:
             raise ModelError(
                 f"{file} is of another model: it has {theirs[1]} '{theirs[0]}' ({theirs[2]}) where "
-                f"this one has {mine[1]} '{mine[0]}' ({mine[2]})"
+                f"this one has {mine[1]} '{mine[0]}' ({mine[2]}){remedy}"
             )
     if len(own) != len(stored):
         raise ModelError(
-            f"{file} is of another model: it has {len(stored)} layers, this one has {len(own)}"
+            f"{file} is of another model: it has {len(stored)} layers, "
+            f"this one has {len(own)}{remedy}"
         )
 
 

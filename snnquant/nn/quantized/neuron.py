@@ -270,6 +270,21 @@ class QNeuron(QModule, NeuronLayer):
             delattr(self, name)
         self.settings = {}
 
+    def membrane_scale(self, q_param: QParam | None) -> Tensor:
+        """Return the real value of one integer step of the states, in quantized and aware mode.
+
+        Args:
+            q_param: what the synapse returned with the current.
+
+        Returns:
+            float64, ``[1]`` or broadcastable along the features ``[C, ...]``; counters
+            (refractory time, last spikes) have steps of 1.
+
+        Raises:
+            UsageError: the ``q_param`` is missing or another's.
+        """
+        return torch.as_tensor(self._settings_for(q_param).membrane_scale)
+
     def _settings_for(self, q_param: QParam | None) -> NeuronSettings:
         if not self.settings:
             raise self._missing()
