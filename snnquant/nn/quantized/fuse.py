@@ -37,7 +37,8 @@ def fuse_conv_bn(model: nn.Module, example_input: Any = None) -> nn.Module:
     Args:
         model: in eval mode; changed in place.
         example_input: an input (or tuple of forward's arguments), for models whose forward
-            decides by shapes.
+            decides by shapes. Without one, a ``BatchNorm1d`` behind a linear map is taken to
+            normalize the map's features.
 
     Returns:
         The model.
