@@ -128,7 +128,7 @@ def check_target(layer: Neuron, target: Target) -> None:
     def refuse(what: str) -> None:
         raise ModelError(
             f"neuron '{layer.name}' {what}, which target {target.name} does not have; "
-            "choose another --target or retrain with what it has"
+            "choose another target or retrain with what it has"
         )
 
     if "reset" in layer.choices:

@@ -44,7 +44,7 @@ def arguments_of(
 
     Args:
         model: gives the names of forward's parameters.
-        example: one tensor, or a tuple of tensors, None and dicts of them (states of neurons).
+        example: one tensor, or a tuple of tensors, None, and dicts and tuples of them (states).
         batch_axis: of the first tensor; all others are ``[B, ...]``.
         time_axis: of the first tensor, if it has one.
         fixed_timesteps: keep the example's ``T``.
@@ -108,17 +108,20 @@ def _parameter_names(model: nn.Module, count: int) -> list[str]:
 def _map(
     names: tuple[str, ...], values: tuple[Any, ...], change: Callable[[str, Tensor], Any]
 ) -> tuple[Any, ...]:
-    """Return the arguments with every tensor changed; None stays."""
+    """Return the arguments with every tensor changed; None stays, and so do dicts and tuples."""
 
     def inside(name: str, value: Any) -> Any:
         if isinstance(value, Mapping):
             return {key: inside(f"{name}.{key}", entry) for key, entry in value.items()}
+        if isinstance(value, (tuple, list)):
+            inner = [inside(f"{name}.{place}", entry) for place, entry in enumerate(value)]
+            return type(value)(inner) if type(value) in (tuple, list) else type(value)(*inner)
         if value is None:
             return None
         if not isinstance(value, Tensor):
             raise UsageError(
                 f"export_onnx: argument '{name}' is a {type(value).__name__}; "
-                "give a tensor, None, or a dict of tensors"
+                "give a tensor, None, or a dict or tuple of tensors"
             )
         return change(name, value)
 

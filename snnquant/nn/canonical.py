@@ -26,41 +26,50 @@ def canonicalize(
     model: onnx.ModelProto,
     parameter_names: Collection[str],
     *,
+    module_names: Collection[str],
     input_names: Sequence[str],
     batch_axis: int,
     time_axis: int | None,
     timesteps: int,
-) -> None:
+) -> dict[str, str]:
     """Rename, clean and complete an exported model in place.
 
     Args:
         model: with its first input and output named, neurons as ops of domain ``snnquant``.
         parameter_names: initializers that keep their names: the torch model's own.
+        module_names: paths of the torch model's modules.
         input_names: what the inputs are to be called.
         batch_axis: axis of the first input that holds the samples; of others it is 0.
         time_axis: axis of the first input that holds the steps, if any.
         timesteps: steps of the example, where it has any.
+
+    Returns:
+        The path of the module that each node comes from, by node name.
 
     Raises:
         ModelError: a neuron node is not one of the op set.
     """
     merge_runs(model.graph)
     _pick_without_sequences(model.graph)
-    paths = [_module_path(node, parameter_names) for node in model.graph.node]
+    paths = [_module_path(node, parameter_names, module_names) for node in model.graph.node]
     _clean(model)
     if time_axis is not None:
         _fix_looped_time(model.graph, time_axis, timesteps)
     _name_dimensions(model.graph, {batch_axis: "batch", time_axis: "time"})
     _name_nodes(model.graph, paths, input_names)
+    sources = {n.name: path for n, path in zip(model.graph.node, paths, strict=True) if path}
     _own_constants(model.graph, parameter_names)
     run = _timesteps(model.graph)
     if run is not None:
         helper.set_model_props(model, {TIMESTEPS_KEY: str(run)})
     attach_functions(model)
     onnx.checker.check_model(model, full_check=True)
+    return sources
 
 
-def _module_path(node: onnx.NodeProto, parameter_names: Collection[str]) -> str:
+def _module_path(
+    node: onnx.NodeProto, parameter_names: Collection[str], module_names: Collection[str]
+) -> str:
     """Return the path of the module that a node comes from; "" for the model itself.
 
     A layer is known by its weight: where torch fuses a batch normalization into a convolution,
@@ -73,7 +82,7 @@ def _module_path(node: onnx.NodeProto, parameter_names: Collection[str]) -> str:
         if entry.key == _SCOPES_KEY:
             scopes = ast.literal_eval(entry.value)
             path = str(scopes[-2]) if len(scopes) > 1 else ""
-            return "" if path.startswith("_") else path
+            return path if path in module_names else ""
     return ""
 
 

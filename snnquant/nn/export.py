@@ -6,13 +6,15 @@ import io
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from snnquant.errors import ModelError, SnnquantError, UsageError
 from snnquant.nn.arguments import INPUT, arguments_of
@@ -20,7 +22,7 @@ from snnquant.nn.canonical import OUTPUT, canonicalize
 from snnquant.nn.layer import NeuronLayer
 
 #: What :func:`export_onnx` takes as an example.
-Example = Tensor | tuple[Tensor | Mapping[str, Tensor | None] | None, ...]
+Example = Tensor | tuple[Any, ...]
 #: Version of the standard ops that torch's exporter writes without converting.
 OPSET = 18
 _EXPORT_LOGGERS = ("torch.onnx", "torch.export", "torch.fx")
@@ -44,8 +46,9 @@ def export_onnx(
     (``<module>.membrane`` for a read-out). Equal models give equal bytes.
 
     The first input is called ``input``, others after forward's parameters, entries of a dict
-    ``<parameter>.<key>``. The first output is called ``output``, final states of neurons
-    ``<module>.<state>``, others ``output_1`` and so on by their place.
+    ``<parameter>.<key>``, of a tuple ``<parameter>.<place>``. The first output is called
+    ``output``, final states of neurons ``<module>.<state>``, others ``output_1`` and so on by
+    their place.
 
     Args:
         model: returns a tensor, or tensors in tuples, lists and dicts (None is left out); it is
@@ -53,7 +56,7 @@ def export_onnx(
         path: file to write; None: only return the model.
         example_input: an input of any batch size, on the model's device; or a tuple of forward's
             positional arguments, of which those behind the first are states: tensors
-            ``[B, ...]``, dicts of them, or None.
+            ``[B, ...]``, dicts and tuples of them, or None.
         time_axis: of the first input: 0 for ``[T, B, ...]``, 1 for ``[B, T, ...]``, None for
             static ones.
         fixed_timesteps: keep the example's ``T`` even where the model would take any.
@@ -68,8 +71,8 @@ def export_onnx(
     """
     from snnquant.nn.quantized import Mode, QModel, export_integers
 
-    def export() -> onnx.ModelProto:
-        return _export(model, example_input, time_axis, fixed_timesteps)
+    def export() -> tuple[onnx.ModelProto, dict[str, str]]:
+        return _export(model, _real_states(example_input), time_axis, fixed_timesteps)
 
     if isinstance(model, QModel) and model.mode is Mode.QUANTIZED:
         proto = export_integers(model, export)
@@ -79,7 +82,7 @@ def export_onnx(
             "quantize() for the integer graph, or finish the step for the float graph"
         )
     else:
-        proto = export()
+        proto, _ = export()
     if path is not None:
         _write(proto, Path(path))
     return proto
@@ -87,8 +90,8 @@ def export_onnx(
 
 def _export(
     model: nn.Module, example_input: Example, time_axis: int | None, fixed_timesteps: bool
-) -> onnx.ModelProto:
-    """Export the model as the float graph."""
+) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """Return the model as the float graph, and the module that each node comes from."""
     if not hasattr(torch.onnx, "ops"):
         raise UsageError(
             f"export_onnx: torch {torch.__version__} cannot export custom ops; install torch 2.8 "
@@ -128,15 +131,28 @@ def _export(
     if program is None:
         raise ModelError(f"torch gave no ONNX program for {type(model).__name__}")
     proto = program.model_proto
-    canonicalize(
+    sources = canonicalize(
         proto,
         set(model.state_dict(keep_vars=True)),
+        module_names={name for name, _ in model.named_modules()},
         input_names=example.names,
         batch_axis=batch_axis,
         time_axis=time_axis,
         timesteps=example.values[0].shape[time_axis or 0],
     )
-    return proto
+    return proto, sources
+
+
+def _real_states(example: Example) -> Example:
+    """Return an example whose states are floating point, as the float graph has them.
+
+    Those of a quantized model are integers; only their shapes matter here.
+    """
+    if not isinstance(example, tuple) or not example:
+        return example
+    first, *states = example
+    real: list[Any] = pytree.tree_map_only(Tensor, lambda t: t.float(), states)
+    return (first, *real)
 
 
 def _reason(error: BaseException, name: str) -> SnnquantError:

@@ -71,6 +71,8 @@ def save(
     Raises:
         UsageError: the file cannot be written.
     """
+    for module in q_modules(model).values():
+        module.check_unchanged()
     arrays: Arrays = {}
     for name, tensor in model.state_dict().items():
         kept = tensor.detach().cpu()
@@ -182,7 +184,7 @@ def load(model: QModel, path: str | os.PathLike[str]) -> Loaded:
         module.dequantize()
         module.mode = Mode.QUANTIZED
     for module, settings, integers in made:
-        module.prepare(settings, Mode.QUANTIZED, integers)
+        module.quantize(settings, Mode.QUANTIZED, integers)
     return loaded
 
 

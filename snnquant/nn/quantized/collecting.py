@@ -29,6 +29,8 @@ class Collected:
         rates: firing rate of every neuron, by path.
         example: arguments of the first forward, without their values.
         method: observer that makes scales of the statistics, once calculated.
+        target: target that was calculated for, if it was said.
+        input_bits: width that was calculated for, if it was said.
     """
 
     first: TensorStatistics = field(default_factory=lambda: TensorStatistics("input"))
@@ -36,6 +38,8 @@ class Collected:
     rates: dict[str, float] = field(default_factory=dict)
     example: tuple[Any, ...] | None = None
     method: str = AUTO
+    target: str | None = None
+    input_bits: int | None = None
 
     def has(self, synapse: QSynapse) -> bool:
         """Whether the input of a synapse was seen."""

@@ -6,12 +6,12 @@ that were decided for the layers; what comes out is compared with the layers bef
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 from torch import nn
@@ -25,7 +25,7 @@ from snnquant.nn.quantized.link import q_modules
 from snnquant.nn.quantized.mode import Mode
 from snnquant.nn.quantized.neuron import QNeuron
 from snnquant.nn.quantized.synapse import QSynapse
-from snnquant.ops.schema import DOMAIN
+from snnquant.ops.schema import DOMAIN, RECURRENT_WEIGHT
 from snnquant.passes import canonicalise
 from snnquant.passes.edit import SYNAPSES
 from snnquant.quantize import quantize_model
@@ -33,11 +33,12 @@ from snnquant.quantize import quantize_model
 if TYPE_CHECKING:
     from snnquant.nn.quantized.model import QModel
 
-#: What the exporter adds to the name of a module for the node of its own operation.
-_SUFFIX = re.compile(r"(\.(conv|gemm|matmul))?(_\d+)?$")
+Array = npt.NDArray[Any]
+#: Returns the float graph, and the path of the module that each of its nodes comes from.
+Export = Callable[[], tuple[onnx.ModelProto, dict[str, str]]]
 
 
-def export_integers(model: QModel, export: Callable[[], onnx.ModelProto]) -> onnx.ModelProto:
+def export_integers(model: QModel, export: Export) -> onnx.ModelProto:
     """Return the integer graph of a quantized model.
 
     Args:
@@ -51,11 +52,13 @@ def export_integers(model: QModel, export: Callable[[], onnx.ModelProto]) -> onn
     options = model.options
     if options is None:
         raise RuntimeError("a model in quantized mode has options")
+    for module in q_modules(model).values():
+        module.check_unchanged()
     with _in_floating_point(model):
-        exported = export()
+        exported, sources = export()
     graph = canonicalise(exported)
     modules = q_modules(model)
-    nodes = {node: _module_of(node, modules) for node in graph.graph}
+    nodes = {node: _module_of(node, modules, sources) for node in graph.graph}
     rates = model.known().rates
     _check_found(modules, set(nodes.values()))
     result = quantize_model(
@@ -85,16 +88,11 @@ def _in_floating_point(model: nn.Module) -> Iterator[None]:
             module.mode = mode
 
 
-def _module_of(node: ir.Node, modules: Mapping[str, Any]) -> Any:
+def _module_of(node: ir.Node, modules: Mapping[str, Any], sources: Mapping[str, str]) -> Any:
     """Return the quantizable layer that a synapse or neuron node stands for, if any."""
-    if not _is_layer(node):
-        return None
-    name = node.name or ""
+    module = modules.get(sources.get(node.name or "", ""))
     wanted = QNeuron if node.domain == DOMAIN else QSynapse
-    for path in (name, _SUFFIX.sub("", name)):
-        if isinstance(modules.get(path), wanted):
-            return modules[path]
-    return None
+    return module if _is_layer(node) and isinstance(module, wanted) else None
 
 
 def _is_layer(node: ir.Node) -> bool:
@@ -160,35 +158,50 @@ def _check(model: onnx.ModelProto, nodes: Mapping[ir.Node, Any]) -> None:
     held = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     emitted = {node.name: node for node in model.graph.node}
     for node, module in nodes.items():
-        if not isinstance(module, QNeuron):
+        if module is None:
             continue
         written = emitted.get(node.name or "")
-        if written is None or written.domain != DOMAIN or not written.op_type.startswith("Q"):
+        if isinstance(module, QSynapse):
+            same = _same_weights(node, module, held)
+        elif written is None or written.domain != DOMAIN or not written.op_type.startswith("Q"):
             raise ModelError(
                 f"{module.label} does not become an integer neuron in the graph; between the "
                 "layers, forward does something that has no integer form there"
             )
-        if not any(_agrees(node.name or "", module, use, held) for use in module.settings):
+        else:
+            same = any(_same_constants(node.name or "", module, s, held) for s in module.settings)
+        if not same:
             raise SelfCheckError(
-                f"{module.label} would have other constants in the graph than in torch; "
+                f"{module.label} would have other integers in the graph than in torch; "
                 "nothing was written, please report this"
             )
 
 
-def _agrees(
-    name: str, module: QNeuron, group: str, held: Mapping[str, np.ndarray[Any, Any]]
-) -> bool:
-    """Whether all constants of a neuron in the graph are those that a layer holds."""
+def _same_weights(node: ir.Node, module: QSynapse, held: Mapping[str, Array]) -> bool:
+    """Whether the weights of a synapse in the graph are those that its layer holds."""
+    weight = node.inputs[1]
+    name = "" if weight is None else f"{weight.name}.q"
+    if module.weight_integers is None or f"{name}1" in held or name not in held:
+        # Weights that are split into digits, or that several steps share under one name.
+        return module.weight_integers is not None
+    own = module.weight_integers.cpu().numpy()
+    return np.array_equal(held[name], own) or np.array_equal(held[name], own.T)
+
+
+def _same_constants(name: str, module: QNeuron, group: str, held: Mapping[str, Array]) -> bool:
+    """Whether all constants of a neuron in the graph are those that its layer holds."""
+    own = {key: tensor.cpu().numpy() for key, tensor in module.held(group).items()}
     for parameter in module.model.parameters:
         stored = held.get(f"{name}.{parameter.constant_name}")
         if stored is None:
             continue
-        own = module.held(group)[parameter.name].cpu().numpy()
-        if stored.size == 1 or own.size == 1 or stored.size == own.size:
-            same = np.array_equal(
-                np.broadcast_to(stored.reshape(-1), (max(stored.size, own.size),)),
-                np.broadcast_to(own.reshape(-1), (max(stored.size, own.size),)),
-            )
-            if not same:
-                return False
-    return True
+        spread = stored.reshape(stored.shape + (1,) * (own[parameter.name].ndim - stored.ndim))
+        try:
+            ours, theirs = np.broadcast_arrays(own[parameter.name], spread)
+        except ValueError:
+            return False
+        if not np.array_equal(ours, theirs):
+            return False
+    weight = held.get(f"{name}.{RECURRENT_WEIGHT}.q")
+    gain = module.settings[group].gain
+    return weight is None or np.array_equal(weight.astype(np.int64) * gain, own[RECURRENT_WEIGHT])

@@ -120,10 +120,12 @@ def _follow(model: nn.Module, plan: Plan, known: Known, example: tuple[Any, ...]
 
 @contextmanager
 def following(model: nn.Module, tracker: Follower) -> Iterator[None]:
-    """Let all quantizable modules report to a tracker, in eval mode; undone at the end."""
+    """Let all quantizable modules report to a tracker, in eval mode; undone at the end.
+
+    What forward leaves in the model (``self.v = v``) is taken back, too: it is no state of anybody.
+    """
     modules = q_modules(model).values()
-    modes = [(module, module.mode) for module in modules]
-    training = [(module, module.training) for module in model.modules()]
+    kept = [(m, dict(vars(m)), dict(m._buffers)) for m in model.modules()]
     model.eval()
     try:
         for module in modules:
@@ -131,11 +133,11 @@ def following(model: nn.Module, tracker: Follower) -> Iterator[None]:
             module.follow(tracker)
         yield
     finally:
-        for module, mode in modes:
-            module.mode = mode
-            module.follow(None)
-        for other, was in training:
-            other.training = was
+        for owner, attributes, buffers in kept:
+            vars(owner).clear()
+            vars(owner).update(attributes)
+            owner._buffers.clear()
+            owner._buffers.update(buffers)
 
 
 def _decisions(tracker: Tracker, options: QuantizeOptions) -> Decisions:

@@ -16,6 +16,7 @@ from snnquant.nn.quantized import checkpoint
 from snnquant.nn.quantized.collecting import Collected, observe
 from snnquant.nn.quantized.link import Decisions, Known, decide, q_modules
 from snnquant.nn.quantized.mode import Mode
+from snnquant.nn.quantized.module import QModule
 from snnquant.nn.quantized.neuron import QNeuron
 from snnquant.nn.quantized.synapse import QSynapse
 from snnquant.observers import OBSERVERS
@@ -58,13 +59,7 @@ class QModel(nn.Module):
         """
         if self._mode in (Mode.QUANTIZED, Mode.AWARE):
             raise self._out_of_order("collect_q_params", "dequantize()", "is in integers")
-        modules = q_modules(self)
-        if not modules:
-            raise UsageError(
-                f"{type(self).__name__}: has no quantizable layer; build it from QLinear, QConv2d, "
-                "QLIF and their like"
-            )
-        for module in modules.values():
+        for module in self._layers().values():
             if isinstance(module, QSynapse):
                 module.statistics = None
             if isinstance(module, QNeuron):
@@ -73,7 +68,17 @@ class QModel(nn.Module):
         self._collected = Collected()
         self._stop_observing()
         self._hook = self.register_forward_hook(observe, with_kwargs=True)
-        self._mode = Mode.COLLECT
+        self._settle(Mode.COLLECT)
+
+    def _layers(self) -> dict[str, QModule]:
+        """Return the quantizable layers by path; UsageError if there is none."""
+        modules = q_modules(self)
+        if not modules:
+            raise UsageError(
+                f"{type(self).__name__}: has no quantizable layer; build it from QLinear, QConv2d, "
+                "QLIF and their like"
+            )
+        return modules
 
     def _stop_observing(self) -> None:
         if self._hook is not None:
@@ -81,14 +86,15 @@ class QModel(nn.Module):
             self._hook = None
 
     def calculate_q_params(
-        self, *, target: str = "generic", input_bits: int | None = None, method: str = AUTO
+        self, *, target: str | None = None, input_bits: int | None = None, method: str = AUTO
     ) -> dict[str, InputScale]:
         """Work out how every outside input enters the integers, and go back to float mode.
 
         Args:
-            target: arithmetic profile (for its default width and observer).
-            input_bits: width of analog inputs; default: the target's.
-            method: observer; "auto": the target's.
+            target: arithmetic profile, for its width and observer; what :meth:`quantize` and
+                :meth:`aware` take, too, where they are not told another; default "generic".
+            input_bits: width of analog inputs, kept likewise; default: the target's.
+            method: observer, kept likewise; "auto": the target's.
 
         Returns:
             Scale and range per synapse path, of every synapse that was used. Only those whose
@@ -112,10 +118,12 @@ class QModel(nn.Module):
             )
         if self._mode is Mode.COLLECT:
             collected.take(self)
-        collected.method = method
-        known = collected.known(self, choose_options(load_target(target), input_bits=input_bits))
+        collected.method, collected.target, collected.input_bits = method, target, input_bits
+        known = collected.known(self, self._choose(None, None, None, None))
         self._stop_observing()
-        self._enter(Mode.FLOAT)
+        for module in q_modules(self).values():
+            module.mode = Mode.FLOAT
+        self._settle(Mode.FLOAT)
         return dict(known.inputs)
 
     def known(self) -> Known:
@@ -144,9 +152,11 @@ class QModel(nn.Module):
         After :meth:`aware`, without arguments, the integers are those that were trained.
 
         Args:
-            target: arithmetic profile, by name or path; default "generic".
+            target: arithmetic profile, by name or path; default: that of
+                :meth:`calculate_q_params`, else "generic".
             weight_bits: width of weights; default: the target's.
-            input_bits: width of analog inputs; default: the target's.
+            input_bits: width of analog inputs; default: that of :meth:`calculate_q_params`, else
+                the target's.
             per_channel: one weight scale per output channel; default: the target's.
             example_input: an input (or tuple of forward's arguments) to follow forward with, for
                 models that nothing was collected on and that decide by shapes.
@@ -163,13 +173,13 @@ class QModel(nn.Module):
         self._begin(
             Mode.QUANTIZED,
             "quantize",
-            choose_options(load_target(target or "generic"), weight_bits, input_bits, per_channel),
+            self._choose(target, weight_bits, input_bits, per_channel),
             example_input,
         )
 
     def aware(
         self,
-        target: str = "generic",
+        target: str | None = None,
         *,
         weight_bits: int | None = None,
         input_bits: int | None = None,
@@ -193,13 +203,13 @@ class QModel(nn.Module):
             ModelError: a neuron that the target does not have.
             NumericalError: values for which no faithful integers exist.
         """
-        options = choose_options(load_target(target), weight_bits, input_bits, per_channel)
+        options = self._choose(target, weight_bits, input_bits, per_channel)
         self._begin(Mode.AWARE, "aware", options, example_input)
 
     def _begin(self, mode: Mode, step: str, options: QuantizeOptions, example_input: Any) -> None:
         if self._mode is Mode.COLLECT:
             raise self._out_of_order(step, "calculate_q_params()", "is still collecting")
-        for module in q_modules(self).values():
+        for module in self._layers().values():
             if isinstance(module, QSynapse) and module.is_encoder and not self._data().has(module):
                 raise UsageError(
                     f"{module.label}: is an encoder, but the scale of its input was not collected; "
@@ -210,6 +220,19 @@ class QModel(nn.Module):
             self, options, self._data().known(self, options), self._example(example_input)
         )
         self._take(decisions, options, mode)
+
+    def _choose(
+        self,
+        target: str | None,
+        weight_bits: int | None,
+        input_bits: int | None,
+        per_channel: bool | None,
+    ) -> QuantizeOptions:
+        """Fill what is left open from what was calculated, then from the target."""
+        data = self._data()
+        profile = load_target(target or data.target or "generic")
+        bits = data.input_bits if input_bits is None else input_bits
+        return choose_options(profile, weight_bits, bits, per_channel)
 
     def _data(self) -> Collected:
         """Return what was collected, or nothing."""
@@ -236,21 +259,24 @@ class QModel(nn.Module):
         return zeros
 
     def _take(self, decisions: Decisions, options: QuantizeOptions, mode: Mode) -> None:
-        """Put what was decided into the layers; nothing changes where one of them has no form."""
-        weights = {s: s.integers(settings) for s, settings in decisions.synapses.items()}
-        constants = {
-            neuron: {entry.group: neuron.integers(entry) for entry in uses}
-            for neuron, uses in decisions.neurons.items()
+        """Let every layer take what was decided; nothing changes where one of them has no form."""
+        made: dict[QModule, tuple[Any, Any]] = {
+            synapse: (settings, synapse.integers(settings))
+            for synapse, settings in decisions.synapses.items()
         }
-        self.dequantize_modules()
-        for module in q_modules(self).values():
-            module.mode = mode
-        for synapse, settings in decisions.synapses.items():
-            synapse.prepare(settings, mode, weights[synapse])
         for neuron, uses in decisions.neurons.items():
-            neuron.prepare(uses, mode, constants[neuron])
-        self._options = options
-        self._mode = mode
+            made[neuron] = (uses, {entry.group: neuron.integers(entry) for entry in uses})
+        for module in q_modules(self).values():
+            module.dequantize()
+            settings, integers = made.get(module, (None, None))
+            module.quantize(settings, mode, integers)
+        self._settle(mode, options)
+
+    def _settle(self, mode: Mode, options: QuantizeOptions | None = None) -> None:
+        """Note the mode, in models that are part of this one, too."""
+        for module in self.modules():
+            if isinstance(module, QModel):
+                module._mode, module._options = mode, options
 
     def _freeze(self) -> None:
         """Go from aware to quantized mode with the scales that were trained."""
@@ -269,19 +295,9 @@ class QModel(nn.Module):
         """
         if self._mode not in (Mode.QUANTIZED, Mode.AWARE):
             raise self._out_of_order("dequantize", "quantize()", "is not in integers")
-        self.dequantize_modules()
-        self._options = None
-        self._mode = Mode.FLOAT
-
-    def dequantize_modules(self) -> None:
-        """Drop the integers of all layers."""
         for module in q_modules(self).values():
             module.dequantize()
-
-    def _enter(self, mode: Mode) -> None:
-        for module in q_modules(self).values():
-            module.mode = mode
-        self._mode = mode
+        self._settle(Mode.FLOAT)
 
     def _out_of_order(self, step: str, missing: str, state: str) -> UsageError:
         return UsageError(f"{type(self).__name__}: {state}; call {missing} before {step}()")
@@ -325,5 +341,4 @@ class QModel(nn.Module):
         loaded = checkpoint.load(self, checkpoint_path)
         self._stop_observing()
         self._collected = loaded.collected
-        self._options = loaded.options
-        self._mode = Mode.QUANTIZED
+        self._settle(Mode.QUANTIZED, loaded.options)

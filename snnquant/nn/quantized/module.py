@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -46,9 +46,31 @@ class QModule(nn.Module):
         """Report to a tracker from now on; None: to none."""
         self._tracker = tracker
 
+    def quantize(
+        self, settings: Any = None, mode: Mode = Mode.QUANTIZED, integers: Any = None
+    ) -> None:
+        """Compute in integers from now on; a layer that holds no numbers only notes the mode.
+
+        Args:
+            settings: what the model decided for this layer; None: forward does not use it.
+            mode: QUANTIZED or AWARE.
+            integers: the layer's integers where they are known; None: made here.
+        """
+        self.mode = mode
+
+    def check_unchanged(self) -> None:
+        """Raise UsageError if real parameters changed since the integers were made of them."""
+
     def dequantize(self) -> None:
         """Go back to floating point; the integers are dropped."""
         self.mode = Mode.FLOAT
+
+    def _changed(self) -> UsageError:
+        """Return the error for real parameters that the integers were not made of."""
+        return UsageError(
+            f"{self.label}: its parameters changed after quantize(), so that its integers are no "
+            "longer theirs; call quantize() again"
+        )
 
     def _missing(self) -> UsageError:
         """Return the error for a module that the model's forward did not reach."""

@@ -206,27 +206,37 @@ class QNeuron(QModule, NeuronLayer):
 
     # -- integers --------------------------------------------------------------------------------
 
-    def prepare(
+    def quantize(
         self,
-        settings: list[NeuronSettings],
-        mode: Mode,
+        settings: list[NeuronSettings] | None = None,
+        mode: Mode = Mode.QUANTIZED,
         integers: Mapping[str, Mapping[str, IntArray]] | None = None,
     ) -> None:
         """Take what was decided for each current and enter quantized or aware mode.
 
         Args:
-            settings: the decisions, one per group of synapses that feeds the layer.
+            settings: the decisions, one per group of synapses that feeds the layer; None: forward
+                does not use it.
             mode: QUANTIZED or AWARE.
             integers: constants by group and name where they are known; None: made here.
         """
         self.dequantize()
+        self.mode = mode
+        if settings is None:
+            return
         self.settings = {entry.group: entry for entry in settings}
         self._has_vectors = any(value.size > 1 for value in self.real_parameters().values())
         if mode is Mode.QUANTIZED:
             for entry in settings:
                 known = self.integers(entry) if integers is None else integers[entry.group]
                 self._hold(entry.group, known)
-        self.mode = mode
+
+    def check_unchanged(self) -> None:
+        """Raise UsageError if real parameters changed since the integers were made of them."""
+        for group, settings in self.settings.items():
+            made, held = self.integers(settings), self.held(group)
+            if any(not np.array_equal(held[k].cpu().numpy(), made[k]) for k in made):
+                raise self._changed()
 
     def integers(self, settings: NeuronSettings) -> dict[str, IntArray]:
         """Return the integer constants by parameter name, and the recurrent weight."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -46,6 +47,16 @@ class QSequential(QModel):
                 behind_synapse and not isinstance(layer, QNeuron)
             )
             self.add_module(str(index), layer)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return self.children()
+
+    def __getitem__(self, index: int) -> nn.Module:
+        """Return a layer by its place."""
+        return list(self.children())[index]
 
     def forward(self, x: Tensor) -> Tensor:
         """Run all layers; the input is ``[T, B, ...]``, or static ``[B, ...]`` before a Repeat."""

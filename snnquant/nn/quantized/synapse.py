@@ -163,16 +163,22 @@ class QSynapse(QModule):
         bias = None if self.bias is None else real(self.bias, f"the bias of '{self.path}'")
         return real(self.weight, f"the weight of '{self.path}'"), bias
 
-    def prepare(
-        self, settings: SynapseSettings, mode: Mode, integers: SynapseIntegers | None = None
+    def quantize(
+        self,
+        settings: SynapseSettings | None = None,
+        mode: Mode = Mode.QUANTIZED,
+        integers: SynapseIntegers | None = None,
     ) -> None:
         """Take what was decided and enter quantized or aware mode.
 
         Args:
-            settings: the decisions.
+            settings: the decisions; None: forward does not use the layer.
             mode: QUANTIZED or AWARE.
             integers: those of quantized mode where they are known; None: made here.
         """
+        self.mode = mode
+        if settings is None:
+            return
         self.settings = settings
         channels = settings.scale.reshape(-1, *([1] * self.spatial))
         self._q_param = QParam(self.path, settings.group, channels)
@@ -182,7 +188,6 @@ class QSynapse(QModule):
             self.bias_integers = buffer_of(made.bias).to(self.weight.device)
             sums = sum_bound(made.weight, self.channel_axis, settings.source.reach)
             self._bound = int(sums.max(initial=0))
-        self.mode = mode
 
     def integers(self, settings: SynapseSettings) -> SynapseIntegers:
         """Return weight and bias in integers.
@@ -201,6 +206,18 @@ class QSynapse(QModule):
             axis=self.channel_axis,
             bits=settings.bits,
         )
+
+    def check_unchanged(self) -> None:
+        """Raise UsageError if real parameters changed since the integers were made of them."""
+        if self.settings is None or self.weight_integers is None or self.bias_integers is None:
+            return
+        made = self.integers(self.settings)
+        held = (self.weight_integers, self.bias_integers)
+        if not all(
+            np.array_equal(ours.cpu().numpy(), new)
+            for ours, new in zip(held, (made.weight, made.bias), strict=True)
+        ):
+            raise self._changed()
 
     def dequantize(self) -> None:
         """Go back to floating point; the integers are dropped."""
