@@ -3,11 +3,14 @@
 To add a neuron:
 
 1. write ``neurons/<name>.py`` with one :class:`NeuronModel`, and add it to :data:`NEURONS`; ops,
-   function bodies, quantization of the constants and the reference follow from it;
+   function bodies, quantization of the constants and the reference follow from it. All that its
+   step may use is in :class:`snnquant.neurons.arithmetic.Arithmetic`;
 2. run ``python -m snnquant.ops.codegen``, which renews the tables that the C++ side reads;
 3. write the step again in ``csrc/core/<name>.h`` and add its case to ``csrc/core/kernels.h``;
    ``tests/bitexact`` holds the two equal without an edit;
-4. for training, add a class to ``nn/neurons.py``.
+4. for training, add a class to ``nn/neurons.py``; for quantization in torch, its counterpart to
+   ``nn/quantized/neurons.py``, and the latter to ``nn/quantized/__init__.py``;
+5. list both in ``nn/__init__.py``.
 """
 
 from snnquant.neurons.cubalif import CUBALIF

@@ -2,6 +2,7 @@
 
 A backend (numpy, torch, the ONNX tracer) gives values with ``+ - *`` and the few functions of
 :class:`Backend`. :class:`FloatArithmetic` and :class:`IntegerArithmetic` are written once on top.
+What the step of a neuron may use of them is :class:`Arithmetic`.
 """
 
 from __future__ import annotations
@@ -47,6 +48,46 @@ class Backend(Protocol):
 
     def floor_divide(self, a: Any, b: Any) -> Any:
         """Divide integers, rounding down; ``b`` is positive."""
+
+
+class Arithmetic(Protocol):
+    """All that the step of a neuron may use; every way of running it has this, and no more.
+
+    ``ops`` of a step is one of these, its values (states, current, constants) are opaque. Beside
+    the functions below a step may write ``a + b``, ``a - b``, ``a * b`` and ``-a``, where one side
+    may be a plain number that means the same in real numbers and in integers (``r - 1``, not
+    ``v - 1``); and it may decide by the structural choices of ``p``, never by values. Another
+    operation goes into :class:`Backend`, here, and into every class that is an arithmetic.
+
+    Arguments are given by position.
+    """
+
+    def where(self, condition: Any, yes: Any, no: Any, /) -> Any:
+        """Select elementwise; ``yes`` and ``no`` are values or plain numbers."""
+
+    def equal(self, a: Any, b: Any, /) -> Any:
+        """Compare elementwise with a value or a plain number; gives a condition."""
+
+    def maximum(self, a: Any, b: Any, /) -> Any:
+        """Return the larger, elementwise, of a value and a value or plain number."""
+
+    def zeros_like(self, a: Any, /) -> Any:
+        """Return zeros of the shape and type of ``a``."""
+
+    def saturate(self, v: Any, /) -> Any:
+        """Limit what becomes a state to the width of states."""
+
+    def align(self, current: Any, /) -> Any:
+        """Bring the current to the scale of the membrane."""
+
+    def add(self, v: Any, amount: Any, /) -> Any:
+        """Return ``v + amount``, where the constant ``amount`` may be the number 0."""
+
+    def scale(self, multiplier: Any, v: Any, /) -> Any:
+        """Return ``multiplier * v`` for a constant of rule MULTIPLIER."""
+
+    def fire(self, v: Any, threshold: Any, divisor: Any, p: Constants, /) -> Any:
+        """Return the spikes of this step; ``divisor`` is what each takes away."""
 
 
 class _Shared:
@@ -185,3 +226,7 @@ class IntegerArithmetic(_Shared):
             negative = self.backend.spikes_above(0 * x, x, False)
             x = x + negative * (divisor - 1)
         return self.backend.floor_divide(x, divisor)
+
+
+#: For the type checker: each of them is an arithmetic.
+_ARITHMETICS: tuple[type[Arithmetic], ...] = (FloatArithmetic, IntegerArithmetic)

@@ -1,8 +1,8 @@
 """Building blocks that the neurons share, in the order in which a step uses them.
 
-``ops`` is an arithmetic (see :mod:`snnquant.neurons.arithmetic`); the text here is the same for
-real numbers and for integers. Intermediates are exact; ``ops.saturate`` marks the only places
-where an integer state is limited to its width.
+``ops`` is an arithmetic (:class:`snnquant.neurons.arithmetic.Arithmetic`, which lists all that a
+step may use); the text here is the same for real numbers and for integers. Intermediates are exact;
+``ops.saturate`` marks the only places where an integer state is limited to its width.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ V_RESET = Parameter("v_reset", Quantization.MEMBRANE, 0.0, "membrane after a har
 V_INIT = Parameter(
     "v_init", Quantization.MEMBRANE, None, "membrane before the first step", default_from="v_reset"
 )
-LI_V_INIT = Parameter("v_init", Quantization.MEMBRANE, 0.0, "membrane before the first step")
+#: Where nothing resets the membrane, so that there is no ``v_reset`` to start from.
+V_INIT_WITHOUT_RESET = Parameter(
+    "v_init", Quantization.MEMBRANE, 0.0, "membrane before the first step"
+)
 ALPHA = Parameter("alpha", Quantization.MULTIPLIER, 1.0, "share of the membrane that a step keeps")
 ALPHA_SYN = Parameter(
     "alpha_syn", Quantization.MULTIPLIER, 0.0, "share of the synaptic current that a step keeps"
@@ -59,7 +62,6 @@ THRESHOLD_INCREMENT = Parameter(
 
 V_STATE = StateVariable("v", "membrane after the leak", initial="v_init")
 I_STATE = StateVariable("i", "synaptic current")
-R_STATE = StateVariable("r", "steps for which input is still blocked", counter=True)
 A_STATE = StateVariable("a", "adaptation of the threshold")
 
 RESET = Choice("reset", Reset.HARD, 0, max(Reset), "0 hard, 1 soft, 2 soft by dv, 3 none")
@@ -68,6 +70,10 @@ FIRE_ON_EQUAL = Choice("fire_on_equal", 0, 0, 1, "1: fires at v == threshold too
 MAX_SPIKES = Choice("max_spikes", 1, 1, 255, "most spikes that one step can give")
 REFRACTORY = Choice("refractory", 0, 0, 1, "0: refractory_steps is not read")
 SPIKING_CHOICES = (RESET, RESET_AFTER_LEAK, FIRE_ON_EQUAL, MAX_SPIKES, REFRACTORY)
+
+R_STATE = StateVariable(
+    "r", "steps for which input is still blocked", counter=True, only_with=REFRACTORY.name
+)
 
 
 def block(ops: Any, r: Any, current: Any, p: Constants) -> Any:

@@ -96,6 +96,9 @@ class Traced:
     def __rmul__(self, other: Any) -> Traced:
         return self.apply("Mul", other, self)
 
+    def __neg__(self) -> Traced:
+        return self.apply("Sub", 0, self)
+
     def __truediv__(self, other: Any) -> Traced:
         return self.apply("Div", self, other)
 

@@ -8,6 +8,7 @@ rounding (of the leak, of thresholds, of weights) is the identity for gradients.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from snnquant.neurons import Constants
-from snnquant.neurons.arithmetic import FloatArithmetic, IntegerArithmetic
+from snnquant.neurons.arithmetic import Arithmetic, FloatArithmetic, IntegerArithmetic
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,20 +33,41 @@ class Pair:
     real: Tensor
 
     def __add__(self, other: Any) -> Pair:
-        return _both(lambda a, b: a + b, self, other)
+        return _both(operator.add, self, other)
+
+    def __radd__(self, other: Any) -> Pair:
+        return _both(operator.add, other, self)
 
     def __sub__(self, other: Any) -> Pair:
-        return _both(lambda a, b: a - b, self, other)
+        return _both(operator.sub, self, other)
+
+    def __rsub__(self, other: Any) -> Pair:
+        return _both(operator.sub, other, self)
 
     def __mul__(self, other: Any) -> Pair:
-        return _both(lambda a, b: a * b, self, other)
+        return _both(operator.mul, self, other)
+
+    def __rmul__(self, other: Any) -> Pair:
+        return _both(operator.mul, other, self)
+
+    def __neg__(self) -> Pair:
+        return _both(operator.neg, self)
 
 
-def _both(operation: Callable[[Any, Any], Tensor], a: Pair, b: Any) -> Pair:
+def _both(operation: Callable[..., Tensor], *operands: Any) -> Pair:
     """Do the same to integers and to real numbers; a plain number stands for itself."""
-    if isinstance(b, Pair):
-        return Pair(operation(a.integer, b.integer), operation(a.real, b.real))
-    return Pair(operation(a.integer, b), operation(a.real, b))
+    return Pair(
+        operation(*(_integer(operand) for operand in operands)),
+        operation(*(_real(operand) for operand in operands)),
+    )
+
+
+def _integer(value: Any) -> Any:
+    return value.integer if isinstance(value, Pair) else value
+
+
+def _real(value: Any) -> Any:
+    return value.real if isinstance(value, Pair) else value
 
 
 class _Onto(torch.autograd.Function):
@@ -82,27 +104,28 @@ class AwareArithmetic:
         self.smooth = smooth
         self.membrane_scale = scale
 
-    def where(self, condition: Tensor, yes: Pair, no: Pair) -> Pair:
+    def where(self, condition: Tensor, yes: Any, no: Any) -> Pair:
         """Select elementwise."""
         return Pair(
-            torch.where(condition, yes.integer, no.integer),
-            torch.where(condition, yes.real, no.real),
+            self.exact.where(condition, _integer(yes), _integer(no)),
+            self.smooth.where(condition, _real(yes), _real(no)),
         )
 
-    def equal(self, a: Pair, b: Any) -> Tensor:
+    def equal(self, a: Any, b: Any) -> Tensor:
         """Compare the integers."""
-        return torch.eq(a.integer, b)
+        compared: Tensor = self.exact.equal(_integer(a), _integer(b))
+        return compared
 
-    def maximum(self, a: Pair, b: Any) -> Pair:
+    def maximum(self, a: Any, b: Any) -> Pair:
         """Return the larger, elementwise."""
-        if isinstance(b, Pair):
-            integer = self.exact.maximum(a.integer, b.integer)
-            return Pair(integer, self.smooth.maximum(a.real, b.real))
-        return Pair(self.exact.maximum(a.integer, b), self.smooth.maximum(a.real, b))
+        return Pair(
+            self.exact.maximum(_integer(a), _integer(b)),
+            self.smooth.maximum(_real(a), _real(b)),
+        )
 
-    def add(self, a: Pair, b: Pair) -> Pair:
-        """Return ``a + b``."""
-        return a + b
+    def add(self, v: Pair, amount: Any) -> Pair:
+        """Return ``v + amount``."""
+        return _both(operator.add, v, amount)
 
     def zeros_like(self, a: Pair) -> Pair:
         """Return zeros."""
@@ -129,3 +152,7 @@ class AwareArithmetic:
         spikes = self.exact.fire(v.integer, threshold.integer, divisor.integer, p)
         smooth = self.smooth.fire(v.real, threshold.real, divisor.real, p)
         return Pair(spikes, onto(smooth, spikes))
+
+
+#: For the type checker: a neuron's step runs on it as on the others.
+_ARITHMETIC: type[Arithmetic] = AwareArithmetic
