@@ -75,12 +75,15 @@ class StateVariable:
         initial: parameter that holds the value before the first step; "" means 0.
         doc: one phrase for documentation.
         counter: a count of steps rather than a value at the membrane scale.
+        only_with: choice that must not be 0, or the state keeps its first value and nothing reads
+            it; "": always in use.
     """
 
     name: str
     doc: str
     initial: str = ""
     counter: bool = False
+    only_with: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ class NeuronModel:
     Attributes:
         name: op type of the float op in domain ``snnquant``; the integer op is ``Q`` + name.
         equation: the step in the field's notation, for reports.
+        choices: the structural choices. One called ``max_spikes`` bounds the output: lowering and
+            training read from it how many spikes one step can give, and take 1 where there is none.
         spiking: whether ``step`` returns spikes (else it returns the membrane itself).
         step: ``step(ops, state, current, constants) -> (output, new state, membrane)``, where the
             membrane is the one after integration, before reset and leak.
@@ -135,6 +140,10 @@ class NeuronModel:
     def initial_parameters(self) -> frozenset[str]:
         """Parameters that only set the states before the first step."""
         return frozenset(state.initial for state in self.states if state.initial)
+
+    def states_in_use(self, choices: Mapping[str, int]) -> tuple[StateVariable, ...]:
+        """Return the states that a neuron with these structural choices has a use for."""
+        return tuple(s for s in self.states if not s.only_with or choices[s.only_with])
 
     def integer_choices(self) -> tuple[Choice, ...]:
         """Return the structural choices that the integer op has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from snnquant.neurons import dynamics
@@ -32,9 +33,9 @@ LI = NeuronModel(
         dynamics.ALPHA,
         dynamics.ALPHA_SYN,
         dynamics.LEAK_BIAS,
-        dynamics.LI_V_INIT,
+        dynamics.V_INIT_WITHOUT_RESET,
     ),
-    states=(dynamics.V_STATE, dynamics.I_STATE),
+    states=(dynamics.V_STATE, replace(dynamics.I_STATE, only_with=SYNAPTIC.name)),
     choices=(SYNAPTIC,),
     step=step,
     spiking=False,

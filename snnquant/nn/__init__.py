@@ -1,10 +1,10 @@
 """Spiking networks in torch: neurons, surrogate gradients, time, and export to ONNX."""
 
 from snnquant.neurons import Reset
-from snnquant.nn.compositions import Refractory, ResetAfterSpike, ThresholdDynamics
 from snnquant.nn.export import export_onnx
 from snnquant.nn.layer import NeuronLayer
 from snnquant.nn.neurons import IF, LI, LIF, CubaLIF, ExtendedLIF, SpikingOptions
+from snnquant.nn.operation import Operation
 from snnquant.nn.operations import (
     Accumulate,
     AccumulateWithRefractory,
@@ -12,11 +12,13 @@ from snnquant.nn.operations import (
     FireWithConstantThreshold,
     HardUpdateAfterSpike,
     Leaky,
-    Operation,
+    Refractory,
+    ResetAfterSpike,
     Saturate,
     SoftUpdateAfterSpike,
     ThresholdAccumulate,
     ThresholdAccumulateWithSaturate,
+    ThresholdDynamics,
 )
 from snnquant.nn.quantized import (
     QIF,

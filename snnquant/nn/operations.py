@@ -5,105 +5,35 @@ no axis. The arithmetic is that of the neurons (:mod:`snnquant.neurons.dynamics`
 neuron's order they give its very numbers. Parameters are numbers or tensors that broadcast with
 the operands, by position or under either name: the field's, or the seed's
 (:data:`snnquant.nn.names.SEED_NAMES`). ``learn=("alpha",)`` lets training change some.
+
+The seed has levels: basic operations come first here, then its second level, which does in one
+module what takes several of them. Its third, IF, LIF and the larger neurons, are layers over
+``[T, B, ...]`` (:mod:`snnquant.nn.neurons`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import Any, ClassVar
+from collections.abc import Collection
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from snnquant.errors import UsageError
-from snnquant.neurons import Constants, Parameter, Quantization, dynamics
+from snnquant.neurons import Parameter, Quantization, Reset, dynamics
 from snnquant.neurons.arithmetic import FloatArithmetic
-from snnquant.nn.names import field_names
-from snnquant.nn.parameters import Value, checked_value, make_learnable
-from snnquant.nn.surrogate import Surrogate, surrogate_of
-from snnquant.nn.torch_backend import TorchBackend
-
-
-class Operation(nn.Module):
-    """One operation on the operands of one step; base of the modules that users take.
-
-    Args:
-        *values: parameters in the order of :attr:`takes`.
-        surrogate: gradient of spikes, for operations that fire; also by name.
-        learn: names of parameters that training changes.
-        **named: parameters by name; None is as good as leaving it out.
-
-    Raises:
-        UsageError: a parameter is unknown, given twice, or out of range.
-    """
-
-    takes: ClassVar[tuple[Parameter, ...]] = ()
-
-    def __init__(
-        self,
-        *values: Value | None,
-        surrogate: Surrogate | str | None = None,
-        learn: Collection[str] = (),
-        **named: Value | None,
-    ) -> None:
-        super().__init__()
-        self.surrogate = surrogate_of(surrogate, self._name)
-        given = self._by_name(values, named)
-        for parameter in self.takes:
-            value = given.get(parameter.name, parameter.default)
-            if value is not None:
-                self.register_buffer(parameter.name, checked_value(parameter, value, self._name))
-        held = [parameter for parameter in self.takes if parameter.name in self._buffers]
-        make_learnable(self, held, learn)
-
-    @property
-    def _name(self) -> str:
-        return type(self).__name__
-
-    def _by_name(
-        self, values: tuple[Value | None, ...], named: dict[str, Value | None]
-    ) -> dict[str, Value]:
-        """Return the parameters that are given, by the field's names."""
-        names = [parameter.name for parameter in self.takes]
-        known = ", ".join(names) or "no parameters"
-        if len(values) > len(names):
-            raise UsageError(f"{self._name} takes {known}; {len(values)} values are given")
-        given: dict[str, Value | None] = dict(zip(names, values, strict=False))
-        for name, value in field_names(named, self._name).items():
-            if name not in names:
-                raise UsageError(f"{self._name} has no parameter {name}; it takes {known}")
-            if name in given:
-                raise UsageError(f"{self._name}: {name} is given by position and by name")
-            given[name] = value
-        return {name: value for name, value in given.items() if value is not None}
-
-    def _run(self, function: Callable[..., Any], *operands: Any) -> Tensor:
-        """Return what a function of the dynamics gives for these operands."""
-        result: Tensor = function(FloatArithmetic(TorchBackend(self.surrogate)), *operands)
-        return result
-
-    def _constants(self, **choices: Any) -> Constants:
-        """Return the parameters as the dynamics read them."""
-        held = {p.constant_name: getattr(self, p.name, None) for p in self.takes}
-        return Constants(**held, **choices)
-
-    def extra_repr(self) -> str:
-        """Return the parameters, shown in the module's repr."""
-        held = {p.name: getattr(self, p.name, None) for p in self.takes}
-        return ", ".join(
-            f"{name}={value.item():g}" if value.numel() == 1 else f"{name}={list(value.shape)}"
-            for name, value in held.items()
-            if value is not None
-        )
+from snnquant.nn.operation import Operation
+from snnquant.nn.parameters import Value, reset_of
 
 
 class Accumulate(Operation):
     """Integrate: ``v + u``.
 
+    Shapes: current and membrane ``[B, ...]``, or any shapes that broadcast.
+
     Args:
         v_init: membrane where none is given.
     """
 
-    takes = (dynamics.LI_V_INIT,)
+    takes = (dynamics.V_INIT_WITHOUT_RESET,)
 
     def forward(self, current: Tensor, v: Tensor | None = None) -> Tensor:
         """Return the membrane after the current ``u``."""
@@ -114,11 +44,13 @@ class Accumulate(Operation):
 class AccumulateWithRefractory(Operation):
     """Integrate what refractory neurons let through: ``v + u`` where ``r = 0``, else ``v``.
 
+    Shapes: current, membrane and counters ``[B, ...]``, or any that broadcast.
+
     Args:
         v_init: membrane where none is given.
     """
 
-    takes = (dynamics.LI_V_INIT,)
+    takes = (dynamics.V_INIT_WITHOUT_RESET,)
 
     def forward(self, current: Tensor, v: Tensor | None = None, r: Tensor | None = None) -> Tensor:
         """Return the membrane after the current; without counters ``r`` nothing is blocked."""
@@ -130,6 +62,8 @@ class AccumulateWithRefractory(Operation):
 
 class Leaky(Operation):
     """Leak: ``alpha * v + leak_bias``.
+
+    Shapes: membrane ``[B, ...]``, or any.
 
     Args:
         alpha: share that a step keeps, in [0, 1]; seed ``v_leaky_alpha``.
@@ -145,7 +79,13 @@ class Leaky(Operation):
 
 
 class Fire(Operation):
-    """Fire: 1 where ``v > threshold``, else 0; training sees the surrogate's derivative."""
+    """Fire: 1 where ``v > threshold``, else 0; training sees the surrogate's derivative.
+
+    Shapes: membrane, threshold and spikes ``[B, ...]``, or any that broadcast.
+
+    Args:
+        surrogate: gradient of the spikes, or its name; default ``Arctan()``.
+    """
 
     def forward(self, v: Tensor, threshold: Tensor | float) -> Tensor:
         """Return the spikes, in the type of ``v``."""
@@ -156,8 +96,11 @@ class Fire(Operation):
 class FireWithConstantThreshold(Operation):
     """Fire: 1 where ``v > v_threshold``, else 0; training sees the surrogate's derivative.
 
+    Shapes: membrane and spikes ``[B, ...]``, or any.
+
     Args:
         v_threshold: the neuron fires above it; seed ``v_th_0``.
+        surrogate: gradient of the spikes, or its name; default ``Arctan()``.
     """
 
     takes = (dynamics.V_THRESHOLD,)
@@ -170,6 +113,8 @@ class FireWithConstantThreshold(Operation):
 
 class HardUpdateAfterSpike(Operation):
     """Set where a neuron fired: ``value`` where ``s != 0``, else ``x``.
+
+    Shapes: operand and spikes ``[B, ...]``, or any that broadcast.
 
     Args:
         value: what a spike sets, such as ``v_reset``.
@@ -185,6 +130,8 @@ class HardUpdateAfterSpike(Operation):
 
 class SoftUpdateAfterSpike(Operation):
     """Add per spike: ``x + s * value``; with ``-dv`` that is a soft reset.
+
+    Shapes: operand, spikes and update ``[B, ...]``, or any that broadcast.
 
     Args:
         value: what a spike adds; default: what forward is given as ``update``.
@@ -206,6 +153,8 @@ class SoftUpdateAfterSpike(Operation):
 class Saturate(Operation):
     """Lower bound: ``max(v, v_min)``.
 
+    Shapes: membrane ``[B, ...]``, or any.
+
     Args:
         v_min: the bound; seed ``v_l``; default: none.
     """
@@ -221,6 +170,8 @@ class Saturate(Operation):
 class ThresholdAccumulate(Operation):
     """Adaptive threshold: ``v_threshold + a``.
 
+    Shapes: adaptation and threshold ``[B, ...]``, or any.
+
     Args:
         v_threshold: threshold without adaptation; seed ``v_th_0``.
     """
@@ -233,8 +184,13 @@ class ThresholdAccumulate(Operation):
         return self._run(dynamics.adapted, base, a)
 
 
+# -- second level --------------------------------------------------------------------------------
+
+
 class ThresholdAccumulateWithSaturate(Operation):
     """Adaptive threshold with a lower bound: ``max(v_threshold + a, v_min)``.
+
+    Shapes: adaptation and threshold ``[B, ...]``, or any.
 
     Args:
         v_threshold: threshold without adaptation; seed ``v_th_0``.
@@ -248,3 +204,85 @@ class ThresholdAccumulateWithSaturate(Operation):
         p = self._constants()
         threshold = self._run(dynamics.adapted, p.fire_above, a)
         return self._run(dynamics.bound_below, threshold, p.v_min)
+
+
+class Refractory(Operation):
+    """Count down refractory time: ``refractory_steps`` where ``s != 0``, else ``max(r - 1, 0)``.
+
+    Shapes: counters and spikes ``[B, ...]``, or any that broadcast.
+
+    Args:
+        refractory_steps: steps after a spike whose input is lost, a whole number; seed
+            ``ref_len``.
+    """
+
+    takes = (dynamics.REFRACTORY_STEPS,)
+
+    def forward(self, r: Tensor, spike: Tensor) -> Tensor:
+        """Return the counters that the next step starts from."""
+        p = self._constants(refractory=1)
+        return self._run(dynamics.count_down, r, spike, p)
+
+
+class ThresholdDynamics(Operation):
+    """Adapt the threshold: ``threshold_decay * a + threshold_bias + s * threshold_increment``.
+
+    Shapes: adaptation and spikes ``[B, ...]``, or any that broadcast.
+
+    Args:
+        threshold_decay: share of the adaptation that a step keeps, in [0, 1]; seed ``v_th_alpha``.
+        threshold_bias: added at every step; seed ``v_th_beta``.
+        threshold_increment: added per spike; seed ``v_th_incre``.
+    """
+
+    takes = (dynamics.THRESHOLD_DECAY, dynamics.THRESHOLD_BIAS, dynamics.THRESHOLD_INCREMENT)
+
+    def forward(self, a: Tensor, spike: Tensor) -> Tensor:
+        """Return the adaptation that the next step starts from."""
+        return self._run(dynamics.adapt, a, spike, self._constants())
+
+
+class ResetAfterSpike(Operation):
+    """Reset the membrane of neurons that fired.
+
+    Hard: ``v_reset`` where ``s != 0``, else ``v``. Soft: ``v - s * threshold``. Soft constant:
+    ``v - s * dv``. None: ``v``.
+
+    Shapes: membrane, spikes and threshold ``[B, ...]``, or any that broadcast.
+
+    Args:
+        v_reset: membrane after a hard reset.
+        dv: what one spike subtracts; with ``Reset.SOFT_CONSTANT`` only, and needed there.
+        reset: which of them, or its name, such as ``"soft_constant"``.
+        learn: names of parameters that training changes.
+
+    Raises:
+        UsageError: a parameter does not fit the reset.
+    """
+
+    takes = (dynamics.V_RESET, dynamics.DV)
+
+    def __init__(
+        self,
+        v_reset: Value | None = None,
+        dv: Value | None = None,
+        *,
+        reset: Reset | str = Reset.HARD,
+        learn: Collection[str] = (),
+    ) -> None:
+        super().__init__(v_reset, dv, learn=learn)
+        self.reset = reset_of(reset, self._name)
+        if (dv is not None) != (self.reset is Reset.SOFT_CONSTANT):
+            raise UsageError(
+                f"{self._name}: dv belongs to reset=Reset.SOFT_CONSTANT, and only to it; "
+                f"reset is Reset.{self.reset.name} and dv is {dv!r}"
+            )
+
+    def forward(self, v: Tensor, spike: Tensor, threshold: Tensor | float | None = None) -> Tensor:
+        """Return the membrane after the reset; ``threshold`` is read by ``Reset.SOFT`` only."""
+        p = self._constants(reset=self.reset)
+        if self.reset is Reset.SOFT:
+            if threshold is None:
+                raise UsageError(f"{self._name}: Reset.SOFT subtracts the threshold; give it")
+            p.reset_by = threshold
+        return self._run(dynamics.reset, v, spike, p.reset_by, p)

@@ -1,17 +1,57 @@
-"""The parameters of neurons and operations: which values they may have, which can be learned."""
+"""The options of neurons and operations: which values they may have, which can be learned."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from snnquant.errors import UsageError
-from snnquant.neurons import Parameter, Quantization
+from snnquant.neurons import Parameter, Quantization, Reset
 
 #: A parameter: one value for all neurons, one per channel, or one per neuron.
 Value = float | Tensor
+
+
+def allowed(parameter: Parameter, values: Any) -> tuple[Any, str]:
+    """Say which real values a parameter may have.
+
+    Args:
+        parameter: what the values are for; its rule says which there are.
+        values: a tensor or an array of floating-point numbers.
+
+    Returns:
+        Where the values are in range, of the same kind, and the words for that range.
+    """
+    if parameter.rule is Quantization.MULTIPLIER:
+        return (values >= 0) & (values <= 1), "in [0, 1]"
+    finite = abs(values) < math.inf
+    if parameter.rule is Quantization.STEPS:
+        return finite & (values >= 0) & (values % 1 == 0), "a whole number >= 0"
+    return finite, "finite"
+
+
+def reset_of(given: object, class_name: str) -> Reset:
+    """Return a reset from what a user gave: itself, its number, or its name in any case.
+
+    Args:
+        given: the option.
+        class_name: class that the user called, for errors.
+
+    Raises:
+        UsageError: there is no such reset.
+    """
+    if isinstance(given, str) and given.upper() in Reset.__members__:
+        return Reset[given.upper()]
+    if isinstance(given, int) and given in tuple(Reset):
+        return Reset(given)
+    raise UsageError(
+        f"{class_name}: reset is {given!r}, must be a snnquant.nn.Reset or one of "
+        f"{', '.join(sorted(Reset.__members__)).lower()}"
+    )
 
 
 def checked_value(parameter: Parameter, value: object, class_name: str) -> Tensor:
@@ -31,11 +71,7 @@ def checked_value(parameter: Parameter, value: object, class_name: str) -> Tenso
         raise UsageError(
             f"{class_name}: {parameter.name} is {value!r}, must be a number or a tensor"
         ) from None
-    ok, wanted = tensor.isfinite(), "finite"
-    if parameter.rule is Quantization.MULTIPLIER:
-        ok, wanted = (tensor >= 0) & (tensor <= 1), "in [0, 1]"
-    elif parameter.rule is Quantization.STEPS:
-        ok, wanted = ok & (tensor >= 0) & (tensor == tensor.floor()), "a whole number >= 0"
+    ok, wanted = allowed(parameter, tensor)
     if not tensor.numel():
         raise UsageError(f"{class_name}: {parameter.name} is empty")
     if not ok.all():

@@ -204,7 +204,10 @@ def test_parameters_may_differ_along_the_operand_and_be_learned():
         (lambda: snn.ResetAfterSpike(learn=["dv"]), "what can be learned is v_reset"),
         (lambda: snn.ResetAfterSpike(dv=1.0), "dv belongs to reset=Reset.SOFT_CONSTANT"),
         (lambda: snn.ResetAfterSpike(reset=Reset.SOFT_CONSTANT), "dv is None"),
-        (lambda: snn.ResetAfterSpike(reset=9), "reset is 9, must be one of"),
+        (
+            lambda: snn.ResetAfterSpike(reset=9),
+            "reset is 9, must be a snnquant.nn.Reset or one of hard",
+        ),
         (
             lambda: snn.ResetAfterSpike(reset=Reset.SOFT)(torch.ones(1), torch.ones(1)),
             "Reset.SOFT subtracts the threshold",
