@@ -8,48 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import onnx_ir as ir
 
 from snnquant import __version__
 from snnquant.calibration import Calibration
-from snnquant.data import Batch, load_samples
-from snnquant.errors import CalibrationMismatchError, NumericalError, SelfCheckError
+from snnquant.data import load_samples
+from snnquant.errors import CalibrationMismatchError
 from snnquant.files import atomic_write, sha256_of
-from snnquant.instrument import Runner
-from snnquant.model_file import graph_hash, metadata, neuron_nodes
-from snnquant.numerics import FLOAT64_EXACT, IntRange
-from snnquant.ops.schema import DOMAIN, MEMBRANE, STATE_BITS, schemas
+from snnquant.model_file import graph_hash, metadata
 from snnquant.passes import load_canonical
 from snnquant.quantize import QuantizedModel, QuantizeOptions, quantize_model
-from snnquant.reference import Reference, float_entries
+from snnquant.self_check import SelfCheck, self_check
 
 MODEL_SCHEMA = "1"
-#: Types of values that the self-check compares.
-_INTEGER_TYPES = frozenset(
-    {
-        onnx.TensorProto.UINT8,
-        onnx.TensorProto.INT8,
-        onnx.TensorProto.INT32,
-        onnx.TensorProto.INT64,
-    }
-)
 MANIFEST_SCHEMA = "snnquant.manifest/1"
-
-
-@dataclass(frozen=True)
-class SelfCheck:
-    """What was compared: samples, values, and integers in all; and which membranes saturated."""
-
-    samples: int
-    values: int
-    integers: int
-    saturated: tuple[str, ...] = ()
 
 
 def convert_model(
@@ -111,98 +86,6 @@ def describe_options(options: QuantizeOptions) -> dict[str, Any]:
         "per_channel": options.per_channel,
         "readout_as": options.readout_as,
     }
-
-
-def integer_values(model: onnx.ModelProto) -> list[str]:
-    """Return the names of all values that hold integers: every integer type, and exact sums."""
-    typed = onnx.shape_inference.infer_shapes(model)
-    integer = {
-        value.name
-        for value in (*typed.graph.value_info, *typed.graph.output)
-        if value.type.tensor_type.elem_type in _INTEGER_TYPES
-    }
-    held = {tensor.name for tensor in model.graph.initializer}
-    names = []
-    for node in model.graph.node:
-        constant = bool(node.input) and all(name in held for name in node.input)
-        if constant:
-            held.update(node.output)
-            continue
-        neuron = node.domain == DOMAIN and schemas()[node.op_type].integer
-        names += [name for name in node.output if name and (neuron or name in integer)]
-    return names
-
-
-def self_check(model: onnx.ModelProto, samples: Batch) -> SelfCheck:
-    """Compare the emitted model with the reference on samples, every integer.
-
-    Raises:
-        SelfCheckError: a value differs.
-        NumericalError: no layer of a spiking network fires on any sample.
-    """
-    names = integer_values(model)
-    if not names:
-        return SelfCheck(0, 0, 0)
-    entries = float_entries(model)
-    runner = Runner(model, [*names, *entries])
-    reference = Reference(model, names, entries)
-    membranes = _membranes(model)
-    saturated: set[str] = set()
-    compared = 0
-    fired = False
-    spiking = {
-        node.output[0]
-        for node in neuron_nodes(model, integer=True)
-        if schemas()[node.op_type].neuron.spiking
-    }
-    for index in range(len(samples)):
-        one = {name: array[index : index + 1] for name, array in samples.inputs.items()}
-        feeds = runner.feeds(one)
-        emitted = runner.run(one)
-        expected = reference.run(feeds | {name: emitted[name] for name in entries})
-        for name in names:
-            got, want = emitted[name], expected[name]
-            if got.shape != want.shape or not np.array_equal(got, want):
-                where = f"sample {index}, value '{name}'"
-                raise SelfCheckError(
-                    f"self-check failed at {where}: {_first_difference(got, want)}; "
-                    "nothing was written, please report this"
-                )
-            if np.abs(want.astype(np.float64)).max(initial=0) >= FLOAT64_EXACT:
-                raise SelfCheckError(f"value '{name}' exceeds what the reference holds exactly")
-            compared += got.size
-            if name in membranes and _at_limits(want, membranes[name]):
-                saturated.add(name)
-            fired = fired or (name in spiking and bool(got.any()))
-    if spiking and not fired:
-        raise NumericalError(
-            "the integer network is silent on the stored samples; "
-            "calibrate on samples on which it fires, or choose more weight bits"
-        )
-    return SelfCheck(len(samples), len(names), compared, tuple(sorted(saturated)))
-
-
-def _membranes(model: onnx.ModelProto) -> dict[str, IntRange]:
-    """Return the membranes that a model gives out, and the range of their state."""
-    found = {}
-    for node in neuron_nodes(model, integer=True):
-        bits = next(a.i for a in node.attribute if a.name == STATE_BITS.name)
-        for port, name in zip(schemas()[node.op_type].outputs, node.output, strict=True):
-            if port.name == MEMBRANE:
-                found[name] = IntRange.signed(int(bits))
-    return found
-
-
-def _at_limits(values: Any, limits: IntRange) -> bool:
-    """Whether a state sits at the end of its range, which it would have left."""
-    return bool(((values == limits.low) | (values == limits.high)).any())
-
-
-def _first_difference(got: Any, want: Any) -> str:
-    if got.shape != want.shape:
-        return f"shape {list(got.shape)} instead of {list(want.shape)}"
-    where = tuple(int(k) for k in np.argwhere(got != want)[0])
-    return f"{got[where]} instead of {want[where]} at {list(where)}"
 
 
 def manifest(

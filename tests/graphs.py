@@ -12,7 +12,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from snnquant.calibrate import calibration_points
 from snnquant.calibration import SPIKES
-from snnquant.convert import integer_values
 from snnquant.instrument import with_outputs
 from snnquant.lowering.plan import InputScale
 from snnquant.numerics import IntRange
@@ -21,6 +20,7 @@ from snnquant.passes import canonicalise
 from snnquant.quantize import QuantizedModel, QuantizeOptions, quantize_model
 from snnquant.reference import Reference
 from snnquant.runtime import load_session
+from snnquant.self_check import integer_values
 from snnquant.target import Target, load_target
 
 Array = Any

@@ -28,6 +28,7 @@ LAYERS = [
     {"passes", "observers", "rounding", "runtime", "model_file", "reference"},
     {"lowering"},
     {"instrument", "quantize", "calibration"},
+    {"self_check"},
     {"calibrate", "convert", "evaluate", "gates", "inspection", "report", "frontends"},
     {"nn"},
     {"cli", "__main__"},

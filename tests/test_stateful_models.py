@@ -9,7 +9,7 @@ from graphs import Graph, options_of
 
 from snnquant.calibrate import calibrate_model, calibration_points
 from snnquant.calibration import AUTO, CalibrationSettings
-from snnquant.convert import convert_model, self_check
+from snnquant.convert import convert_model
 from snnquant.data import first_samples, open_data
 from snnquant.errors import DataError, NumericalError
 from snnquant.evaluate import evaluate_model
@@ -17,6 +17,7 @@ from snnquant.inspection import inspect_model
 from snnquant.instrument import Runner
 from snnquant.model_file import scale_of
 from snnquant.passes import canonicalise
+from snnquant.self_check import self_check
 
 T, F, C, SAMPLES = 3, 6, 4, 12
 WEIGHT = np.random.default_rng(0).uniform(-1, 1, (F, C))

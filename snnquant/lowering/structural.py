@@ -24,7 +24,8 @@ def _moved_channels(node: ir.Node, flow: Flow) -> IntArray | None:
     if channels is None or before is None or after is None:
         return None
     if node.op_type == "Transpose":
-        return _transposed(node, channels, len(before))
+        order = ints_attribute(node, "perm") or tuple(reversed(range(len(before))))
+        return transposed_channels(channels, order)
     if node.op_type in ("Expand", "Tile", "Slice", "Gather", "Pad"):
         kept = channels.ndim
         same = before[len(before) - kept :] == after[len(after) - kept :]
@@ -46,8 +47,9 @@ def _may_permute(node: ir.Node, rank: int, kept: int) -> bool:
     return False
 
 
-def _transposed(node: ir.Node, channels: IntArray, rank: int) -> IntArray | None:
-    order = ints_attribute(node, "perm") or tuple(reversed(range(rank)))
+def transposed_channels(channels: IntArray, order: tuple[int, ...]) -> IntArray:
+    """Follow channels through a permutation of all axes."""
+    rank = len(order)
     full = channels.reshape((1,) * (rank - channels.ndim) + channels.shape).transpose(order)
     lead = next((k for k, size in enumerate(full.shape) if size != 1), full.ndim - 1)
     return np.asarray(full.reshape(full.shape[lead:]), np.int64)
@@ -100,6 +102,9 @@ def emit(node: ir.Node, out: Emitter) -> None:
     """Emit the same op on the integers."""
     source = first(node)
     carrier = out.carrier(source)
+    if node.op_type == "Transpose" and carrier.dtype in (ir.DataType.UINT8, ir.DataType.INT8):
+        # ONNX Runtime (1.32 and before) crashes where it fuses Transpose, Cast and MatMul.
+        carrier = out.cast(carrier, np.float32)
     inputs: list[ir.Value] = [carrier]
     for index, value in enumerate(node.inputs[1:], 1):
         if value is None:

@@ -243,7 +243,7 @@ def test_a_neuron_that_the_target_lacks_is_refused(folder):
     text = (PACKAGE / "targets" / "generic.toml").read_text()
     (folder / "soft.toml").write_text(text.replace('"hard", ', ""))
     arguments = ("--target", "soft.toml", "-o", "old.onnx")
-    refuses(folder, 3, *CONVERT, *GOOD, *arguments, says=["'lif1'", "another --target"])
+    refuses(folder, 3, *CONVERT, *GOOD, *arguments, says=["'lif1'", "another target"])
 
 
 @pytest.fixture(params=["missing", "broken"])

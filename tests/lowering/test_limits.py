@@ -7,7 +7,6 @@ import onnx_ir as ir
 import pytest
 from graphs import Graph, op_types, options_of, quantize, run_everywhere, run_float
 
-from snnquant.convert import self_check
 from snnquant.data import Batch
 from snnquant.errors import ModelError, NumericalError
 from snnquant.lowering import RULES
@@ -16,6 +15,7 @@ from snnquant.numerics import FLOAT32_EXACT, INT32
 from snnquant.passes import canonicalise
 from snnquant.quantize import quantize_model
 from snnquant.reference import Reference, float_entries
+from snnquant.self_check import self_check
 from snnquant.target import load_target
 
 

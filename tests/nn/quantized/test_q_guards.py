@@ -5,6 +5,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
+import snnquant
 from snnquant import nn as snn
 from snnquant.errors import UsageError
 from snnquant.nn import Mode
@@ -175,3 +176,33 @@ def test_layers_in_a_row_are_reached_by_their_place():
     assert len(model) == 2
     assert isinstance(model[0], snn.QLinear)
     assert [type(layer) for layer in model] == [snn.QLinear, snn.QLIF]
+
+
+@pytest.mark.parametrize("inputs", ["spikes", "analog"])
+def test_batch_major_sequences_run_in_any_session(inputs):
+    class BatchMajor(snn.QModel):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.first = snn.QLinear(6, 5)
+            self.lif = snn.QLIF(v_threshold=0.3, alpha=0.9, multi_step=True)
+            self.second = snn.QLinear(5, 4)
+            self.last = snn.QLIF(v_threshold=0.1, multi_step=True)
+
+        def forward(self, x):
+            spikes, _ = self.lif(*self.first(x.transpose(0, 1)))
+            current, q_param = self.second(spikes.transpose(0, 1))
+            return self.last(current.transpose(0, 1), q_param)[0].transpose(0, 1)
+
+    x = _spikes(3, 4, 6) if inputs == "spikes" else torch.rand(3, 4, 6)
+    model = BatchMajor().eval()
+    model.collect_q_params()
+    model(x)
+    model.calculate_q_params()
+    model.quantize()
+    want = model(x).numpy()
+    graph = snn.export_onnx(model, None, x, time_axis=1, fixed_timesteps=True)
+    for make in (ort.InferenceSession, snnquant.InferenceSession):
+        (got,) = make(graph.SerializeToString()).run(None, {"input": x.numpy()})
+        assert want.any()
+        assert np.array_equal(got, want)
