@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from snnquant.errors import UsageError
-from snnquant.neurons import Choice, NeuronModel, constants_of
+from snnquant.neurons import Choice, NeuronModel, Parameter, constants_of
 from snnquant.neurons.arithmetic import FloatArithmetic
-from snnquant.neurons.dynamics import REFRACTORY, REFRACTORY_STEPS
-from snnquant.nn.parameters import Value, checked_value, make_learnable
+from snnquant.neurons.dynamics import MAX_SPIKES, REFRACTORY, REFRACTORY_STEPS, RESET
+from snnquant.nn.loop import run_steps
+from snnquant.nn.names import field_names
+from snnquant.nn.parameters import Value, checked_value, make_learnable, reset_of
 from snnquant.nn.surrogate import Surrogate, surrogate_of
 from snnquant.nn.torch_backend import TorchBackend
 from snnquant.ops import DOMAIN, OPSET_VERSION, op_name
@@ -32,8 +34,9 @@ class NeuronLayer(nn.Module):
 
     Args:
         model: the definition of the neuron.
-        values: real parameters and structural choices by name; a parameter that is left out has
-            the definition's default, or follows the parameter that the definition names for that.
+        values: real parameters and structural choices by the field's names or the seed's; a
+            parameter that is left out, or None, has the definition's default, or follows the
+            parameter that the definition names for that.
         surrogate: gradient of the spikes in training, or its registered name; None: arctangent.
         learn: names of the parameters that training may change: they are ``nn.Parameter`` then,
             under the same names in a checkpoint. No count of steps can be learned.
@@ -45,6 +48,8 @@ class NeuronLayer(nn.Module):
     """
 
     recurrent_weight: nn.Parameter | None
+    #: Parameters and choices of the definition that are not for users of the class to set.
+    _fixed: ClassVar[frozenset[str]] = frozenset({REFRACTORY.name})
 
     def __init__(
         self,
@@ -58,7 +63,7 @@ class NeuronLayer(nn.Module):
         super().__init__()
         self.model = model
         self.surrogate = surrogate_of(surrogate, self._name)
-        self._refuse_unknown(values)
+        values = self._by_name(values)
         learn = (learn,) if isinstance(learn, str) else tuple(learn)
         self._numbers: dict[str, tuple[Tensor, int, float]] = {}
         for parameter in model.parameters:
@@ -70,7 +75,7 @@ class NeuronLayer(nn.Module):
             if given is not None:
                 value = checked_value(parameter, given, self._name)
                 self.register_buffer(parameter.name, value if value.dim() else value.reshape(1))
-        make_learnable(self, model.parameters, learn)
+        make_learnable(self, self._settable_parameters(), learn)
         self.choices = {c.name: self._checked_choice(c, values) for c in model.choices}
         weight = None if recurrent_size is None else self._new_recurrent_weight(recurrent_size)
         self.register_parameter("recurrent_weight", weight)
@@ -81,14 +86,25 @@ class NeuronLayer(nn.Module):
     def _name(self) -> str:
         return type(self).__name__
 
-    def _refuse_unknown(self, values: Mapping[str, object]) -> None:
-        known = {p.name for p in self.model.parameters}
-        known |= {c.name for c in self.model.choices} - {REFRACTORY.name}
-        for name in values:
-            if name not in known:
-                raise UsageError(
-                    f"{self._name} has no parameter {name}; it has {', '.join(sorted(known))}"
-                )
+    @property
+    def _keywords(self) -> tuple[str, ...]:
+        """What the constructor takes that is no value of the definition."""
+        return ("surrogate", "learn", "recurrent_size")
+
+    @property
+    def max_spikes(self) -> int:
+        """Most spikes that one step can give."""
+        return self.choices.get(MAX_SPIKES.name, 1)
+
+    def _settable_parameters(self) -> list[Parameter]:
+        return [p for p in self.model.parameters if p.name not in self._fixed]
+
+    def _by_name(self, values: Mapping[str, object]) -> dict[str, object]:
+        """Return the values that are given, by the field's names, or raise UsageError."""
+        choices = [c.name for c in self.model.choices if c.name not in self._fixed]
+        known = [*(p.name for p in self._settable_parameters()), *choices]
+        given = {name: value for name, value in values.items() if value is not None}
+        return field_names(given, self._name, known, self._keywords)
 
     def check_values(self) -> None:
         """Raise UsageError where training or a checkpoint left a parameter out of its range."""
@@ -106,6 +122,8 @@ class NeuronLayer(nn.Module):
     def _checked_choice(self, choice: Choice, values: Mapping[str, object]) -> int:
         """Return a structural choice, or raise UsageError."""
         value = values.get(choice.name, choice.default)
+        if choice.name == RESET.name:
+            return reset_of(value, self._name)
         if not isinstance(value, int) or not choice.low <= value <= choice.high:
             raise UsageError(
                 f"{self._name}: {choice.name} is {value!r}, must be an integer from "
@@ -183,17 +201,16 @@ class NeuronLayer(nn.Module):
         arithmetic = FloatArithmetic(TorchBackend(self.surrogate))
         values = {p.constant_name: self._constant(p.name, current) for p in self.model.parameters}
         constants = constants_of(self.model, values, self.choices)
-        state = dict(state)
-        outputs = []
-        for seen in current.unbind(0):
-            if self.recurrent_weight is not None:
-                last = state.pop(LAST_SPIKES)
-                seen = seen + (last.flatten(1) @ self.recurrent_weight).view_as(seen)
-            output, state, _ = self.model.step(arithmetic, state, seen, constants)
-            if self.recurrent_weight is not None:
-                state[LAST_SPIKES] = output
-            outputs.append(output)
-        return torch.stack(outputs), state
+        weight = self.recurrent_weight
+        outputs, after = run_steps(
+            self.model,
+            arithmetic,
+            current.unbind(0),
+            state,
+            constants,
+            None if weight is None else lambda last: (last.flatten(1) @ weight).view_as(last),
+        )
+        return torch.stack(outputs), after
 
     def _constant(self, name: str, current: Tensor) -> Tensor | float:
         """Return a parameter as the step reads it: a plain number where one serves all neurons.

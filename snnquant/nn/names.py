@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 from snnquant.errors import UsageError
@@ -25,19 +25,29 @@ SEED_NAMES: dict[str, str] = {
 }
 
 
-def field_names(values: Mapping[str, T], class_name: str) -> dict[str, T]:
-    """Return ``values`` under the field's names; names that are not the seed's stay.
+def field_names(
+    values: Mapping[str, T],
+    class_name: str,
+    parameters: Collection[str],
+    options: Collection[str] = (),
+) -> dict[str, T]:
+    """Return ``values`` under the field's names.
 
     Args:
         values: keywords as the user gave them.
         class_name: class that the user called, for errors.
+        parameters: the field's names of what the class takes.
+        options: other keywords of the class, which its constructor has taken out.
 
     Raises:
-        UsageError: one parameter is given under both of its names.
+        UsageError: a name is unknown, or one parameter is given under both of its names.
     """
     renamed: dict[str, T] = {}
     for given, value in values.items():
         name = SEED_NAMES.get(given, given)
+        if name not in parameters:
+            known = ", ".join([*parameters, *options]) or "no parameters"
+            raise UsageError(f"{class_name} has no parameter {given}; it takes {known}")
         if name in renamed:
             other = next(n for n in values if SEED_NAMES.get(n, n) == name)
             raise UsageError(

@@ -2,8 +2,10 @@
 
 All of them run over ``[T, B, ...]``. A parameter is a number, a tensor with one value per channel
 ``[C]``, or one with a value per neuron; they are buffers, or with ``learn`` parameters of torch,
-so a checkpoint holds them. A gradient step may leave a range, such as an alpha above 1: forward
-goes on with it, exporting or loading such a layer raises an error.
+so a checkpoint holds them. Besides the field's names, which type checkers know, the seed's serve
+(:data:`snnquant.nn.names.SEED_NAMES`); None is as good as leaving out. A gradient step may leave a
+range, such as an alpha above 1: forward goes on with it, exporting or loading such a layer raises
+an error.
 
 With ``max_spikes`` above 1 the gradient of a step is that of its nearest spike: of the level
 ``v_threshold + k * dv`` at which one spike more or less would come.
@@ -11,7 +13,7 @@ With ``max_spikes`` above 1 the gradient of a step is that of its nearest spike:
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
 from snnquant.errors import UsageError
@@ -20,7 +22,10 @@ from snnquant.neurons import EXTENDEDLIF as EXTENDEDLIF_MODEL
 from snnquant.neurons import LI as LI_MODEL
 from snnquant.neurons import LIF as LIF_MODEL
 from snnquant.neurons import NeuronModel, Reset
+from snnquant.neurons.dynamics import ALPHA, ALPHA_SYN
+from snnquant.neurons.li import SYNAPTIC
 from snnquant.nn.layer import NeuronLayer, Value
+from snnquant.nn.parameters import reset_of
 from snnquant.nn.surrogate import Surrogate
 
 if TYPE_CHECKING:
@@ -35,7 +40,8 @@ class SpikingOptions(TypedDict, total=False):
         leak_bias: added to the membrane at every leak; default 0.
         v_reset: membrane after a hard reset; default 0.
         v_init: membrane before the first step; default ``v_reset``.
-        reset: what a spike does to the membrane; default ``Reset.HARD``.
+        reset: what a spike does to the membrane, or its name, such as ``"soft"``; default
+            ``Reset.HARD``.
         dv: what one spike subtracts, for ``Reset.SOFT_CONSTANT`` only; default ``v_threshold``.
         refractory_steps: steps after a spike whose input is lost, a whole number; default 0.
         max_spikes: most spikes that one step can give, 1 to 255; default 1.
@@ -53,7 +59,7 @@ class SpikingOptions(TypedDict, total=False):
     leak_bias: Value
     v_reset: Value
     v_init: Value
-    reset: Reset
+    reset: Reset | str
     dv: Value
     refractory_steps: Value
     max_spikes: int
@@ -67,19 +73,22 @@ class SpikingOptions(TypedDict, total=False):
 class SpikingLayer(NeuronLayer):
     """A layer of neurons that fire; use one of its subclasses."""
 
-    def __init__(self, model: NeuronModel, own: dict[str, Value], options: SpikingOptions) -> None:
-        values: dict[str, object] = {**options}
-        for name in ("surrogate", "learn", "recurrent_size"):
-            values.pop(name, None)
+    def __init__(
+        self, model: NeuronModel, own: Mapping[str, Value | None], options: SpikingOptions
+    ) -> None:
+        # Not keyword by keyword: what the seed calls by another name is in there, too.
+        values = {name: value for name, value in options.items() if name not in self._keywords}
         learn = options.get("learn", ())
-        if ("dv" in options or "dv" in learn) and options.get("reset") != Reset.SOFT_CONSTANT:
-            raise UsageError(
-                f"{type(self).__name__}: dv is read with reset=Reset.SOFT_CONSTANT only; "
-                "leave it out or change the reset"
-            )
+        if options.get("dv") is not None or "dv" in learn:
+            reset = options.get("reset")
+            if reset is None or reset_of(reset, self._name) is not Reset.SOFT_CONSTANT:
+                raise UsageError(
+                    f"{self._name}: dv is read with reset=Reset.SOFT_CONSTANT only; "
+                    "leave it out or change the reset"
+                )
         super().__init__(
             model,
-            {**own, **values},
+            {**values, **own},
             surrogate=options.get("surrogate"),
             learn=learn,
             recurrent_size=options.get("recurrent_size"),
@@ -91,29 +100,37 @@ class LIF(SpikingLayer):
 
     ``v3 = v + u; s = v3 > v_threshold; v = alpha * reset(v3) + leak_bias``.
 
+    Shapes: current and spikes ``[T, B, ...]``; states ``v`` and ``r`` (refractory
+    time), each ``[B, ...]``.
+
     Args:
-        alpha: share of the membrane that a step keeps, in [0, 1].
+        alpha: share of the membrane that a step keeps, in [0, 1]; default 1.
         **options: see :class:`SpikingOptions`.
 
     Raises:
-        UsageError: an option is unknown or out of range.
+        UsageError: an option is unknown, given twice, or out of range.
     """
 
-    def __init__(self, *, alpha: Value = 1.0, **options: Unpack[SpikingOptions]) -> None:
+    def __init__(self, *, alpha: Value | None = None, **options: Unpack[SpikingOptions]) -> None:
         super().__init__(LIF_MODEL, {"alpha": alpha}, options)
 
 
 class IF(SpikingLayer):
     """Integrate-and-fire: ``v3 = v + u; s = v3 > v_threshold; v = reset(v3) + leak_bias``.
 
-    It is exported as ``LIF`` with ``alpha = 1``.
+    It is exported as ``LIF`` with ``alpha = 1``, and takes no other ``alpha``.
+
+    Shapes: current and spikes ``[T, B, ...]``; states ``v`` and ``r`` (refractory
+    time), each ``[B, ...]``.
 
     Args:
         **options: see :class:`SpikingOptions`.
 
     Raises:
-        UsageError: an option is unknown or out of range.
+        UsageError: an option is unknown, given twice, or out of range.
     """
+
+    _fixed = SpikingLayer._fixed | {ALPHA.name}
 
     def __init__(self, **options: Unpack[SpikingOptions]) -> None:
         super().__init__(LIF_MODEL, {}, options)
@@ -124,18 +141,24 @@ class CubaLIF(SpikingLayer):
 
     ``v3 = v + i; s = v3 > v_threshold; v = alpha * reset(v3) + leak_bias``.
 
+    Shapes: current and spikes ``[T, B, ...]``; states ``v``, ``i`` and ``r``, each ``[B, ...]``.
+
     Args:
-        alpha: share of the membrane that a step keeps, in [0, 1].
-        alpha_syn: share of the synaptic current that a step keeps, in [0, 1].
+        alpha: share of the membrane that a step keeps, in [0, 1]; default 1.
+        alpha_syn: share of the synaptic current that a step keeps, in [0, 1]; default 0.
         **options: see :class:`SpikingOptions`; the refractory time blocks the membrane's input,
             the synaptic current goes on.
 
     Raises:
-        UsageError: an option is unknown or out of range.
+        UsageError: an option is unknown, given twice, or out of range.
     """
 
     def __init__(
-        self, *, alpha: Value = 1.0, alpha_syn: Value = 0.0, **options: Unpack[SpikingOptions]
+        self,
+        *,
+        alpha: Value | None = None,
+        alpha_syn: Value | None = None,
+        **options: Unpack[SpikingOptions],
     ) -> None:
         super().__init__(CUBALIF_MODEL, {"alpha": alpha, "alpha_syn": alpha_syn}, options)
 
@@ -147,36 +170,37 @@ class ExtendedLIF(SpikingLayer):
     v = max(alpha * reset(v3) + leak_bias, v_min);
     a = threshold_decay * a + threshold_bias + s * threshold_increment``, where ``a`` is 0 at first.
 
+    Shapes: current and spikes ``[T, B, ...]``; states ``v``, ``a`` and ``r``, each ``[B, ...]``.
+
     Args:
-        alpha: share of the membrane that a step keeps, in [0, 1].
-        v_min: lower bound of membrane and threshold; None: none.
-        threshold_decay: share of the adaptation that a step keeps, in [0, 1].
-        threshold_bias: added to the adaptation at every step.
-        threshold_increment: added to the adaptation per spike.
+        alpha: share of the membrane that a step keeps, in [0, 1]; default 1.
+        v_min: lower bound of membrane and threshold; default: none.
+        threshold_decay: share of the adaptation that a step keeps, in [0, 1]; default 1.
+        threshold_bias: added to the adaptation at every step; default 0.
+        threshold_increment: added to the adaptation per spike; default 0.
         **options: see :class:`SpikingOptions`.
 
     Raises:
-        UsageError: an option is unknown or out of range.
+        UsageError: an option is unknown, given twice, or out of range.
     """
 
     def __init__(
         self,
         *,
-        alpha: Value = 1.0,
+        alpha: Value | None = None,
         v_min: Value | None = None,
-        threshold_decay: Value = 1.0,
-        threshold_bias: Value = 0.0,
-        threshold_increment: Value = 0.0,
+        threshold_decay: Value | None = None,
+        threshold_bias: Value | None = None,
+        threshold_increment: Value | None = None,
         **options: Unpack[SpikingOptions],
     ) -> None:
-        own: dict[str, Value] = {
+        own = {
             "alpha": alpha,
+            "v_min": v_min,
             "threshold_decay": threshold_decay,
             "threshold_bias": threshold_bias,
             "threshold_increment": threshold_increment,
         }
-        if v_min is not None:
-            own["v_min"] = v_min
         super().__init__(EXTENDEDLIF_MODEL, own, options)
 
 
@@ -186,27 +210,37 @@ class LI(NeuronLayer):
     The output is ``v3``, the membrane before the leak. With ``alpha_syn`` the input is a leaky
     synaptic current: ``i = alpha_syn * i + u; v3 = v + i``.
 
+    Shapes: current and output ``[T, B, ...]``; states ``v`` and ``i``, each ``[B, ...]``.
+
     Args:
-        alpha: share of the membrane that a step keeps, in [0, 1].
-        leak_bias: added to the membrane at every leak.
-        v_init: membrane before the first step.
-        alpha_syn: share of the synaptic current that a step keeps, in [0, 1]; None: no synapse.
+        alpha: share of the membrane that a step keeps, in [0, 1]; default 1.
+        leak_bias: added to the membrane at every leak; default 0.
+        v_init: membrane before the first step; default 0.
+        alpha_syn: share of the synaptic current that a step keeps, in [0, 1]; default: no synapse.
         learn: names of parameters that training changes.
+        **seed: parameters under the seed's names.
 
     Raises:
-        UsageError: a parameter is out of range.
+        UsageError: a parameter is unknown, given twice, or out of range.
     """
+
+    _fixed = NeuronLayer._fixed | {SYNAPTIC.name}
+
+    @property
+    def _keywords(self) -> tuple[str, ...]:
+        return ("learn",)
 
     def __init__(
         self,
         *,
-        alpha: Value = 1.0,
-        leak_bias: Value = 0.0,
-        v_init: Value = 0.0,
+        alpha: Value | None = None,
+        leak_bias: Value | None = None,
+        v_init: Value | None = None,
         alpha_syn: Value | None = None,
         learn: Collection[str] = (),
+        **seed: Value | None,
     ) -> None:
-        values: dict[str, object] = {"alpha": alpha, "leak_bias": leak_bias, "v_init": v_init}
-        if alpha_syn is not None:
-            values.update(alpha_syn=alpha_syn, synaptic=1)
-        super().__init__(LI_MODEL, values, learn=learn)
+        own = {"alpha": alpha, "leak_bias": leak_bias, "v_init": v_init, ALPHA_SYN.name: alpha_syn}
+        super().__init__(LI_MODEL, {**seed, **own}, learn=learn)
+        learned = ALPHA_SYN.name in self._parameters
+        self.choices[SYNAPTIC.name] = int(alpha_syn is not None or learned)

@@ -61,9 +61,7 @@ class Operation(nn.Module):
         if len(values) > len(names):
             raise UsageError(f"{self._name} takes {known}; {len(values)} values are given")
         given: dict[str, Value | None] = dict(zip(names, values, strict=False))
-        for name, value in field_names(named, self._name).items():
-            if name not in names:
-                raise UsageError(f"{self._name} has no parameter {name}; it takes {known}")
+        for name, value in field_names(named, self._name, names, ("surrogate", "learn")).items():
             if name in given:
                 raise UsageError(f"{self._name}: {name} is given by position and by name")
             given[name] = value

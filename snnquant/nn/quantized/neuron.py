@@ -12,10 +12,10 @@ from torch import Tensor
 
 from snnquant.errors import NumericalError, UsageError
 from snnquant.lowering.integers import neuron_integers, recurrent_integers
-from snnquant.neurons import Parameter, Quantization, StateVariable
-from snnquant.neurons.dynamics import REFRACTORY
+from snnquant.neurons import Parameter
 from snnquant.nn.layer import NeuronLayer, State
 from snnquant.nn.merge_runs import CALL
+from snnquant.nn.parameters import allowed
 from snnquant.nn.quantized.mode import Mode, QParam
 from snnquant.nn.quantized.module import QModule, buffer_of, real
 from snnquant.nn.quantized.running import NeuronSettings, run_aware, run_integers
@@ -48,13 +48,8 @@ class QNeuron(QModule, NeuronLayer):
     @property
     def live_states(self) -> tuple[str, ...]:
         """Names of the states that this layer has: those that its choices leave unused are not."""
-        names = [s.name for s in self.model.states if self._is_live(s)]
+        names = [s.name for s in self.model.states_in_use(self.choices)]
         return (*names, *([LAST_SPIKES] if self.recurrent_weight is not None else []))
-
-    def _is_live(self, state: StateVariable) -> bool:
-        if state.counter:
-            return bool(self.choices.get(REFRACTORY.name, 0))
-        return state.name != "i" or bool(self.choices.get("synaptic", 1))
 
     def forward(  # type: ignore[override]
         self, x: Tensor, q_param: QParam | None = None, v: Any = None
@@ -189,14 +184,9 @@ class QNeuron(QModule, NeuronLayer):
             # No limit at all, which is no finite number in a narrow floating-point type.
             tensor = tensor.masked_fill(tensor == -torch.inf, parameter.default)
         value = real(tensor, what)
-        if parameter.rule is Quantization.MULTIPLIER:
-            wrong, wanted = (value < 0) | (value > 1), "in [0, 1]"
-        elif parameter.rule is Quantization.STEPS:
-            wrong, wanted = (value < 0) | (value != np.floor(value)), "a whole number >= 0"
-        else:
-            return value
-        if wrong.any():
-            raise NumericalError(f"{what} is {value[wrong][0]:g}, must be {wanted}")
+        ok, wanted = allowed(parameter, value)
+        if not ok.all():
+            raise NumericalError(f"{what} is {value[~ok][0]:g}, must be {wanted}")
         return value
 
     def real_recurrent_weight(self) -> FloatArray | None:

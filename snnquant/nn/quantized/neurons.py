@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from snnquant.nn.names import field_names
 from snnquant.nn.neurons import IF, LI, LIF, CubaLIF, ExtendedLIF
 from snnquant.nn.quantized.neuron import QNeuron
 
 
-class QIF(QNeuron, IF):
+class _QNeuronLayer(QNeuron):
+    """The constructor of them all; bases: this one, then the layer that it makes quantizable."""
+
+    def __init__(self, *, multi_step: bool = False, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        self._start(multi_step)
+
+    @property
+    def _keywords(self) -> tuple[str, ...]:
+        return (*super()._keywords, "multi_step")
+
+
+class QIF(_QNeuronLayer, IF):
     """Quantizable integrate-and-fire.
 
     ``v3 = v + u; s = v3 > v_threshold; v = reset(v3) + leak_bias``.
@@ -26,12 +37,8 @@ class QIF(QNeuron, IF):
         UsageError: a parameter is unknown, given twice, or out of range.
     """
 
-    def __init__(self, *, multi_step: bool = False, **parameters: Any) -> None:
-        IF.__init__(self, **field_names(parameters, type(self).__name__))
-        self._start(multi_step)
 
-
-class QLIF(QNeuron, LIF):
+class QLIF(_QNeuronLayer, LIF):
     """Quantizable leaky integrate-and-fire.
 
     ``v3 = v + u; s = v3 > v_threshold; v = alpha * reset(v3) + leak_bias``. Quantized, ``u`` is the
@@ -51,12 +58,8 @@ class QLIF(QNeuron, LIF):
         UsageError: a parameter is unknown, given twice, or out of range.
     """
 
-    def __init__(self, *, multi_step: bool = False, **parameters: Any) -> None:
-        LIF.__init__(self, **field_names(parameters, type(self).__name__))
-        self._start(multi_step)
 
-
-class QCubaLIF(QNeuron, CubaLIF):
+class QCubaLIF(_QNeuronLayer, CubaLIF):
     """Quantizable current-based LIF: ``i = alpha_syn * i + u``, then a LIF step that sees ``i``.
 
     ``v3 = v + i; s = v3 > v_threshold; v = alpha * reset(v3) + leak_bias``. Quantized, ``i`` is an
@@ -73,12 +76,8 @@ class QCubaLIF(QNeuron, CubaLIF):
         UsageError: a parameter is unknown, given twice, or out of range.
     """
 
-    def __init__(self, *, multi_step: bool = False, **parameters: Any) -> None:
-        CubaLIF.__init__(self, **field_names(parameters, type(self).__name__))
-        self._start(multi_step)
 
-
-class QExtendedLIF(QNeuron, ExtendedLIF):
+class QExtendedLIF(_QNeuronLayer, ExtendedLIF):
     """Quantizable LIF with adaptive threshold, refractory time and a lower bound.
 
     ``v3 = v + u; s = v3 > max(v_threshold + a, v_min); v = max(alpha * reset(v3) + leak_bias,
@@ -96,12 +95,8 @@ class QExtendedLIF(QNeuron, ExtendedLIF):
         UsageError: a parameter is unknown, given twice, or out of range.
     """
 
-    def __init__(self, *, multi_step: bool = False, **parameters: Any) -> None:
-        ExtendedLIF.__init__(self, **field_names(parameters, type(self).__name__))
-        self._start(multi_step)
 
-
-class QLI(QNeuron, LI):
+class QLI(_QNeuronLayer, LI):
     """Quantizable leaky integrator, a read-out: ``v3 = v + u; v = alpha * v3 + leak_bias``.
 
     The output is ``v3``, real values in every mode; quantized, the states are integers.
@@ -116,7 +111,3 @@ class QLI(QNeuron, LI):
     Raises:
         UsageError: a parameter is unknown, given twice, or out of range.
     """
-
-    def __init__(self, *, multi_step: bool = False, **parameters: Any) -> None:
-        LI.__init__(self, **field_names(parameters, type(self).__name__))
-        self._start(multi_step)

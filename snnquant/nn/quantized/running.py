@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 from snnquant.lowering.integers import aligned_scale
-from snnquant.neurons import Quantization, constants_of
+from snnquant.neurons import Constants, Quantization, constants_of
 from snnquant.neurons.arithmetic import FloatArithmetic, IntegerArithmetic
+from snnquant.nn.loop import run_steps
 from snnquant.nn.quantized.aware import AwareArithmetic, Pair, onto
 from snnquant.nn.quantized.exact import exact_sum, round_through
 from snnquant.nn.quantized.mode import QParam
 from snnquant.nn.quantized.states import integer_states, state_scale
 from snnquant.nn.torch_backend import TorchBackend
 from snnquant.numerics import FloatArray, IntRange
-from snnquant.ops.schema import LAST_SPIKES, RECURRENT_WEIGHT
+from snnquant.ops.schema import RECURRENT_WEIGHT
 from snnquant.target import Target
 
 if TYPE_CHECKING:
@@ -80,36 +81,22 @@ def run_integers(
     """
     held = layer.held(settings.group)
     with torch.no_grad():
-        outputs, after = _steps(
-            layer,
+        weight = held.get(RECURRENT_WEIGHT)
+        outputs, after = run_steps(
+            layer.model,
             settings.arithmetic(),
             current.to(torch.int64).unbind(0),
             integer_states(layer, current, settings, held, v),
-            {p.constant_name: held[p.name] for p in layer.model.parameters},
-            lambda last: _recurrent_sum(layer, last, held[RECURRENT_WEIGHT], settings),
+            _constants(layer, held),
+            None if weight is None else lambda last: _recurrent_sum(layer, last, weight, settings),
         )
         return _given_out(layer, torch.stack(outputs), settings), after
 
 
-def _steps(
-    layer: QNeuron,
-    arithmetic: Any,
-    currents: Any,
-    state: dict[str, Any],
-    constants: Mapping[str, Any],
-    recurrent: Callable[[Any], Any],
-) -> tuple[list[Any], dict[str, Any]]:
-    """Run the definition's step over time, on whatever values the arithmetic takes."""
-    p = constants_of(layer.model, constants, layer.choices)
-    outputs = []
-    for seen in currents:
-        if layer.recurrent_weight is not None:
-            seen = seen + recurrent(state.pop(LAST_SPIKES))
-        output, state, _ = layer.model.step(arithmetic, state, seen, p)
-        if layer.recurrent_weight is not None:
-            state[LAST_SPIKES] = output
-        outputs.append(output)
-    return outputs, state
+def _constants(layer: QNeuron, values: Mapping[str, Any]) -> Constants:
+    """Return what the step reads, of values by parameter name."""
+    by_constant = {p.constant_name: values[p.name] for p in layer.model.parameters}
+    return constants_of(layer.model, by_constant, layer.choices)
 
 
 def _given_out(layer: QNeuron, output: Tensor, settings: NeuronSettings) -> Tensor:
@@ -123,8 +110,7 @@ def _recurrent_sum(
     layer: QNeuron, last: Tensor, weight: Tensor, settings: NeuronSettings
 ) -> Tensor:
     """Return the current of the last spikes, as int64."""
-    reach = int(layer.choices.get("max_spikes", 1))
-    bound = len(weight) * -IntRange.signed(settings.bits).low * settings.gain * reach
+    bound = len(weight) * -IntRange.signed(settings.bits).low * settings.gain * layer.max_spikes
     return exact_sum(torch.matmul, last.flatten(1), weight, bound).to(torch.int64).view(last.shape)
 
 
@@ -163,15 +149,18 @@ def run_aware(
         Pair(seen.detach().round().to(torch.int64), seen.to(kind) * step.to(kind))
         for seen in current.unbind(0)
     ]
-    outputs, after = _steps(
-        layer,
+    weight = layer.recurrent_weight
+    outputs, after = run_steps(
+        layer.model,
         AwareArithmetic(
             settings.arithmetic(), FloatArithmetic(TorchBackend(layer.surrogate)), scale.to(kind)
         ),
         currents,
         start,
-        {p.constant_name: constants[p.name] for p in layer.model.parameters},
-        lambda last: _aware_recurrent_sum(layer, last, settings, step),
+        _constants(layer, constants),
+        None
+        if weight is None
+        else lambda last: _aware_recurrent_sum(layer, last, weight, settings, step),
     )
     states = {
         name: onto(pair.real.double(), pair.integer * state_scale(layer, name, settings, device))
@@ -200,12 +189,9 @@ def _pair(layer: QNeuron, name: str, integers: Tensor, settings: NeuronSettings)
 
 
 def _aware_recurrent_sum(
-    layer: QNeuron, last: Pair, settings: NeuronSettings, step: Tensor
+    layer: QNeuron, last: Pair, weight: Tensor, settings: NeuronSettings, step: Tensor
 ) -> Pair:
     """Return the current of the last spikes; rounded weights have straight gradients."""
-    weight = layer.recurrent_weight
-    if weight is None:
-        raise RuntimeError(f"{layer.label} has no recurrent weight")
     limits = IntRange.signed(settings.bits)
     unit = settings.gain * step.reshape(-1)
     rounded = round_through(weight.double() / unit, limits.low, limits.high)

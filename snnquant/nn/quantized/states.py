@@ -61,8 +61,7 @@ def integer_states(
 def _integers(layer: QNeuron, name: str, value: Tensor, settings: NeuronSettings) -> Tensor:
     limits, counts = settings.target.state_range, name in _counts(layer)
     if counts:
-        most = int(layer.choices.get("max_spikes", 1))
-        limits = IntRange(0, most if name == LAST_SPIKES else INT32.high)
+        limits = IntRange(0, layer.max_spikes if name == LAST_SPIKES else INT32.high)
     if value.is_floating_point():
         if not bool(torch.isfinite(value).all()):
             raise NumericalError(f"{layer.label}: state {name} holds NaN or infinite values")
