@@ -97,6 +97,12 @@ def _export(
             f"export_onnx: torch {torch.__version__} cannot export custom ops; install torch 2.8 "
             "or newer"
         )
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise UsageError(
+                f"export_onnx: '{name}' is {tensor.dtype}, but the graph is float32; "
+                "export model.float()"
+            )
     if time_axis not in (None, 0, 1):
         raise UsageError(f"export_onnx: time_axis is {time_axis}, must be None, 0 or 1")
     batch_axis = 1 if time_axis == 0 else 0

@@ -273,3 +273,10 @@ def test_what_cannot_be_exported_is_refused(net, shape, time_axis, error, messag
 def test_a_failed_write_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="cannot write"):
         snn.export_onnx(snn.IF(), tmp_path / "no" / "a.onnx", torch.rand(2, 3, 4), time_axis=0)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16], ids=str)
+def test_models_in_other_types_are_refused(kind):
+    model = nn.Sequential(nn.Linear(3, 2), snn.Repeat(2), snn.LIF()).to(kind)
+    with pytest.raises(UsageError, match=r"'0.weight' is torch\.\w+, .* export model.float\(\)"):
+        snn.export_onnx(model, None, torch.zeros(2, 3, dtype=kind))
