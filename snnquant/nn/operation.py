@@ -19,6 +19,8 @@ from snnquant.nn.torch_backend import TorchBackend
 class Operation(nn.Module):
     """One operation on the operands of one step; base of the modules that users take.
 
+    Shapes: operands and result ``[B, ...]``, or any that broadcast.
+
     Args:
         *values: parameters in the order of :attr:`takes`.
         surrogate: gradient of spikes, for operations that fire; also by name.

@@ -135,7 +135,11 @@ class _Spike(torch.autograd.Function):
 
 
 class Rectangle(Surrogate):
-    """Linear step: the derivative is ``1 / width`` where ``|distance| < width / 2``, else 0."""
+    """Linear step: the derivative is ``1 / width`` where ``|distance| < width / 2``, else 0.
+
+    Args:
+        width: width of the region that learns, in units of the membrane; positive and finite.
+    """
 
     def smooth(self, distance: Tensor) -> Tensor:
         """Return ``clip(distance / width + 1/2, 0, 1)``."""
@@ -147,7 +151,11 @@ class Rectangle(Surrogate):
 
 
 class Sigmoid(Surrogate):
-    """Logistic step ``1 / (1 + exp(-4 distance / width))``."""
+    """Logistic step ``1 / (1 + exp(-4 distance / width))``.
+
+    Args:
+        width: width of the region that learns, in units of the membrane; positive and finite.
+    """
 
     def smooth(self, distance: Tensor) -> Tensor:
         """Return the logistic function of ``4 distance / width``."""
@@ -160,7 +168,11 @@ class Sigmoid(Surrogate):
 
 
 class Arctan(Surrogate):
-    """Arctangent step ``1/2 + arctan(pi distance / width) / pi``; its tails never vanish."""
+    """Arctangent step ``1/2 + arctan(pi distance / width) / pi``; its tails never vanish.
+
+    Args:
+        width: width of the region that learns, in units of the membrane; positive and finite.
+    """
 
     def smooth(self, distance: Tensor) -> Tensor:
         """Return ``1/2 + arctan(pi distance / width) / pi``."""

@@ -36,7 +36,11 @@ def repeat(x: Tensor, timesteps: int) -> Tensor:
 
 
 class Repeat(nn.Module):
-    """:func:`repeat` as a module, for ``nn.Sequential``."""
+    """:func:`repeat` as a module, for ``nn.Sequential``: ``y[t] = x``, ``[B, ...] -> [T, B, ...]``.
+
+    Args:
+        timesteps: ``T``, at least 1.
+    """
 
     def __init__(self, timesteps: int) -> None:
         super().__init__()
@@ -54,7 +58,11 @@ class Repeat(nn.Module):
 class Folded(nn.Sequential):
     """Apply ordinary torch modules to every time step at once, with ``T`` folded into the batch.
 
-    Batch normalization inside sees the statistics of all steps together.
+    ``y[t] = modules(x[t])``, ``[T, B, ...]`` to ``[T, B, ...]``; inside, the modules see
+    ``[T*B, ...]``. Batch normalization there sees the statistics of all steps together.
+
+    Args:
+        *args: modules, as :class:`torch.nn.Sequential` takes them.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,7 +74,10 @@ class Folded(nn.Sequential):
 
 
 class SumOverTime(nn.Module):
-    """Read out the sum over time: of spikes, how often each neuron fired."""
+    """Read out the sum over time: of spikes, how often each neuron fired.
+
+    ``y = x[0] + ... + x[T-1]``, ``[T, B, ...]`` to ``[B, ...]``.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[T, B, ...]`` to ``[B, ...]``."""
@@ -74,7 +85,10 @@ class SumOverTime(nn.Module):
 
 
 class MeanOverTime(nn.Module):
-    """Read out the mean over time: of spikes, the firing rate; of a membrane, its average."""
+    """Read out the mean over time: of spikes, the firing rate; of a membrane, its average.
+
+    ``y = (x[0] + ... + x[T-1]) / T``, ``[T, B, ...]`` to ``[B, ...]``.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[T, B, ...]`` to ``[B, ...]``."""

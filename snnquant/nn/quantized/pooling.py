@@ -31,84 +31,88 @@ class _QPool(QModule):
         return pooled.reshape(x.shape[0], -1, *pooled.shape[1:])
 
 
-class QMaxPool1d(_QPool, nn.MaxPool1d):
-    """Maximum over windows of ``[B, C, L]`` or ``[T, B, C, L]``.
+class _QWindows(_QPool):
+    """What pooling over windows shares; bases: this one, then the module of torch."""
+
+    def __init__(self, *window: Any, **options: Any) -> None:
+        super().__init__(*window, **options)
+        if getattr(self, "return_indices", False):
+            raise UsageError(
+                f"{self.label}: return_indices is set, but integers have no place for indices; "
+                "leave it out"
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the pooled values."""
+        return self._pooled(x, super().forward)
+
+
+class QMaxPool1d(_QWindows, nn.MaxPool1d):
+    """``y[i] = max(x[j] for j in window i)``: maximum over windows.
+
+    Shapes: ``[B, C, L]`` in and out, or ``[T, B, C, L]``.
 
     Of spikes it is whether one fired.
 
     Args:
         *window: as :class:`torch.nn.MaxPool1d` takes them.
-        **options: as :class:`torch.nn.MaxPool1d` takes them.
+        **options: likewise; indices are not returned.
+
+    Raises:
+        UsageError: ``return_indices`` is set.
     """
 
     spatial = 1
 
-    def __init__(self, *window: Any, **options: Any) -> None:
-        nn.MaxPool1d.__init__(self, *window, **options)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the pooled values."""
-        return self._pooled(x, lambda y: nn.MaxPool1d.forward(self, y))
+class QMaxPool2d(_QWindows, nn.MaxPool2d):
+    """``y[i] = max(x[j] for j in window i)``: maximum over windows.
 
-
-class QMaxPool2d(_QPool, nn.MaxPool2d):
-    """Maximum over windows of ``[B, C, H, W]`` or ``[T, B, C, H, W]``.
+    Shapes: ``[B, C, H, W]`` in and out, or ``[T, B, C, H, W]``.
 
     Of spikes it is whether one fired.
 
     Args:
         *window: as :class:`torch.nn.MaxPool2d` takes them.
-        **options: as :class:`torch.nn.MaxPool2d` takes them.
+        **options: likewise; indices are not returned.
+
+    Raises:
+        UsageError: ``return_indices`` is set.
     """
 
-    def __init__(self, *window: Any, **options: Any) -> None:
-        nn.MaxPool2d.__init__(self, *window, **options)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the pooled values."""
-        return self._pooled(x, lambda y: nn.MaxPool2d.forward(self, y))
+class QAvgPool1d(_QWindows, nn.AvgPool1d):
+    """``y[i] = sum(x[j] for j in window i) / k``: mean over windows of ``k``.
 
-
-class QAvgPool1d(_QPool, nn.AvgPool1d):
-    """Mean over windows of ``[B, C, L]`` or ``[T, B, C, L]``.
+    Shapes: ``[B, C, L]`` in and out, or ``[T, B, C, L]``.
 
     Quantized, the next synapse reads a mean of ``k`` spikes as their sum, at ``1/k`` of the scale.
 
     Args:
         *window: as :class:`torch.nn.AvgPool1d` takes them.
-        **options: as :class:`torch.nn.AvgPool1d` takes them.
+        **options: likewise.
     """
 
     spatial = 1
 
-    def __init__(self, *window: Any, **options: Any) -> None:
-        nn.AvgPool1d.__init__(self, *window, **options)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the pooled values."""
-        return self._pooled(x, lambda y: nn.AvgPool1d.forward(self, y))
+class QAvgPool2d(_QWindows, nn.AvgPool2d):
+    """``y[i] = sum(x[j] for j in window i) / k``: mean over windows of ``k``.
 
-
-class QAvgPool2d(_QPool, nn.AvgPool2d):
-    """Mean over windows of ``[B, C, H, W]`` or ``[T, B, C, H, W]``.
+    Shapes: ``[B, C, H, W]`` in and out, or ``[T, B, C, H, W]``.
 
     Quantized, the next synapse reads a mean of ``k`` spikes as their sum, at ``1/k`` of the scale.
 
     Args:
         *window: as :class:`torch.nn.AvgPool2d` takes them.
-        **options: as :class:`torch.nn.AvgPool2d` takes them.
+        **options: likewise.
     """
-
-    def __init__(self, *window: Any, **options: Any) -> None:
-        nn.AvgPool2d.__init__(self, *window, **options)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the pooled values."""
-        return self._pooled(x, lambda y: nn.AvgPool2d.forward(self, y))
 
 
 class QGlobalAvgPool2d(_QPool):
-    """Mean over the whole map: ``[B, C, H, W]`` to ``[B, C, 1, 1]``, with or without time.
+    """``y = sum(x) / (H * W)``: mean over the whole map.
+
+    Shapes: ``[B, C, H, W]`` to ``[B, C, 1, 1]``, or both with ``T`` in front.
 
     Quantized, the next synapse reads a mean of ``k`` spikes as their sum, at ``1/k`` of the scale.
     """
