@@ -8,7 +8,6 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from snnquant.errors import ModelError, SnnquantError, UsageError
+from snnquant.files import atomic_write
 from snnquant.nn.arguments import INPUT, arguments_of
 from snnquant.nn.canonical import OUTPUT, canonicalize
 from snnquant.nn.layer import NeuronLayer
@@ -84,7 +84,8 @@ def export_onnx(
     else:
         proto, _ = export()
     if path is not None:
-        _write(proto, Path(path))
+        # Deterministic, so that equal models give equal bytes.
+        atomic_write(path, proto.SerializeToString(deterministic=True))
     return proto
 
 
@@ -172,17 +173,6 @@ def _reason(error: BaseException, name: str) -> SnnquantError:
     return ModelError(
         f"torch cannot export {name}: {first}; the model must take tensors of any batch size"
     )
-
-
-def _write(model: onnx.ModelProto, path: Path) -> None:
-    """Write the model with deterministic bytes, replacing the file only when complete."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(model.SerializeToString(deterministic=True))
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
 @contextmanager

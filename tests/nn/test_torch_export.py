@@ -280,3 +280,13 @@ def test_models_in_other_types_are_refused(kind):
     model = nn.Sequential(nn.Linear(3, 2), snn.Repeat(2), snn.LIF()).to(kind)
     with pytest.raises(UsageError, match=r"'0.weight' is torch\.\w+, .* export model.float\(\)"):
         snn.export_onnx(model, None, torch.zeros(2, 3, dtype=kind))
+
+
+def test_a_link_is_written_through_and_nothing_is_left_beside(tmp_path):
+    target, link = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    proto = snn.export_onnx(snn.IF(), link, torch.rand(2, 3, 4), time_axis=0)
+    assert link.is_symlink()
+    assert onnx.load(target) == proto
+    assert set(tmp_path.iterdir()) == {target, link}
