@@ -109,11 +109,10 @@ def nine_steps(data: Data, epochs: int, seed: int, out: Path) -> tuple[snn.QMode
     # 2. Train in float: a QModel is an ordinary torch module until told otherwise.
     train(model, data, epochs, seed, "in float")
 
-    # 3. Fuse each batch normalization into the convolution in front of it. `repeat` asks for the
-    #    shape of what it repeats, so an example goes along.
+    # 3. Fuse each batch normalization into the convolution in front of it.
     model.eval()
     unfused = run_torch(model, data.x_test)
-    snn.fuse_conv_bn(model, data.x[:1])
+    snn.fuse_conv_bn(model)
     rows = [judged("float", model, data.x_test, data.y_test)]
     agree = (run_torch(model, data.x_test).argmax(1) == unfused.argmax(1)).sum()
     print(f"fused: {agree} of {len(unfused)} predictions as before")
@@ -142,7 +141,7 @@ def nine_steps(data: Data, epochs: int, seed: int, out: Path) -> tuple[snn.QMode
 def take_along(model: snn.QModel, data: Data, out: Path) -> None:
     """Load the file into a model that was never trained, and export the integers to ONNX."""
     # Fused, too: the structure must be that of the model that was saved.
-    again = snn.fuse_conv_bn(SpikingLeNet().eval(), data.x[:1])
+    again = snn.fuse_conv_bn(SpikingLeNet().eval())
     again.load_quantized_model(out / "digits.snnq")
     same("loaded", run_torch(again, data.x_test), run_torch(model, data.x_test))
     snn.export_onnx(model, out / "digits.onnx", data.x[:1])
