@@ -70,16 +70,19 @@ def infer_max(node: ir.Node, plan: Plan) -> list[Flow]:
     """The maximum of integers is an integer; of currents, a current (scales are positive)."""
     if len(node.outputs) > 1 and node.outputs[1].uses():
         raise StaysFloat("its indices are used")
-    flow = plan.flow(first(node))
     shape = shape_of(first(node))
-    spatial = 0 if shape is None else len(shape) - 2
+    return [maximum_of(plan.flow(first(node)), 0 if shape is None else len(shape) - 2)]
+
+
+def maximum_of(flow: Flow, spatial: int) -> Flow:
+    """Return the maximum over windows of the last ``spatial`` axes."""
     if flow.channels is not None and flow.group is not None:
         pooled = flow.channels.shape[max(flow.channels.ndim - spatial, 0) :]
         if any(size != 1 for size in pooled):
             # Channels of different scales would be compared with each other.
             flow.group.root().per_tensor = True
-            return [replace(flow, channels=None)]
-    return [flow]
+            return replace(flow, channels=None)
+    return flow
 
 
 def emit_max(node: ir.Node, out: Emitter) -> None:

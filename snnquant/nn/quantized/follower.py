@@ -8,6 +8,8 @@ from typing import Any
 
 from torch.overrides import TorchFunctionMode
 
+from snnquant.nn.quantized.names import reported
+
 
 class Follower(TorchFunctionMode):
     """Hears of every function of torch, and of every quantizable layer, that forward calls.
@@ -25,12 +27,19 @@ class Follower(TorchFunctionMode):
     ) -> Any:
         """Run a function and hear of it."""
         result = func(*args, **(kwargs or {}))
-        self.called(getattr(func, "__name__", ""), args, kwargs or {}, result)
+        self.called(reported(func), args, kwargs or {}, result)
         return result
 
     @abstractmethod
     def called(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        """Hear what a function of torch made of its arguments."""
+        """Hear what a function of torch made of its arguments.
+
+        Args:
+            name: as torch reports it; see :func:`~snnquant.nn.quantized.names.canonical`.
+            args: of the call.
+            kwargs: of the call.
+            result: what came out.
+        """
 
     @abstractmethod
     def synapse(self, module: Any, x: Any) -> Any:

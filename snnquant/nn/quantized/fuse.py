@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from snnquant.errors import SnnquantError, UsageError
+from snnquant.errors import UsageError
 from snnquant.nn.quantized.follower import Follower
 from snnquant.nn.quantized.link import following
+from snnquant.nn.quantized.names import Effect, function_of
 from snnquant.nn.quantized.tracker import values_of
-from snnquant.nn.quantized.wire import Wire
+from snnquant.nn.quantized.wire import Wire, stand_in, without_data
 
 _SYNAPSES = (nn.Linear, nn.Conv1d, nn.Conv2d)
 _FUNCTIONS = frozenset({"linear", "conv1d", "conv2d"})
-#: Functions behind which the channels of a current are still where batch normalization sees them.
-_MOVING = frozenset(
-    {"flatten", "unflatten", "reshape", "view", "contiguous", "squeeze", "unsqueeze", "clone"}
-)
+#: What leaves the channels of a current where batch normalization sees them.
+_IN_ORDER = (Effect.SAME, Effect.RESHAPED)
 #: Questions about a value that do not use it.
 _ASKING = frozenset({"size", "dim", "__get__", "__len__", "numel", "is_floating_point"})
 
@@ -62,22 +60,15 @@ def fuse_conv_bn(model: nn.Module, example_input: Any = None) -> nn.Module:
     if not norms:
         return model
     finder = _Finder(model)
-    arguments = example_input if isinstance(example_input, tuple) else (example_input,)
-    if example_input is None:
-        arguments = (Wire(finder),)
     with following(model, finder), torch.no_grad():
-        try:
-            with nullcontext() if example_input is None else finder:
+        if example_input is None:
+            remedy = "give example_input, a batch of any size"
+            with without_data(f"fuse_conv_bn: forward of {type(model).__name__}", remedy):
+                finder.read_out(model(Wire(finder)))
+        else:
+            arguments = example_input if isinstance(example_input, tuple) else (example_input,)
+            with finder:
                 finder.read_out(model(*arguments))
-        except SnnquantError:
-            raise
-        except Exception as error:
-            if example_input is not None:
-                raise
-            raise UsageError(
-                f"fuse_conv_bn: forward of {type(model).__name__} cannot be followed without data "
-                f"({str(error).strip().splitlines()[:1]}); give example_input, a batch of any size"
-            ) from error
     for synapse, norm in finder.pairs():
         _fold(synapse, norm)
         _replace(model, norm)
@@ -122,7 +113,7 @@ class _Finder(Follower):
                 return
             if norm is not None:
                 self._alone.add(norm)
-        elif name in _MOVING and used:
+        elif used and (entry := function_of(name)) is not None and entry.effect in _IN_ORDER:
             self._produced(result, used[0])
             return
         if name not in _ASKING:
@@ -130,8 +121,7 @@ class _Finder(Follower):
 
     def synapse(self, module: Any, x: Any) -> Any:
         """Note a quantizable synapse."""
-        with torch._C.DisableTorchFunction():
-            result = Wire(self) if isinstance(x, Wire) else module.real_current(x)
+        result = stand_in(self, module, x)
         self._elsewhere.update(self._users(x))
         self._produced(result, module)
         return result

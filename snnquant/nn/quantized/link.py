@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.calibration import SPIKES
-from snnquant.errors import SnnquantError, UsageError
 from snnquant.lowering.flow import Group
 from snnquant.lowering.plan import InputScale, Plan, entering
 from snnquant.nn.quantized.follower import Follower
@@ -25,7 +24,7 @@ from snnquant.nn.quantized.neuron import QNeuron
 from snnquant.nn.quantized.running import NeuronSettings
 from snnquant.nn.quantized.synapse import QSynapse, SynapseSettings
 from snnquant.nn.quantized.tracker import Tracker
-from snnquant.nn.quantized.wire import NotFollowedError, Wire
+from snnquant.nn.quantized.wire import Wire, without_data
 from snnquant.quantize import QuantizeOptions
 
 
@@ -105,16 +104,9 @@ def _follow(model: nn.Module, plan: Plan, known: Known, example: tuple[Any, ...]
             with tracker:
                 tracker.read_out(model(*arguments))
             return tracker
-        try:
+        remedy = "give quantize(example_input=...) a batch, or collect_q_params() and run one"
+        with without_data(f"{type(model).__name__}: its forward", remedy):
             tracker.read_out(model(*arguments))
-        except (SnnquantError, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
-            raise UsageError(
-                f"{type(model).__name__}: its forward cannot be followed without data ({reason}); "
-                "give quantize(example_input=...) a batch, or collect_q_params() and run one"
-            ) from (None if isinstance(error, NotFollowedError) else error)
     return tracker
 
 

@@ -101,7 +101,7 @@ class _QConv(QSynapse):
         axes = self.spatial
         batched = x.dim() in (axes + 2, axes + 3)
         if not batched or x.shape[-axes - 1] != self.in_channels:
-            size = ", ".join("LHW"[-axes:] if axes > 1 else "L")
+            size = "L" if axes == 1 else "H, W"
             raise UsageError(
                 f"{self.label}: its input has shape {list(x.shape)}, must be "
                 f"[B, {self.in_channels}, {size}] or [T, B, {self.in_channels}, {size}]"

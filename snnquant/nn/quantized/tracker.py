@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from snnquant.errors import UsageError
@@ -19,9 +18,10 @@ from snnquant.lowering import inference
 from snnquant.lowering.flow import FLOAT, Flow, Group, Kind, StaysFloat
 from snnquant.lowering.plan import Plan
 from snnquant.nn.quantized.follower import Follower
-from snnquant.nn.quantized.wire import Wire
+from snnquant.nn.quantized.wire import Wire, stand_in
 
 if TYPE_CHECKING:
+    from snnquant.nn.quantized.functions import Call
     from snnquant.nn.quantized.neuron import QNeuron
     from snnquant.nn.quantized.synapse import QSynapse
 
@@ -72,28 +72,45 @@ class Tracker(Follower):
         self.found = Found()
         self._tokens: dict[int, tuple[Any, Token]] = {}
         self._keys: dict[Any, Token] = {}
+        self._broken: dict[int, tuple[Any, tuple[str, str]]] = {}
 
     def called(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Note what a function of torch made of its arguments."""
         from snnquant.nn.quantized.functions import RULES, Call
 
+        if name == "__setitem__":
+            # Whatever is put into it, or into what, is one value in floating point from then on.
+            result = args[0]
         call = Call(self, name, args, kwargs, result)
-        rule = RULES.get(name.rstrip("_") if not name.startswith("__") else name)
+        rule = RULES.get(call.name)
         flow = FLOAT
         if rule is not None and any(f.kind is not Kind.FLOAT for f in call.flows()):
             try:
                 flow = rule(call)
             except StaysFloat:
                 flow = FLOAT
-        in_place = name.endswith("_") and not name.endswith("__")
-        if name == "__setitem__":
-            # Whatever is put into it, or into what, is one value in floating point from then on.
-            result, in_place = args[0], True
-        for value in values_of(result):
-            if flow.kind is not Kind.FLOAT:
+        broken = self._broken_by(call) if flow.kind is Kind.FLOAT else None
+        for index, value in enumerate(values_of(result)):
+            if flow.kind is Kind.FLOAT or (index and call.name == "max"):
+                # Of what was changed in place nothing is known any more; indices are no values.
+                self._forget(value, broken)
+            else:
                 self.assign(value, flow)
-            elif in_place:
-                self._tokens.pop(id(value), None)
+
+    def _broken_by(self, call: Call) -> tuple[str, str] | None:
+        """Return which function took a current out of the integers, and which current."""
+        for value in call.values():
+            if id(value) in self._broken:
+                return self._broken[id(value)][1]
+            flow = self.flow(value)
+            if flow.kind is Kind.CURRENT and flow.group is not None:
+                return call.name, flow.group.root().name
+        return None
+
+    def _forget(self, value: Any, broken: tuple[str, str] | None) -> None:
+        self._tokens.pop(id(value), None)
+        if broken is not None:
+            self._broken[id(value)] = (value, broken)
 
     def token(self, value: Any, name: str | None = None) -> Token:
         """Return the token of a value; one that comes from outside gets its name here."""
@@ -108,6 +125,7 @@ class Tracker(Follower):
     def assign(self, value: Any, flow: Flow) -> None:
         """Say what is known of a value."""
         token = Token()
+        self._broken.pop(id(value), None)
         self._tokens[id(value)] = (value, token)
         self.plan.flows[token] = flow
 
@@ -119,8 +137,7 @@ class Tracker(Follower):
 
     def synapse(self, module: QSynapse, x: Any) -> Any:
         """Follow a synapse; returns what takes the place of its current."""
-        with torch._C.DisableTorchFunction():
-            result = Wire(self) if isinstance(x, Wire) else module.real_current(x)
+        result = stand_in(self, module, x)
         key = self.key(module, module.path)
         token = self._source_token(module, x)
         enters = self.plan.flow(token).kind is not Kind.INTEGER or token in self.plan.points
@@ -163,8 +180,8 @@ class Tracker(Follower):
         if flow.kind is not Kind.CURRENT or flow.group is None:
             raise UsageError(
                 f"{module.label}: its current does not come from a quantizable synapse in a form "
-                "that stays an integer; between the two only moving values, adding currents and "
-                "max pooling are possible (fuse batch normalization with fuse_conv_bn)"
+                f"that stays an integer{self._why(x)}; between the two only moving values, adding "
+                "currents and max pooling are possible (fuse batch normalization with fuse_conv_bn)"
             )
         parameters = module.real_parameters()
         if rank is None:
@@ -190,6 +207,13 @@ class Tracker(Follower):
             raise UsageError(f"{module.label}: {verdict}") from None
         uses.append(NeuronUse(flow, membrane, rank))
         self.assign(result, self._output(module, layer, membrane))
+
+    def _why(self, x: Any) -> str:
+        """Return what broke a current, for the message; "" where it was none."""
+        if id(x) not in self._broken:
+            return ""
+        function, synapse = self._broken[id(x)][1]
+        return f": '{function}' of the current of '{synapse}' has no integer form"
 
     def _output(self, module: QNeuron, layer: inference.Neuron, membrane: Flow) -> Flow:
         if not module.model.spiking:

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
+
+from snnquant.errors import SnnquantError, UsageError
 from snnquant.nn.quantized.follower import Follower
+from snnquant.nn.quantized.names import (
+    OPERATORS,
+    PROPERTIES,
+    canonical,
+    changes_in_place,
+    function_of,
+    reported,
+)
 
 #: What a loop over an axis of unknown size runs through.
 _SOME = 2
@@ -69,28 +81,37 @@ class Wire:
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Let a function of torch give a wire."""
-        wire = next(found for found in _flat(args) if isinstance(found, Wire))
-        return wire._called(func.__name__, args, kwargs or {})
+        given = _flat((args, tuple((kwargs or {}).values())))
+        wire = next(found for found in given if isinstance(found, Wire))
+        return wire._called(reported(func), args, kwargs or {})
 
     def _called(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        # What changes a tensor in place gives that tensor.
-        in_place = name.endswith("_") and not name.startswith("__")
-        result: Any = self if in_place else Wire(self._tracker)
-        if name in ("chunk", "split", "tensor_split"):
-            many = args[1] if name != "split" and len(args) > 1 else _SOME
-            result = tuple(Wire(self._tracker) for _ in range(many))
-        elif name == "unbind":
-            result = tuple(Wire(self._tracker) for _ in range(_SOME))
-        elif name in ("max", "min") and len(args) > 1 and isinstance(args[1], int):
-            result = (result, Wire(self._tracker))
+        result = self._result(name, args, kwargs)
         self._tracker.called(name, args, kwargs, result)
         return result
+
+    def _result(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what stands for the result of a function."""
+        # What changes a tensor in place gives that tensor.
+        if "out" in kwargs:
+            return kwargs["out"]
+        if changes_in_place(name, kwargs):
+            return args[0] if args else kwargs.get("input", self)
+        entry = function_of(name)
+        if entry is not None and entry.parts:
+            return tuple(Wire(self._tracker) for _ in range(_part_count(name, args, kwargs)))
+        dim = args[1] if len(args) > 1 else kwargs.get("dim")
+        if name in ("max", "min") and isinstance(dim, int):
+            return Wire(self._tracker), Wire(self._tracker)
+        return Wire(self._tracker)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
         if name in ("device", "dtype", "grad_fn", "grad", "is_cuda", "layout"):
             return None
+        if name in PROPERTIES:
+            return self._called(name, (self,), {})
         return lambda *args, **kwargs: self._called(name, (self, *args), kwargs)
 
     @property
@@ -128,28 +149,46 @@ def _operator(name: str) -> Callable[..., Any]:
     return lambda self, *args: self._called(name, (self, *args), {})
 
 
-for _slot, _name in {
-    "__add__": "add",
-    "__radd__": "add",
-    "__iadd__": "add_",
-    "__isub__": "sub_",
-    "__imul__": "mul_",
-    "__sub__": "sub",
-    "__rsub__": "rsub",
-    "__mul__": "mul",
-    "__rmul__": "mul",
-    "__truediv__": "div",
-    "__neg__": "neg",
-    "__matmul__": "matmul",
-    "__gt__": "gt",
-    "__ge__": "ge",
-    "__lt__": "lt",
-    "__le__": "le",
-    "__pow__": "pow",
-    "__eq__": "eq",
-    "__ne__": "ne",
-}.items():
-    setattr(Wire, _slot, _operator(_name))
+for _name in OPERATORS:
+    setattr(Wire, _name, _operator(_name))
+
+
+def _part_count(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    """Return into how many parts a function cuts, as far as its arguments say."""
+    if canonical(name) == "unbind":
+        return _SOME
+    words = ("chunks", "indices_or_sections", "split_size_or_sections", "split_size", "split_sizes")
+    named = next((kwargs[word] for word in words if word in kwargs), _SOME)
+    given = args[1] if len(args) > 1 else named
+    by_size = name.startswith("split")
+    if isinstance(given, (tuple, list)):
+        return len(given) if by_size else len(given) + 1
+    return given if isinstance(given, int) and not by_size else _SOME
+
+
+def stand_in(follower: Follower, module: Any, x: Any) -> Any:
+    """Return what takes the place of a synapse's current while a model is followed."""
+    with torch._C.DisableTorchFunction():
+        return Wire(follower) if isinstance(x, Wire) else module.real_current(x)
+
+
+@contextmanager
+def without_data(what: str, remedy: str) -> Iterator[None]:
+    """Run forward on wires; whatever fails then becomes a UsageError.
+
+    Args:
+        what: whose forward it is, for the message.
+        remedy: what the user can do instead.
+    """
+    try:
+        yield
+    except SnnquantError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise UsageError(f"{what} cannot be followed without data ({reason}); {remedy}") from (
+            None if isinstance(error, NotFollowedError) else error
+        )
 
 
 def _flat(value: Any) -> Iterator[Any]:
