@@ -8,7 +8,16 @@ from snnquant.neurons import NEURONS, constants_of
 from snnquant.neurons.arithmetic import FloatArithmetic, IntegerArithmetic
 from snnquant.neurons.numpy_backend import NumpyBackend
 from snnquant.neurons.simulate import simulate
-from snnquant.nn import LI, LIF, CubaLIF, ExtendedLIF, Rectangle, Reset, TorchBackend
+from snnquant.nn import (
+    LI,
+    LIF,
+    CubaLIF,
+    ExtendedLIF,
+    NeuronLayer,
+    Rectangle,
+    Reset,
+    TorchBackend,
+)
 from snnquant.numerics import Rounding
 
 
@@ -154,3 +163,16 @@ def test_errors_name_the_parameter_and_its_range(make, message):
 
 def test_repr_shows_what_differs_from_the_defaults():
     assert repr(LIF(alpha=0.5, reset=Reset.SOFT)) == "LIF(alpha=0.5, reset=1)"
+
+
+@pytest.mark.parametrize("model", NEURONS, ids=lambda m: m.name)
+def test_a_state_that_is_not_in_use_keeps_its_first_value(model):
+    layer = NeuronLayer(model, {})
+    used = {state.name for state in model.states_in_use(layer.choices)}
+    current = torch.from_numpy(currents())
+    _, after = layer(current, return_state=True)
+    start = layer.initial_state(current)
+    assert "v" in used
+    assert all(torch.equal(after[name], start[name]) for name in set(start) - used)
+    everything = {choice.name: 1 for choice in model.choices}
+    assert model.states_in_use(everything) == model.states
