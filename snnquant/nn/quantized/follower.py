@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch.overrides import TorchFunctionMode
 
+from snnquant.nn.quantized.mode import QParam
 from snnquant.nn.quantized.names import reported
+
+
+@dataclass(frozen=True)
+class NeuronCall:
+    """One call of a quantizable neuron.
+
+    Attributes:
+        output: spikes or membranes that it returned.
+        states: final states by name.
+        given: states that it was given, by name.
+        q_param: what it was given with the current.
+        rank: number of feature axes; None: not known without data.
+    """
+
+    output: Any
+    states: Mapping[str, Any]
+    given: Mapping[str, Any]
+    q_param: QParam | None
+    rank: int | None
 
 
 class Follower(TorchFunctionMode):
@@ -46,5 +67,5 @@ class Follower(TorchFunctionMode):
         """Hear of a quantizable synapse; returns what takes the place of its current."""
 
     @abstractmethod
-    def neuron(self, module: Any, x: Any, result: Any, rank: int | None) -> None:
-        """Hear of a quantizable neuron whose output is ``result``."""
+    def neuron(self, module: Any, x: Any, call: NeuronCall) -> None:
+        """Hear of a quantizable neuron on the current ``x``."""

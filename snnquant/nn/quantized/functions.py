@@ -185,7 +185,8 @@ def _product(call: Call) -> Flow:
     left, right = call.args[:2]
     divides = call.name == "div"
     if isinstance(right, (int, float)) or (isinstance(left, (int, float)) and not divides):
-        number = float(right if isinstance(right, (int, float)) else left)
+        # The graph holds the number in float32.
+        number = float(np.float32(right if isinstance(right, (int, float)) else left))
         return times_constant(call.flows()[0], number, divides)
     if divides:
         return FLOAT
@@ -271,7 +272,9 @@ def _average_pooled(call: Call) -> Flow:
     pads = padding if isinstance(padding, tuple) else (padding,)
     if ceil or override or (any(pads) and not include):
         raise StaysFloat("its divisor changes at the border")
-    sizes = kernel if isinstance(kernel, (tuple, list)) else (kernel,) * _spatial(call)
+    sizes = tuple(kernel) if isinstance(kernel, (tuple, list)) else (kernel,)
+    if len(sizes) == 1:
+        sizes *= _spatial(call)
     return average_of(call.flows()[0], math.prod(sizes))
 
 
@@ -279,7 +282,7 @@ def _global_average(call: Call) -> Flow:
     """Adaptive pooling to one value per channel is the mean over the map."""
     shapes = call.shapes()
     size = call.argument(1, "output_size")
-    if shapes is None or not all(s == 1 for s in (size if isinstance(size, tuple) else (size,))):
+    if shapes is None or not all(s == 1 for s in _listed(size)):
         raise StaysFloat("its windows are not known")
     if call.flows()[0].kind is not Kind.INTEGER:
         raise StaysFloat("it averages currents")

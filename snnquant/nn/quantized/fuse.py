@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from snnquant.errors import UsageError
-from snnquant.nn.quantized.follower import Follower
+from snnquant.nn.quantized.follower import Follower, NeuronCall
 from snnquant.nn.quantized.link import following
+from snnquant.nn.quantized.mode import Mode
+from snnquant.nn.quantized.module import QModule
 from snnquant.nn.quantized.names import Effect, function_of
 from snnquant.nn.quantized.tracker import values_of
 from snnquant.nn.quantized.wire import Wire, stand_in, without_data
@@ -59,6 +61,10 @@ def fuse_conv_bn(model: nn.Module, example_input: Any = None) -> nn.Module:
             )
     if not norms:
         return model
+    if any(isinstance(m, QModule) and m.mode is not Mode.FLOAT for m in model.modules()):
+        raise UsageError(
+            f"fuse_conv_bn: {type(model).__name__} is not in float mode; call dequantize() first"
+        )
     finder = _Finder(model)
     with following(model, finder), torch.no_grad():
         if example_input is None:
@@ -126,7 +132,7 @@ class _Finder(Follower):
         self._produced(result, module)
         return result
 
-    def neuron(self, module: Any, x: Any, result: Any, rank: int | None) -> None:
+    def neuron(self, module: Any, x: Any, call: NeuronCall) -> None:
         """Note that a neuron uses a current."""
         self._elsewhere.update(self._users(x))
 

@@ -102,11 +102,11 @@ def _follow(model: nn.Module, plan: Plan, known: Known, example: tuple[Any, ...]
     with following(model, tracker), torch.no_grad():
         if example is not None:
             with tracker:
-                tracker.read_out(model(*arguments))
+                tracker.finish(model(*arguments))
             return tracker
         remedy = "give quantize(example_input=...) a batch, or collect_q_params() and run one"
         with without_data(f"{type(model).__name__}: its forward", remedy):
-            tracker.read_out(model(*arguments))
+            tracker.finish(model(*arguments))
     return tracker
 
 

@@ -16,6 +16,7 @@ from snnquant.neurons import Parameter
 from snnquant.nn.layer import NeuronLayer, State
 from snnquant.nn.merge_runs import CALL
 from snnquant.nn.parameters import allowed
+from snnquant.nn.quantized.follower import NeuronCall
 from snnquant.nn.quantized.mode import Mode, QParam
 from snnquant.nn.quantized.module import QModule, buffer_of, real
 from snnquant.nn.quantized.running import NeuronSettings, run_aware, run_integers
@@ -72,7 +73,7 @@ class QNeuron(QModule, NeuronLayer):
             UsageError: a shape or type does not fit, or the ``q_param`` is missing or another's.
         """
         if self.mode is Mode.FOLLOW:
-            return self._followed(x, v)
+            return self._followed(x, q_param, v)
         if not isinstance(x, Tensor):
             raise UsageError(
                 f"{self.label}: its current is a {type(x).__name__}, must be a tensor; call it as "
@@ -155,7 +156,7 @@ class QNeuron(QModule, NeuronLayer):
 
     # -- following -------------------------------------------------------------------------------
 
-    def _followed(self, x: Any, v: Any) -> tuple[Any, Any]:
+    def _followed(self, x: Any, q_param: Any, v: Any) -> tuple[Any, Any]:
         if isinstance(x, Wire):
             output: Any = Wire(self.tracker)
             states: Any = {name: Wire(self.tracker) for name in self.live_states}
@@ -166,7 +167,9 @@ class QNeuron(QModule, NeuronLayer):
                 output, states = self._float(current, v)
             output = output if self.multi_step else output.squeeze(0)
             rank = current.dim() - 2
-        self.tracker.neuron(self, x, output, rank)
+        live = {name: states[name] for name in self.live_states}
+        call = NeuronCall(output, live, self.named(v), q_param, rank)
+        self.tracker.neuron(self, x, call)
         return output, self._given_out(states)
 
     def real_parameters(self) -> dict[str, FloatArray]:

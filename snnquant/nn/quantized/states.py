@@ -59,7 +59,7 @@ def integer_states(
 
 
 def _integers(layer: QNeuron, name: str, value: Tensor, settings: NeuronSettings) -> Tensor:
-    limits, counts = settings.target.state_range, name in _counts(layer)
+    limits, counts = settings.target.state_range, name in counted_states(layer)
     if counts:
         limits = IntRange(0, layer.max_spikes if name == LAST_SPIKES else INT32.high)
     if value.is_floating_point():
@@ -79,7 +79,7 @@ def _integers(layer: QNeuron, name: str, value: Tensor, settings: NeuronSettings
     return value
 
 
-def _counts(layer: QNeuron) -> set[str]:
+def counted_states(layer: QNeuron) -> set[str]:
     """Return the names of the states that are counts, and not on the membrane's scale."""
     return {s.name for s in layer.model.states if s.counter} | {LAST_SPIKES}
 
@@ -88,5 +88,5 @@ def state_scale(
     layer: QNeuron, name: str, settings: NeuronSettings, device: torch.device
 ) -> Tensor:
     """Return the real value of one step of a state: 1 for counts."""
-    scale = np.ones(1) if name in _counts(layer) else settings.membrane_scale
+    scale = np.ones(1) if name in counted_states(layer) else settings.membrane_scale
     return torch.as_tensor(scale, dtype=torch.float64, device=device)

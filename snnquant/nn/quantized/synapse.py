@@ -116,7 +116,7 @@ class QSynapse(QModule):
             NumericalError: quantized: NaN or infinite values.
         """
         if self.mode is Mode.FOLLOW:
-            return self.tracker.synapse(self, x), QParam(self.path)
+            return self.tracker.synapse(self, x), QParam(self.path, scale=np.ones(1))
         if self.mode is Mode.COLLECT:
             self._observe(x)
         if self.mode in (Mode.FLOAT, Mode.COLLECT):

@@ -17,7 +17,8 @@ from snnquant.errors import UsageError
 from snnquant.lowering import inference
 from snnquant.lowering.flow import FLOAT, Flow, Group, Kind, StaysFloat
 from snnquant.lowering.plan import Plan
-from snnquant.nn.quantized.follower import Follower
+from snnquant.nn.quantized.carried import States
+from snnquant.nn.quantized.follower import Follower, NeuronCall
 from snnquant.nn.quantized.wire import Wire, stand_in
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Tracker(Follower):
         self._tokens: dict[int, tuple[Any, Token]] = {}
         self._keys: dict[Any, Token] = {}
         self._broken: dict[int, tuple[Any, tuple[str, str]]] = {}
+        self._states = States()
+        self._promised: list[tuple[QNeuron, str, Flow]] = []
 
     def called(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Note what a function of torch made of its arguments."""
@@ -82,6 +85,7 @@ class Tracker(Follower):
             # Whatever is put into it, or into what, is one value in floating point from then on.
             result = args[0]
         call = Call(self, name, args, kwargs, result)
+        self._states.called(call, values_of)
         rule = RULES.get(call.name)
         flow = FLOAT
         if rule is not None and any(f.kind is not Kind.FLOAT for f in call.flows()):
@@ -137,6 +141,7 @@ class Tracker(Follower):
 
     def synapse(self, module: QSynapse, x: Any) -> Any:
         """Follow a synapse; returns what takes the place of its current."""
+        self._states.refuse(x, f"{module.label}: reads")
         result = stand_in(self, module, x)
         key = self.key(module, module.path)
         token = self._source_token(module, x)
@@ -174,15 +179,38 @@ class Tracker(Follower):
             )
         return Token(module.path)
 
-    def neuron(self, module: QNeuron, x: Any, result: Any, rank: int | None) -> None:
-        """Follow a neuron whose output is ``result``."""
+    def neuron(self, module: QNeuron, x: Any, call: NeuronCall) -> None:
+        """Follow a neuron."""
+        flow = self._current_of(module, x)
+        if call.q_param is not None and call.q_param.synapse:
+            self._promised.append((module, call.q_param.synapse, flow))
+        membrane = self._membrane(module, x, flow, call.rank)
+        self._states.take(module, call.given, membrane)
+        self._states.give(module, call.states, membrane)
+        self.assign(
+            call.output,
+            self.plan.spikes(module.path, module.max_spikes) if module.model.spiking else membrane,
+        )
+
+    def _current_of(self, module: QNeuron, x: Any) -> Flow:
+        """Return the flow of a neuron's current, which must be one."""
         flow = self.flow(x)
+        if flow.kind is Kind.CURRENT and (flow.membrane or flow.factor != 1.0):
+            what = "a membrane" if flow.membrane else "an averaged current"
+            raise UsageError(
+                f"{module.label}: its current is {what}, which has no integer form; put a synapse "
+                "in between"
+            )
         if flow.kind is not Kind.CURRENT or flow.group is None:
             raise UsageError(
                 f"{module.label}: its current does not come from a quantizable synapse in a form "
                 f"that stays an integer{self._why(x)}; between the two only moving values, adding "
                 "currents and max pooling are possible (fuse batch normalization with fuse_conv_bn)"
             )
+        return flow
+
+    def _membrane(self, module: QNeuron, x: Any, flow: Flow, rank: int | None) -> Flow:
+        """Return the flow of a neuron's membrane; its constants join the current's group."""
         parameters = module.real_parameters()
         if rank is None:
             known = 1 if flow.channels is None else flow.channels.ndim
@@ -196,17 +224,15 @@ class Tracker(Follower):
             recurrent_weight=module.real_recurrent_weight(),
         )
         uses = self.found.neurons.setdefault(module, [])
-        root = flow.group.root()
         for use in uses:
-            if use.current.group is not None and use.current.group.root() is root:
-                self.assign(result, self._output(module, layer, use.membrane))
-                return
+            if _root(use.current) is _root(flow):
+                return use.membrane
         try:
             _, membrane = inference.neuron(self.plan, layer, self.token(x), flow)
         except StaysFloat as verdict:
             raise UsageError(f"{module.label}: {verdict}") from None
         uses.append(NeuronUse(flow, membrane, rank))
-        self.assign(result, self._output(module, layer, membrane))
+        return membrane
 
     def _why(self, x: Any) -> str:
         """Return what broke a current, for the message; "" where it was none."""
@@ -215,22 +241,45 @@ class Tracker(Follower):
         function, synapse = self._broken[id(x)][1]
         return f": '{function}' of the current of '{synapse}' has no integer form"
 
-    def _output(self, module: QNeuron, layer: inference.Neuron, membrane: Flow) -> Flow:
-        if not module.model.spiking:
-            return membrane
-        return self.plan.spikes(layer.name, layer.most_spikes)
+    def finish(self, outputs: Any) -> None:
+        """Check what forward promised, and what the model returns.
 
-    def read_out(self, outputs: Any) -> None:
-        """Say which values the model returns: a current among them needs one scale."""
+        Raises:
+            UsageError: a neuron was given another synapse's ``q_param``, or the model returns
+                integers that are no real values.
+        """
+        current_of = {m.path: use.current for m, use in self.found.synapses.items()}
+        for neuron, synapse, flow in self._promised:
+            if synapse in current_of and _root(current_of[synapse]) is not _root(flow):
+                raise UsageError(
+                    f"{neuron.label}: its q_param comes from '{synapse}', its current from "
+                    f"'{_root(flow).name}'; pass the q_param that came with the current"
+                )
+        fed = {id(group) for group in self.groups_with_neurons()}
         for value in values_of(outputs):
+            carried = self._states.of(value)
+            if carried is not None and carried.touched:
+                self._states.refuse(value, "the model returns")
             flow = self.flow(value)
-            if flow.kind is Kind.CURRENT and flow.group is not None:
-                flow.group.root().per_tensor = True
+            if flow.kind is not Kind.CURRENT:
+                continue
+            if id(_root(flow)) in fed and not flow.membrane:
+                raise UsageError(
+                    f"the model returns the current of '{_root(flow).name}', which also goes to a "
+                    "neuron and so is in integers; return q_param.dequantize(current)"
+                )
+            _root(flow).per_tensor = True
 
     def groups_with_neurons(self) -> list[Group]:
         """Return the groups whose currents reach a neuron."""
-        uses = [use for found in self.found.neurons.values() for use in found]
-        return [use.current.group.root() for use in uses if use.current.group is not None]
+        return [_root(use.current) for uses in self.found.neurons.values() for use in uses]
+
+
+def _root(flow: Flow) -> Group:
+    """Return the group of a current."""
+    if flow.group is None:
+        raise RuntimeError("a current has no group")
+    return flow.group.root()
 
 
 def values_of(result: Any) -> Iterator[Any]:
