@@ -244,15 +244,22 @@ class QSynapse(QModule):
                 raise DataError(
                     f"{self.label}: its input is analog (off by {float(wrong):.3g} from spikes), "
                     "but it was quantized for spikes; collect its scale with collect_q_params() "
-                    "and calculate_q_params(), or declare is_encoder=True"
+                    f"and calculate_q_params(), or declare is_encoder=True{self._dropout_hint}"
                 )
             beyond = integers.abs().max() if integers.numel() else integers.sum()
             if not settings.enters and float(beyond) > settings.source.reach:
                 raise DataError(
                     f"{self.label}: its input has {float(beyond):g} spikes at once, at most "
                     f"{settings.source.reach} can come; quantize the model on inputs of this kind"
+                    f"{self._dropout_hint}"
                 )
         return round_through(ratio, settings.low, settings.high)
+
+    @property
+    def _dropout_hint(self) -> str:
+        """What to say of values that dropout may have scaled."""
+        hint = "; dropout scales spikes while training: take it out, or call model.eval()"
+        return hint if self.training else ""
 
     def _integer_current(self, x: Tensor, settings: SynapseSettings) -> Tensor:
         weight, bias = self.weight_integers, self.bias_integers
