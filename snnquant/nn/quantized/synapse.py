@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,7 +62,7 @@ class SynapseSettings:
         return Flow(Kind.INTEGER, self.factor, self.low, self.high)
 
 
-class QSynapse(QModule):
+class QSynapse(QModule, ABC):
     """Base of the quantizable synapses; ``y, q_param = synapse(x)``.
 
     In quantized mode ``y`` is the current as int64 on the scale that ``q_param`` tells; a synapse
@@ -92,13 +93,13 @@ class QSynapse(QModule):
 
     # -- what it computes ------------------------------------------------------------------------
 
+    @abstractmethod
     def apply_weight(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return the sums of one batch ``[B, ...]`` (or ``[T*B, ...]``)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check_input(self, x: Tensor) -> None:
         """Raise UsageError for an input of a shape that does not fit."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> tuple[Tensor, QParam]:
         """Return the current, and on which scale it lies.
