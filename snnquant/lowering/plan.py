@@ -126,6 +126,10 @@ class Plan:
         known = DEFAULT_COHERENCE if rate is None else coherence_of(rate, rate * (1 - rate))
         return Flow(Kind.INTEGER, 1.0, 0, most, coherence=known)
 
+    def drop_merged(self) -> None:
+        """Keep only the groups that no other took in; for the end of a walk."""
+        self.groups = [group for group in self.groups if group.merged_into is None]
+
     def new_group(self, name: str) -> Group:
         """Return a new group of synapses."""
         group = Group(name)
@@ -203,7 +207,7 @@ def make_plan(
         if flow.kind is Kind.CURRENT and flow.group is not None and not is_state(value):
             # A read-out is compared across channels, so it needs one scale.
             flow.group.root().per_tensor = True
-    plan.groups = [group for group in plan.groups if group.merged_into is None]
+    plan.drop_merged()
     return plan
 
 

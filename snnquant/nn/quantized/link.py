@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.calibration import SPIKES
+from snnquant.lowering.decided import choose_scales
 from snnquant.lowering.flow import Group
 from snnquant.lowering.plan import InputScale, Plan, entering
 from snnquant.nn.quantized.follower import Follower
@@ -23,7 +24,7 @@ from snnquant.nn.quantized.module import QModule
 from snnquant.nn.quantized.neuron import QNeuron
 from snnquant.nn.quantized.running import NeuronSettings
 from snnquant.nn.quantized.synapse import QSynapse, SynapseSettings
-from snnquant.nn.quantized.tracker import Tracker
+from snnquant.nn.quantized.tracker import Tracker, root_of
 from snnquant.nn.quantized.wire import Wire, without_data
 from snnquant.quantize import QuantizeOptions
 
@@ -85,9 +86,8 @@ def decide(
         known.rates,
     )
     tracker = _follow(model, plan, known, example)
-    for group in plan.groups:
-        if group.merged_into is None:
-            group.choose_scale(options.weight_bits, options.target, options.per_channel)
+    plan.drop_merged()
+    choose_scales(plan, options.per_channel, {})
     return _decisions(tracker, options)
 
 
@@ -137,7 +137,7 @@ def _decisions(tracker: Tracker, options: QuantizeOptions) -> Decisions:
     reached = {id(group) for group in tracker.groups_with_neurons()}
     synapses = {}
     for synapse, use in tracker.found.synapses.items():
-        group = _root(use.current.group)
+        group = root_of(use.current)
         entry = plan.scales.get(synapse.path, SPIKES)
         term = plan.terms[tracker.key(synapse, synapse.path)]
         synapses[synapse] = SynapseSettings(
@@ -156,10 +156,10 @@ def _decisions(tracker: Tracker, options: QuantizeOptions) -> Decisions:
     neurons = {
         neuron: [
             NeuronSettings(
-                group=_root(use.current.group).name,
+                group=root_of(use.current).name,
                 rank=use.rank,
                 scale=use.current.scale(),
-                current_shift=_root(use.current.group).current_shift,
+                current_shift=root_of(use.current).current_shift,
                 target=options.target,
                 bits=options.weight_bits,
                 gain=_gain(tracker, neuron),
@@ -174,12 +174,6 @@ def _decisions(tracker: Tracker, options: QuantizeOptions) -> Decisions:
 def _gain(tracker: Tracker, neuron: QNeuron) -> int:
     term = tracker.plan.terms.get(tracker.key(neuron, neuron.path))
     return 1 if term is None else term.gain
-
-
-def _root(group: Group | None) -> Group:
-    if group is None:
-        raise RuntimeError("a current has no group")
-    return group.root()
 
 
 def _chosen(group: Group) -> Any:

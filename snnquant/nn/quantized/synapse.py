@@ -291,7 +291,7 @@ class QSynapse(QModule, ABC):
         along[self.channel_axis] = -1
         ratio = self.weight.double() * settings.factor / (settings.gain * step.reshape(along))
         weight = round_through(ratio, limits.low, limits.high)
-        fan_in = weight[:1].numel() if self.channel_axis == 0 else weight.shape[0]
+        fan_in = weight.numel() // max(weight.shape[self.channel_axis], 1)
         bound = fan_in * -limits.low * settings.source.reach
         current = exact_sum(self._sums, self._entered(x, settings), weight, bound)
         offset = None

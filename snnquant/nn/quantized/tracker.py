@@ -225,7 +225,7 @@ class Tracker(Follower):
         )
         uses = self.found.neurons.setdefault(module, [])
         for use in uses:
-            if _root(use.current) is _root(flow):
+            if root_of(use.current) is root_of(flow):
                 return use.membrane
         try:
             _, membrane = inference.neuron(self.plan, layer, self.token(x), flow)
@@ -250,10 +250,10 @@ class Tracker(Follower):
         """
         current_of = {m.path: use.current for m, use in self.found.synapses.items()}
         for neuron, synapse, flow in self._promised:
-            if synapse in current_of and _root(current_of[synapse]) is not _root(flow):
+            if synapse in current_of and root_of(current_of[synapse]) is not root_of(flow):
                 raise UsageError(
                     f"{neuron.label}: its q_param comes from '{synapse}', its current from "
-                    f"'{_root(flow).name}'; pass the q_param that came with the current"
+                    f"'{root_of(flow).name}'; pass the q_param that came with the current"
                 )
         fed = {id(group) for group in self.groups_with_neurons()}
         for value in values_of(outputs):
@@ -263,19 +263,19 @@ class Tracker(Follower):
             flow = self.flow(value)
             if flow.kind is not Kind.CURRENT:
                 continue
-            if id(_root(flow)) in fed and not flow.membrane:
+            if id(root_of(flow)) in fed and not flow.membrane:
                 raise UsageError(
-                    f"the model returns the current of '{_root(flow).name}', which also goes to a "
-                    "neuron and so is in integers; return q_param.dequantize(current)"
+                    f"the model returns the current of '{root_of(flow).name}', which also goes to "
+                    "a neuron and so is in integers; return q_param.dequantize(current)"
                 )
-            _root(flow).per_tensor = True
+            root_of(flow).per_tensor = True
 
     def groups_with_neurons(self) -> list[Group]:
         """Return the groups whose currents reach a neuron."""
-        return [_root(use.current) for uses in self.found.neurons.values() for use in uses]
+        return [root_of(use.current) for uses in self.found.neurons.values() for use in uses]
 
 
-def _root(flow: Flow) -> Group:
+def root_of(flow: Flow) -> Group:
     """Return the group of a current."""
     if flow.group is None:
         raise RuntimeError("a current has no group")
