@@ -153,7 +153,7 @@ def calibrate_model(
 
 
 def write_calibration(
-    calibration: Calibration, dataset: Dataset, output: Path, model: Path, target: Target
+    calibration: Calibration, dataset: Dataset, output: Path, model: str, target: Target
 ) -> Calibration:
     """Write a calibration file, and the first samples beside it, each whole or not at all.
 
@@ -161,7 +161,7 @@ def write_calibration(
         calibration: what :func:`calibrate_model` returned.
         dataset: the samples that it saw.
         output: path of the JSON file; the samples go to ``<stem>.samples.npz``.
-        model: path of the model, for people.
+        model: short name of the model, for people.
         target: whose input width and observer the shown scales are for.
 
     Returns:
@@ -175,7 +175,7 @@ def write_calibration(
         calibration,
         samples_file=samples_file.name,
         samples_sha256=save_samples(samples_file, first_samples(dataset)),
-        source={"model": model.name, "data": dataset.path.name},
+        source={"model": model, "data": dataset.path.name},
     )
     atomic_write(output, bound.dumps(target.input_bits, target.input_observer))
     return bound

@@ -19,7 +19,6 @@ from snnquant.data import load_samples
 from snnquant.errors import CalibrationMismatchError
 from snnquant.files import atomic_write, sha256_of
 from snnquant.model_file import graph_hash, metadata
-from snnquant.passes import load_canonical
 from snnquant.quantize import QuantizedModel, QuantizeOptions, quantize_model
 from snnquant.self_check import SelfCheck, self_check
 
@@ -93,7 +92,7 @@ def manifest(
     options: QuantizeOptions,
     check: SelfCheck,
     *,
-    inputs: Mapping[str, Mapping[str, str]],
+    inputs: Mapping[str, Mapping[str, Any]],
     artifacts: Sequence[Mapping[str, str]],
     warnings: Sequence[Mapping[str, str]],
 ) -> str:
@@ -155,12 +154,17 @@ def manifest_path(output: Path) -> Path:
 
 
 def convert_files(
-    model: Path, calibration: Path, known: Calibration, options: QuantizeOptions
+    model: ir.Model,
+    source_sha256: str,
+    calibration: Path,
+    known: Calibration,
+    options: QuantizeOptions,
 ) -> tuple[QuantizedModel, SelfCheck]:
-    """Quantize a model file with its calibration file, and check the result on stored samples.
+    """Quantize a model with its calibration file, and check the result on stored samples.
 
     Args:
-        model: float model file.
+        model: canonical float graph.
+        source_sha256: hash of what it was read from.
         calibration: calibration file.
         known: its content.
         options: widths, target, read-out.
@@ -169,10 +173,10 @@ def convert_files(
         CalibrationMismatchError: the calibration or its samples belong to something else.
     """
     result = convert_model(
-        load_canonical(model),
+        model,
         known,
         options,
-        source_sha256=sha256_of(model),
+        source_sha256=source_sha256,
         calibration_sha256=sha256_of(calibration),
     )
     samples_file = calibration.parent / Path(known.samples_file).name
@@ -184,7 +188,7 @@ def convert_files(
 
 
 def write_conversion(
-    model: Path,
+    source: Mapping[str, Any],
     calibration: Path,
     known: Calibration,
     options: QuantizeOptions,
@@ -192,20 +196,32 @@ def write_conversion(
     check: SelfCheck,
     output_file: Path,
 ) -> None:
-    """Write the integer model and its manifest, each whole or not at all."""
+    """Write the integer model and its manifest, each whole or not at all.
+
+    Args:
+        source: what the manifest says of the float model: its path, hash, and options.
+        calibration: calibration file.
+        known: its content.
+        options: widths, target, read-out.
+        result: the integer model.
+        check: what its self-check found.
+        output_file: path of the model; the manifest goes beside it.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
     data = result.model.SerializeToString(deterministic=True)
     atomic_write(output_file, data)
-    # The hashes of what was converted, taken when it was read.
-    hashes = metadata(result.model)
     text = manifest(
         result,
         options,
         check,
         inputs={
-            "model": {"path": str(model), "sha256": hashes["snnquant.source_sha256"]},
+            "model": source,
             "calibration": {
                 "path": str(calibration),
-                "sha256": hashes["snnquant.calibration_sha256"],
+                # The hash of what was converted, taken when it was read.
+                "sha256": metadata(result.model)["snnquant.calibration_sha256"],
             },
         },
         artifacts=[{"path": output_file.name, "sha256": sha256_of(output_file)}],

@@ -233,6 +233,44 @@ def evaluate_model(
     )
 
 
+def measure_activity(
+    model: onnx.ModelProto,
+    dataset: Dataset,
+    *,
+    batch_size: int = 64,
+    samples: int | None = None,
+    threads: int | None = None,
+    custom_ops: bool = True,
+    progress: Progress = silent,
+) -> tuple[LayerReport, ...]:
+    """Run a model over data, labelled or not, and return how often its neurons fire.
+
+    Args:
+        model: float or integer model.
+        dataset: samples.
+        batch_size: samples per batch.
+        samples: at most this many samples.
+        threads: threads of ONNX Runtime.
+        custom_ops: use the library for integer neurons.
+        progress: told after every batch.
+
+    Raises:
+        DataError: the samples do not fit.
+    """
+    layers = _spiking_outputs(model)
+    runner = Runner(model, list(layers.values()), threads=threads, custom_ops=custom_ops)
+    counters = {name: _LayerCounter(name) for name in layers}
+    total = len(dataset) if samples is None else min(samples, len(dataset))
+    done = 0
+    for batch in dataset.batches(runner.batch_size(batch_size), total):
+        values = runner.run(batch.inputs)
+        for name, counter in counters.items():
+            counter.add(values[layers[name]][:, : len(batch)], None)
+        done += len(batch)
+        progress(done, total)
+    return tuple(counter.report(False) for counter in counters.values())
+
+
 def _spiking_outputs(model: onnx.ModelProto) -> dict[str, str]:
     """Return the name of the spikes of every spiking layer, by layer."""
     return {

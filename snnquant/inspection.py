@@ -1,7 +1,8 @@
-"""What a model is, without running data: layers, neurons, steps, and what would stay float."""
+"""What a model is: layers, neurons and how they were read, steps, and what would stay float."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,45 +10,89 @@ import onnx
 import onnx_ir as ir
 from onnx import numpy_helper
 
+from snnquant.frontends import NeuronOrigin, Reading
 from snnquant.instrument import Layout, ModelLayout, Runner
 from snnquant.lowering.plan import make_plan
 from snnquant.model_file import metadata, neuron_nodes
-from snnquant.neurons import Reset
-from snnquant.ops.schema import DOMAIN, schemas
+from snnquant.neurons import Quantization, Reset
+from snnquant.neurons.equation import equation_of
+from snnquant.ops.schema import DOMAIN, LEAK_SHIFT, OpSchema, schemas
 from snnquant.passes import canonicalise
 from snnquant.passes.edit import SYNAPSES, constant, shape_of
 from snnquant.target import load_target
 
+#: An array of a constant of a neuron, None where it is computed.
+Held = Mapping[str, "np.ndarray[Any, Any] | None"]
 
-def inspect_model(model: onnx.ModelProto) -> dict[str, Any]:
+
+def inspect_model(reading: Reading) -> dict[str, Any]:
     """Return what there is to say about a float or integer model, as plain values.
 
     Raises:
         ModelError: the model has no neuron, or cannot be read.
     """
-    integer = bool(neuron_nodes(model, integer=True))
-    if integer:
-        runner = Runner(model, custom_ops=False)  # to look at a file, no library is needed
-        layers = _integer_layers(model)
-        left: list[dict[str, str]] = []
-    else:
-        canonical = canonicalise(model)
-        runner = Runner(ir.to_proto(canonical), custom_ops=False)
-        layers = _float_layers(canonical)
-        target = load_target("generic")
-        plan = make_plan(canonical, target)
-        left = [vars(entry) for entry in plan.left]
-    layout = runner.layout
+    if neuron_nodes(reading.model, integer=True):
+        runner = Runner(reading.model, custom_ops=False)  # to look at a file, no library is needed
+        return describe_integer(reading, runner.layout)
+    canonical = canonicalise(reading.with_metadata())
+    runner = Runner(ir.to_proto(canonical), custom_ops=False)
+    return describe_float(reading, canonical, runner.layout)
+
+
+def describe_float(reading: Reading, canonical: ir.Model, layout: ModelLayout) -> dict[str, Any]:
+    """Return what there is to say about a float model.
+
+    Args:
+        reading: how it was read.
+        canonical: its canonical graph.
+        layout: the graph's axes.
+    """
+    plan = make_plan(canonical, load_target("generic"))
+    layers = _float_layers(canonical, layout.timesteps)
+    left = [vars(entry) for entry in plan.left]
+    return _describe("float", reading, layout, layers, left)
+
+
+def describe_integer(reading: Reading, layout: ModelLayout) -> dict[str, Any]:
+    """Return what there is to say about an integer model; its axes are in ``layout``."""
+    layers = _integer_layers(reading.model, layout.timesteps)
+    return _describe("integer", reading, layout, layers, [])
+
+
+def _describe(
+    kind: str,
+    reading: Reading,
+    layout: ModelLayout,
+    layers: list[dict[str, Any]],
+    left: list[dict[str, str]],
+) -> dict[str, Any]:
+    origins = {origin.node: origin for origin in reading.origins}
     return {
-        "kind": "integer" if integer else "float",
+        "kind": kind,
         "timesteps": layout.timesteps,
         "inputs": [_describe_input(entry) for entry in layout.inputs],
         "outputs": [entry.name for entry in layout.outputs],
-        "fixed_batch": layout.fixed_batch,
+        "fixed_batch": reading.fixed_batch or layout.fixed_batch,
         "input_kind": _input_kind(layout),
-        "layers": layers,
+        "layers": [
+            layer | _origin(origins.get(layer["name"])) if layer["kind"] == "neuron" else layer
+            for layer in layers
+        ],
         "stays_float": left,
-        "metadata": dict(sorted(metadata(model).items())),
+        "notes": list(reading.notes),
+        "metadata": dict(sorted(metadata(reading.model).items())),
+    }
+
+
+def _origin(origin: NeuronOrigin | None) -> dict[str, Any]:
+    """Return how a neuron was read; nothing where the source holds it as it is."""
+    if origin is None:
+        return {}
+    return {
+        "framework": origin.framework,
+        "found_at": list(origin.found_at),
+        "read_as": origin.equation,
+        "knife_edges": origin.knife_edges,
     }
 
 
@@ -72,47 +117,75 @@ def _span(array: Any) -> Any:
     return low.item() if low == high else [low.item(), high.item()]
 
 
-def _float_layers(model: ir.Model) -> list[dict[str, Any]]:
+def _neuron(
+    name: str,
+    schema: OpSchema,
+    shape: tuple[int | None, ...] | None,
+    held: Held,
+    choices: Mapping[str, int],
+    timesteps: int | None,
+) -> dict[str, Any]:
+    """Describe one neuron layer with the parameters and states that its structure uses."""
+    spans = {key: None if array is None else _span(array) for key, array in held.items()}
+    real: dict[str, float | None] = {}
+    for parameter in schema.neuron.parameters:
+        key = parameter.constant_name if schema.integer else parameter.name
+        value = spans.get(key)
+        real[parameter.name] = value if isinstance(value, (int, float)) else None
+        if schema.integer and value is not None and parameter.rule is Quantization.MULTIPLIER:
+            known = real[parameter.name]
+            shifted = None if known is None else known / 2 ** choices[LEAK_SHIFT.name]
+            real[parameter.name] = shifted
+    equation = equation_of(
+        schema.neuron, real, choices, recurrent=schema.recurrent, integer=schema.integer
+    )
+    read = {
+        parameter.constant_name if schema.integer else parameter.name
+        for parameter in schema.neuron.parameters
+        if parameter.name in equation.parameters
+    }
+    steps = shape[0] if shape else None
+    words: dict[str, Any] = dict(choices)
+    if "reset" in choices:
+        words["reset"] = Reset(choices["reset"]).name.lower()
+    return {
+        "name": name,
+        "op": schema.name,
+        "kind": "neuron",
+        "neurons": None if shape is None or None in shape[2:] else list(shape[2:]),
+        "timesteps": steps or timesteps,
+        "equation": list(equation.lines),
+        "parameters": {
+            key: "computed" if value is None else value
+            for key, value in spans.items()
+            if key in read
+        },
+        **words,
+    }
+
+
+def _float_layers(model: ir.Model, timesteps: int | None) -> list[dict[str, Any]]:
     """Describe synapses and neurons of a canonical float graph, in order."""
     layers: list[dict[str, Any]] = []
     for node in model.graph:
         if node.domain == DOMAIN:
             schema = schemas()[node.op_type]
             ports = [port.name for port in schema.inputs]
-            parameters = {}
-            for name in schema.parameter_names:
-                held = constant(node.inputs[ports.index(name)])
-                parameters[name] = "computed" if held is None else _span(held)
+            held = {
+                name: constant(node.inputs[ports.index(name)]) for name in schema.parameter_names
+            }
             choices = {
                 choice.name: node.attributes[choice.name].as_int()
                 for choice in schema.attributes
                 if choice.name in node.attributes
             }
             shape = shape_of(node.outputs[0])
-            layers.append(
-                {
-                    "name": node.name,
-                    "op": node.op_type,
-                    "kind": "neuron",
-                    "neurons": None if shape is None or None in shape[2:] else list(shape[2:]),
-                    "equation": schema.neuron.equation,
-                    "parameters": parameters,
-                    **_readable(choices),
-                }
-            )
+            layers.append(_neuron(node.name or "", schema, shape, held, choices, timesteps))
         elif node.domain == "" and node.op_type in SYNAPSES:
             weight = constant(node.inputs[1])
             if weight is not None:
                 layers.append(_synapse(node.name or "", node.op_type, weight))
     return layers
-
-
-def _readable(choices: dict[str, int]) -> dict[str, Any]:
-    """Return structural choices with the reset as a word."""
-    words: dict[str, Any] = dict(choices)
-    if "reset" in choices:
-        words["reset"] = Reset(choices["reset"]).name.lower()
-    return words
 
 
 def _synapse(name: str, op: str, weight: Any) -> dict[str, Any]:
@@ -126,12 +199,12 @@ def _synapse(name: str, op: str, weight: Any) -> dict[str, Any]:
     }
 
 
-def _integer_layers(model: onnx.ModelProto) -> list[dict[str, Any]]:
+def _integer_layers(model: onnx.ModelProto, timesteps: int | None) -> list[dict[str, Any]]:
     """Describe synapses and neurons of an integer model, in order."""
     held = {tensor.name: tensor for tensor in model.graph.initializer}
     cast = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Cast"}
     shapes = {
-        value.name: [d.dim_value or None for d in value.type.tensor_type.shape.dim]
+        value.name: tuple(d.dim_value or None for d in value.type.tensor_type.shape.dim)
         for value in (*model.graph.value_info, *model.graph.output)
     }
     layers: list[dict[str, Any]] = []
@@ -139,24 +212,15 @@ def _integer_layers(model: onnx.ModelProto) -> list[dict[str, Any]]:
         if node.domain == DOMAIN:
             schema = schemas()[node.op_type]
             ports = [port.name for port in schema.inputs]
-            shape = shapes.get(node.output[0], [None] * 3)[2:]
             constants = {
-                name: _span(numpy_helper.to_array(held[node.input[ports.index(name)]]))
+                name: numpy_helper.to_array(held[node.input[ports.index(name)]])
                 for name in schema.parameter_names
                 if node.input[ports.index(name)] in held
             }
-            layers.append(
-                {
-                    "name": node.name,
-                    "op": node.op_type,
-                    "kind": "neuron",
-                    "neurons": None if None in shape else shape,
-                    "equation": schema.neuron.equation,
-                    "parameters": constants,
-                    "note": node.doc_string,
-                    **_readable({a.name: a.i for a in node.attribute}),
-                }
-            )
+            choices = {a.name: a.i for a in node.attribute}
+            shape = shapes.get(node.output[0])
+            described = _neuron(node.name, schema, shape, constants, choices, timesteps)
+            layers.append(described | {"note": node.doc_string})
         elif node.op_type in SYNAPSES and len(node.input) > 1:
             source = cast.get(node.input[1], node.input[1])
             if source in held and held[source].data_type == onnx.TensorProto.INT8:

@@ -13,6 +13,7 @@ from snnquant.convert import convert_model
 from snnquant.data import first_samples, open_data
 from snnquant.errors import DataError, NumericalError
 from snnquant.evaluate import evaluate_model
+from snnquant.frontends import reading_of
 from snnquant.inspection import inspect_model
 from snnquant.instrument import Runner
 from snnquant.model_file import scale_of
@@ -94,7 +95,7 @@ def test_a_step_goes_through_all_stages(tmp_path, samples, with_states):
     assert report.spike_agreement > 0.9
     assert report.accuracy is not None
     for model in (step(), result.model):
-        found = inspect_model(model)
+        found = inspect_model(reading_of(model))
         assert [entry["name"] for entry in found["inputs"]] == ["x", "v0", "r0"]
         assert found["input_kind"] == "static, repeated over time"
         assert not found["stays_float"]
@@ -146,6 +147,6 @@ def test_a_loop_goes_through_all_stages_as_the_rolled_model_does(tmp_path):
     values = [Runner(r.model).run({"x": arrays["x"]}) for r in (result, whole[3])]
     np.testing.assert_array_equal(values[0]["all.y"], values[1]["lif.spikes"])
     assert 0 < values[0]["all.y"].mean() < 1
-    found = inspect_model(result.model)
+    found = inspect_model(reading_of(result.model))
     assert (found["timesteps"], found["input_kind"]) == (T, "sequence")
     assert found["inputs"][0]["time_axis"] == 0

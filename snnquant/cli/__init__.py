@@ -22,6 +22,7 @@ VERBS: tuple[Verb, ...] = (
         "demo", "snnquant.cli.demo", "Quantize a trained digits network and show both accuracies."
     ),
     Verb("inspect", "snnquant.cli.inspect", "List layers, neurons, steps, and what stays float."),
+    Verb("import", "snnquant.cli.import_", "Write what was recognised as a canonical float model."),
     Verb("calibrate", "snnquant.cli.calibrate", "Collect statistics on calibration data."),
     Verb("convert", "snnquant.cli.convert", "Write the integer model."),
     Verb("eval", "snnquant.cli.eval", "Measure an integer model against its float origin."),

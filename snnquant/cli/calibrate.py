@@ -18,15 +18,15 @@ from snnquant.cli.options import (
     batch_option,
     check_output,
     data_option,
-    model_argument,
     output_option,
     quiet_option,
     threads_option,
 )
+from snnquant.cli.source import Source, source_options
 from snnquant.data import open_data
 from snnquant.errors import UsageError
+from snnquant.frontends import canonical_graph
 from snnquant.observers import OBSERVERS
-from snnquant.passes import load_canonical
 from snnquant.target import load_target
 
 _METHOD_HELP = "How a scale is chosen. auto: as the target prefers. " + " ".join(
@@ -36,7 +36,6 @@ _METHOD_HELP = "How a scale is chosen. auto: as the target prefers. " + " ".join
 
 
 @click.command()
-@model_argument
 @data_option
 @click.option(
     "--method",
@@ -53,7 +52,6 @@ _METHOD_HELP = "How a scale is chosen. auto: as the target prefers. " + " ".join
     help="Use at most this many samples.",
 )
 @batch_option
-@click.option("--timesteps", type=click.IntRange(min=1), help="Refuse samples that give another T.")
 @click.option(
     "--input",
     "inputs",
@@ -64,13 +62,13 @@ _METHOD_HELP = "How a scale is chosen. auto: as the target prefers. " + " ".join
 @threads_option
 @output_option("calibration.json", "Where to write the statistics.")
 @quiet_option
+@source_options
 def command(
-    model: Path,
+    source: Source,
     data: Path,
     method: str,
     samples: int,
     batch_size: int,
-    timesteps: int | None,
     inputs: tuple[str, ...],
     threads: int | None,
     output_file: Path,
@@ -91,26 +89,31 @@ def command(
     speaker.settings(
         "calibrate",
         {
-            "model": model,
+            "model": source,
             "data": data,
             "method": method,
             "samples": samples,
             "batch size": batch_size,
-            "timesteps": timesteps,
+            **source.settings(),
             "input": " ".join(inputs),
             "output": output_file,
         },
     )
-    check_output(output_file, (model, data))
-    check_output(samples_path(output_file), (model, data))
+    check_output(output_file, (*source.files, data))
+    check_output(samples_path(output_file), (*source.files, data))
     target = load_target("generic")
-    graph = load_canonical(model)
+    graph = canonical_graph(source.read(), str(source))
     dataset = open_data(data)
     with speaker.progress("calibrating") as progress:
         calibration = calibrate_model(
-            graph, dataset, settings, timesteps=timesteps, threads=threads, progress=progress
+            graph,
+            dataset,
+            settings,
+            timesteps=source.options.timesteps,
+            threads=threads,
+            progress=progress,
         )
-    write_calibration(calibration, dataset, output_file, model, target)
+    write_calibration(calibration, dataset, output_file, source.label, target)
     for warning in calibration_warnings(calibration):
         speaker.warn(warning)
     for name in calibration.tensors:

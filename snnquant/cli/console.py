@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -179,9 +179,10 @@ def new_table(*columns: str) -> Table:
     return table
 
 
-def add_row(table: Table, *cells: str) -> None:
-    """Add a row; names from files are made safe to print."""
-    table.add_row(*(printable(cell, _CELL_LIMIT) for cell in cells))
+def add_row(table: Table, *cells: str | Sequence[str]) -> None:
+    """Add a row of texts, or of several lines each; names from files are made safe to print."""
+    lines = [[cell] if isinstance(cell, str) else cell for cell in cells]
+    table.add_row(*("\n".join(printable(line, _CELL_LIMIT) for line in cell) for cell in lines))
 
 
 def _word(value: Any) -> str:

@@ -11,10 +11,10 @@ from snnquant.cli.console import Speaker
 from snnquant.cli.options import (
     PATH,
     check_output,
-    model_argument,
     output_option,
     quiet_option,
 )
+from snnquant.cli.source import Source, source_options
 from snnquant.convert import (
     convert_files,
     describe_options,
@@ -22,12 +22,13 @@ from snnquant.convert import (
     quantization_warnings,
     write_conversion,
 )
+from snnquant.errors import UsageError
+from snnquant.frontends import canonical_graph
 from snnquant.quantize import choose_options
 from snnquant.target import load_target
 
 
 @click.command()
-@model_argument
 @click.option(
     "--calibration",
     type=PATH,
@@ -63,8 +64,9 @@ from snnquant.target import load_target
 )
 @output_option(None, "Where to write the integer model; the manifest goes beside it.")
 @quiet_option
+@source_options
 def command(
-    model: Path,
+    source: Source,
     calibration: Path,
     target: str,
     weight_bits: int | None,
@@ -90,18 +92,29 @@ def command(
     speaker.settings(
         "convert",
         {
-            "model": model,
+            "model": source,
+            **source.settings(),
             "calibration": calibration,
             **describe_options(options),
             "output": output_file,
         },
     )
-    check_output(output_file, (model, calibration))
-    check_output(manifest_path(output_file), (model, calibration))
+    check_output(output_file, (*source.files, calibration))
+    check_output(manifest_path(output_file), (*source.files, calibration))
     known = load_calibration(calibration)
     check_output(output_file, [calibration.parent / Path(known.samples_file).name])
-    result, check = convert_files(model, calibration, known, options)
-    write_conversion(model, calibration, known, options, result, check, output_file)
+    steps = source.options.timesteps
+    if steps is not None and known.timesteps not in (0, steps):
+        raise UsageError(
+            f"--timesteps {steps}: {calibration} was made with T = {known.timesteps}; "
+            "calibrate again, or drop --timesteps"
+        )
+    reading = source.read()
+    source_sha256 = source.sha256(reading)
+    graph = canonical_graph(reading, str(source))
+    result, check = convert_files(graph, source_sha256, calibration, known, options)
+    record = source.record(source_sha256)
+    write_conversion(record, calibration, known, options, result, check, output_file)
     for warning in quantization_warnings(result, known, check):
         speaker.warn(warning["message"])
     speaker.say(

@@ -20,8 +20,8 @@ from snnquant.data import open_data
 from snnquant.errors import UsageError
 from snnquant.evaluate import evaluate_model
 from snnquant.files import sha256_of
+from snnquant.frontends import load_canonical
 from snnquant.model_file import read_model
-from snnquant.passes import load_canonical
 from snnquant.quantize import choose_options
 from snnquant.target import load_target
 
@@ -74,11 +74,12 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
     settings = CalibrationSettings(AUTO, len(dataset), 64)
     with speaker.progress("calibrating") as progress:
         calibration = calibrate_model(graph, dataset, settings, progress=progress)
-    calibration = write_calibration(calibration, dataset, calibration_file, model, target)
+    calibration = write_calibration(calibration, dataset, calibration_file, model.name, target)
 
     speaker.say("2. convert: weights, inputs and neuron constants to integers, then the self-check")
-    result, check = convert_files(model, calibration_file, calibration, options)
-    write_conversion(model, calibration_file, calibration, options, result, check, integer_file)
+    record = {"path": str(model), "sha256": sha256_of(model)}
+    result, check = convert_files(graph, record["sha256"], calibration_file, calibration, options)
+    write_conversion(record, calibration_file, calibration, options, result, check, integer_file)
     speaker.say(
         f"   {check.integers} integers in {check.samples} samples equal the numpy reference"
     )

@@ -17,27 +17,27 @@ from snnquant.cli.options import (
     batch_option,
     data_option,
     json_option,
-    model_argument,
     quiet_option,
     threads_option,
 )
+from snnquant.cli.source import Source, source_of, source_options
 from snnquant.convert import manifest_path
 from snnquant.data import open_data
-from snnquant.errors import DataError, GateError
+from snnquant.errors import DataError, GateError, UsageError
 from snnquant.evaluate import READOUTS, Evaluation, evaluate_model
 from snnquant.files import sha256_of
+from snnquant.frontends import SourceOptions, canonical_graph
 from snnquant.gates import check_gates
 from snnquant.model_file import metadata, neuron_nodes, read_model
-from snnquant.passes import canonicalise, load_canonical
 
 
 @click.command()
-@model_argument
 @data_option
 @click.option(
     "--reference",
     type=PATH,
-    help="The float model. [default: the one that the manifest names, if it is still there]",
+    help="The float model; the source options are then its. "
+    "[default: the one that the manifest names, if it is still there]",
 )
 @click.option("--output", "output", metavar="NAME", help="Output to score. [default: the first]")
 @click.option(
@@ -67,8 +67,9 @@ from snnquant.passes import canonicalise, load_canonical
 )
 @json_option
 @quiet_option
+@source_options
 def command(
-    model: Path,
+    source: Source,
     data: Path,
     reference: Path | None,
     output: str | None,
@@ -90,10 +91,7 @@ def command(
     snnquant eval net.int.onnx --data test.npz --min-accuracy 0.95 --max-drop 0.002
     """  # noqa: D301
     speaker = Speaker(quiet)
-    proto = read_model(model)
-    if not neuron_nodes(proto, integer=True):
-        proto = ir.to_proto(canonicalise(proto))
-    origin = reference or _origin(model, proto)
+    proto, sha256, origin = _models(source, reference)
     config = {
         "data": data,
         "reference": origin,
@@ -103,9 +101,10 @@ def command(
         "batch_size": batch_size,
         "library": "no" if without_library else "yes",
     }
-    speaker.settings("eval", {"model": model, **config})
+    speaker.settings("eval", {"model": source.path or source, **config})
     dataset = open_data(data)
-    graph = None if origin is None else ir.to_proto(load_canonical(origin))
+    read = None if origin is None else origin.read()
+    graph = None if read is None else ir.to_proto(canonical_graph(read, str(origin)))
     with speaker.progress("evaluating") as progress:
         result = evaluate_model(
             proto,
@@ -120,14 +119,20 @@ def command(
             progress=progress,
         )
     gates = check_gates(result, min_accuracy=min_accuracy, max_drop=max_drop)
-    warnings = _reference_warnings(proto, origin) + layer_warnings(result)
+    hashes = {"model": sha256, "data": sha256_of(data)}
+    if origin is not None and read is not None:
+        hashes["reference"] = origin.sha256(read)
+    warnings = _reference_warnings(proto, origin, hashes.get("reference"))
+    warnings += layer_warnings(result)
     if as_json:
-        inputs = {"model": model, "data": data} | ({"reference": origin} if origin else {})
+        inputs = {"model": source.path or source, "data": data, "reference": origin}
         speaker.json(
             document(
                 "eval",
-                inputs={k: {"path": str(p), "sha256": sha256_of(p)} for k, p in inputs.items()},
-                config={k: str(v) if isinstance(v, Path) else v for k, v in config.items()},
+                inputs={k: {"path": str(inputs[k]), "sha256": v} for k, v in hashes.items()},
+                config={
+                    k: str(v) if isinstance(v, (Path, Source)) else v for k, v in config.items()
+                },
                 metrics=result.metrics(),
                 layers=[asdict(layer) for layer in result.layers],
                 gates=[asdict(gate) for gate in gates],
@@ -144,24 +149,54 @@ def command(
         raise GateError(f"gate failed: {found}")
 
 
-def _origin(model: Path, proto: onnx.ModelProto) -> Path | None:
-    """Return the float model that the manifest names, if it is there and still the same."""
+def _models(source: Source, reference: Path | None) -> tuple[onnx.ModelProto, str, Source | None]:
+    """Return the model to measure, its hash, and the float model to compare it with, if any."""
+    path = source.path
+    if path is not None and path.suffix.lower() == ".onnx":
+        proto = read_model(path)
+        if neuron_nodes(proto, integer=True):
+            origin = _reference(Source(reference, source.options), path, proto)
+            return proto, sha256_of(path), origin
+    reading = source.read()
+    other = None if reference is None else Source(reference, SourceOptions())
+    graph = canonical_graph(reading, str(source))
+    return ir.to_proto(graph), source.sha256(reading), other
+
+
+def _reference(given: Source, model: Path, proto: onnx.ModelProto) -> Source | None:
+    """Return the float model that was named, by the user or else by the manifest."""
+    if given.path is not None or given.options.factory is not None:
+        return given
+    if given.options != SourceOptions():
+        raise UsageError("the source options are the float model's; give --reference or --model")
+    return _origin(model, proto)
+
+
+def _origin(model: Path, proto: onnx.ModelProto) -> Source | None:
+    """Return the float model that the manifest names, if it is there and still the same.
+
+    A factory that it names is not called: a file must not decide which code runs.
+    """
     wanted = metadata(proto).get("snnquant.source_sha256")
     try:
         text = manifest_path(model).read_text(encoding="utf-8")
-        named = Path(str(json.loads(text)["inputs"]["model"]["path"]))
-        for candidate in (named, model.parent / named.name):
+        named = source_of(json.loads(text)["inputs"]["model"])
+        if named.path is None or named.options.factory is not None:
+            return None
+        for candidate in (named.path, model.parent / named.path.name):
             if candidate.is_file() and sha256_of(candidate) == wanted:
-                return candidate
-    except (OSError, ValueError, KeyError, TypeError, DataError):
+                return Source(candidate, named.options)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
         pass  # a manifest is a help, not a condition
     return None
 
 
-def _reference_warnings(proto: onnx.ModelProto, origin: Path | None) -> list[dict[str, str]]:
+def _reference_warnings(
+    proto: onnx.ModelProto, origin: Source | None, sha256: str | None
+) -> list[dict[str, str]]:
     """Return a warning if the reference is not what the integer model was made from."""
     made_from = metadata(proto).get("snnquant.source_sha256")
-    if origin is None or made_from is None or sha256_of(origin) == made_from:
+    if origin is None or made_from is None or sha256 == made_from:
         return []
     message = f"{origin} is not the file that the integer model was made from"
     return [{"code": "other_reference", "message": message}]

@@ -6,49 +6,78 @@ from pathlib import Path
 from typing import Any
 
 import click
+import onnx
+import onnx_ir as ir
 
-from snnquant.cli.console import Speaker, add_row, document, new_table, number
-from snnquant.cli.options import json_option, model_argument, quiet_option
+from snnquant.cli.console import Speaker, document
+from snnquant.cli.model_table import print_layers, shape_text
+from snnquant.cli.options import PATH, SAMPLES_HELP, batch_option, json_option, quiet_option
+from snnquant.cli.source import Source, source_options
+from snnquant.data import open_data
 from snnquant.errors import ModelError
+from snnquant.evaluate import measure_activity
 from snnquant.files import sha256_of
+from snnquant.frontends import Reading
 from snnquant.inspection import inspect_model
-from snnquant.model_file import read_model
-
-_HIDDEN = frozenset(
-    {"name", "op", "kind", "equation", "parameters", "note", "neurons", "weight_shape", "weights"}
-)
+from snnquant.model_file import neuron_nodes
+from snnquant.passes import canonicalise
 
 
 @click.command()
-@model_argument
+@click.option("--data", type=PATH, help=f"Count spikes too. {SAMPLES_HELP}")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=512,
+    show_default=True,
+    help="Use at most this many samples.",
+)
+@batch_option
 @json_option
 @click.option("--strict", is_flag=True, help="Exit with 3 if any node would stay float.")
 @quiet_option
-def command(model: Path, as_json: bool, strict: bool, quiet: bool) -> None:
-    """List the layers of MODEL, its neurons with their parameters, T, and what stays float.
+@source_options
+def command(
+    source: Source,
+    data: Path | None,
+    samples: int,
+    batch_size: int,
+    as_json: bool,
+    strict: bool,
+    quiet: bool,
+) -> None:
+    """List the layers of MODEL, its neurons and what they do, T, and what stays float.
 
-    MODEL is a float or an integer .onnx file.
+    MODEL is a float model in any supported form, or an integer .onnx file. Of a neuron that was
+    recognised in an export, it tells where. Equations are in the field's terms: x is the current,
+    h the membrane that the threshold sees, s the spikes, v the membrane that is kept.
 
     \b
     snnquant inspect net.onnx
+    snnquant inspect net.onnx --data train.npz
     snnquant inspect net.int.onnx --json
     """  # noqa: D301
     speaker = Speaker(quiet)
-    found = inspect_model(read_model(model))
+    reading = source.read()
+    found = inspect_model(reading)
+    hashes = {"model": (str(source), source.sha256(reading))}
+    if data is not None:
+        hashes["data"] = (str(data), sha256_of(data))
+        _add_activity(speaker, reading, found, data, samples, batch_size)
     if as_json:
         described = {k: v for k, v in found.items() if k != "layers"}
         speaker.json(
             document(
                 "inspect",
-                inputs={"model": {"path": str(model), "sha256": sha256_of(model)}},
-                config={"strict": strict},
+                inputs={k: {"path": path, "sha256": value} for k, (path, value) in hashes.items()},
+                config={"strict": strict} | source.settings(),
                 metrics={"layers": len(found["layers"]), "stays_float": len(found["stays_float"])},
                 layers=found["layers"],
                 model=described,
             )
         )
     else:
-        _print(speaker, model, found)
+        _print(speaker, source, found)
     if strict and found["stays_float"]:
         entry = found["stays_float"][0]
         raise ModelError(
@@ -57,33 +86,51 @@ def command(model: Path, as_json: bool, strict: bool, quiet: bool) -> None:
         )
 
 
-def _print(speaker: Speaker, path: Path, found: dict[str, Any]) -> None:
+def _add_activity(
+    speaker: Speaker,
+    reading: Reading,
+    found: dict[str, Any],
+    data: Path,
+    samples: int,
+    batch_size: int,
+) -> None:
+    """Add to every spiking layer how often it fires on the data."""
+    proto: onnx.ModelProto = reading.model
+    if not neuron_nodes(proto, integer=True):
+        proto = ir.to_proto(canonicalise(proto))
+    dataset = open_data(data)
+    with speaker.progress("running") as progress:
+        reports = measure_activity(
+            proto,
+            dataset,
+            batch_size=batch_size,
+            samples=samples,
+            custom_ops=False,
+            progress=progress,
+        )
+    activity = {report.name: report for report in reports}
+    for layer in found["layers"]:
+        if layer["kind"] == "neuron" and layer["name"] in activity:
+            seen = activity[layer["name"]]
+            layer["firing_rate"] = seen.firing_rate
+            layer["dead"] = seen.dead
+            layer["saturated"] = seen.saturated
+
+
+def _print(speaker: Speaker, source: Source, found: dict[str, Any]) -> None:
     """Print the tables for people."""
     steps = found["timesteps"]
     speaker.result(
-        f"{path}: {found['kind']} model, T = {steps if steps else 'as long as the input'}, "
+        f"{source}: {found['kind']} model, T = {steps if steps else 'as long as the input'}, "
         f"input {found['input_kind']}"
     )
     for entry in found["inputs"]:
-        dims = ["?" if d is None else str(d) for d in entry["shape"]]
-        if entry["batch_axis"] is not None and dims[entry["batch_axis"]] == "?":
-            dims[entry["batch_axis"]] = "B"
-        if entry["time_axis"] is not None and dims[entry["time_axis"]] == "?":
-            dims[entry["time_axis"]] = "T"
-        speaker.result(f"  input {entry['name']}: {entry['dtype']} [{', '.join(dims)}]")
-    table = new_table("layer", "op", "size", "what")
-    table.columns[3].justify = "left"
-    for layer in found["layers"]:
-        if layer["kind"] == "synapse":
-            size = " x ".join(map(str, layer["weight_shape"]))
-            what = f"largest weight {number(layer['largest_weight'])}"
-        else:
-            size = " x ".join(map(str, layer.get("neurons") or ["?"])) or "1"
-            choices = [f"{k} {v}" for k, v in layer.items() if k not in _HIDDEN and v != 0]
-            held = [f"{k} {number(v)}" for k, v in layer["parameters"].items()]
-            what = ", ".join(choices + held)
-        add_row(table, layer["name"], layer["op"], size, what)
-    speaker.table(table)
+        speaker.result(f"  input {entry['name']}: {entry['dtype']} {shape_text(entry)}")
+    speaker.result("")
+    print_layers(speaker, found["layers"])
+    speaker.result("")
+    for note in found["notes"]:
+        speaker.result(f"note: {note}")
     for entry in found["stays_float"]:
         speaker.result(f"stays float: {entry['op']} '{entry['node']}': {entry['reason']}")
     if not found["stays_float"] and found["kind"] == "float":

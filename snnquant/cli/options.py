@@ -16,7 +16,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
 
-model_argument = click.argument("model", type=PATH)
 quiet_option = click.option(
     "-q", "--quiet", is_flag=True, help="Say nothing but results, warnings and errors."
 )
@@ -31,12 +30,8 @@ batch_option = click.option(
     show_default=True,
     help="Samples per batch.",
 )
-data_option = click.option(
-    "--data",
-    type=PATH,
-    required=True,
-    help="Samples: .npz with 'x' (N, ...) or (N, T, ...), and 'y' for labels; or .npy.",
-)
+SAMPLES_HELP = "Samples: .npz with 'x' (N, ...) or (N, T, ...), and 'y' for labels; or .npy."
+data_option = click.option("--data", type=PATH, required=True, help=SAMPLES_HELP)
 
 
 def output_option(default: str | None, help_text: str) -> Callable[[Command], Command]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import onnx
 from onnx import helper
 
+from snnquant.frontends.interface import free_batch
 from snnquant.model_file import metadata
 
 #: Metadata: how each neuron was read, so that an imported file can still tell.
@@ -82,10 +83,11 @@ class Reading:
         """Return the model with origins and notes in its metadata."""
         copy = onnx.ModelProto()
         copy.CopyFrom(self.model)
-        properties: Mapping[str, str] = metadata(copy) | {
-            ORIGINS_KEY: json.dumps([asdict(origin) for origin in self.origins]),
-            NOTES_KEY: json.dumps(self.notes),
-        }
+        properties = metadata(copy)
+        if self.origins:
+            properties[ORIGINS_KEY] = json.dumps([asdict(origin) for origin in self.origins])
+        if self.notes:
+            properties[NOTES_KEY] = json.dumps(self.notes)
         helper.set_model_props(copy, dict(sorted(properties.items())))
         return copy
 
@@ -94,11 +96,20 @@ def reading_of(model: onnx.ModelProto) -> Reading:
     """Return a model that has neuron nodes already as a reading, with what its metadata tells."""
     held = metadata(model)
     try:
-        origins = [
-            NeuronOrigin(**(entry | {"found_at": tuple(entry.get("found_at", ()))}))
-            for entry in json.loads(held.get(ORIGINS_KEY, "[]"))
-        ]
+        origins = [_origin(entry) for entry in json.loads(held.get(ORIGINS_KEY, "[]"))]
         notes = [str(note) for note in json.loads(held.get(NOTES_KEY, "[]"))]
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         origins, notes = [], []  # metadata is a help, not a condition
-    return Reading(model, origins, notes)
+    free, fixed_batch = free_batch(model)
+    return Reading(free, origins, notes, fixed_batch)
+
+
+def _origin(entry: dict[str, Any]) -> NeuronOrigin:
+    """Return an origin from metadata, whatever else that holds."""
+    return NeuronOrigin(
+        str(entry["node"]),
+        str(entry.get("framework", "")),
+        tuple(str(name) for name in entry.get("found_at", ())),
+        str(entry.get("equation", "")),
+        int(entry.get("knife_edges", 0)),
+    )

@@ -169,6 +169,7 @@ def equation_of(
     choices: Mapping[str, int],
     *,
     recurrent: bool = False,
+    integer: bool = False,
 ) -> Equation:
     """Return what a neuron with these parameters and this structure does in one step.
 
@@ -177,10 +178,11 @@ def equation_of(
         values: real parameters by name; None: several values, or not known: the name is written.
         choices: structural choices; defaults for those left out.
         recurrent: the spikes of the last step come back through weights.
+        integer: write parameters under the names of their integer constants.
     """
     names = dict.fromkeys((p.name for p in neuron.parameters), None)
-    _, read = _write_step(neuron, names, choices, recurrent)
-    lines, _ = _write_step(neuron, names | dict(values), choices, recurrent)
+    _, read = _write_step(neuron, names, choices, recurrent, integer)
+    lines, _ = _write_step(neuron, names | dict(values), choices, recurrent, integer)
     return Equation(tuple(lines), frozenset(read) | neuron.initial_parameters)
 
 
@@ -189,13 +191,15 @@ def _write_step(
     values: Mapping[str, float | None],
     choices: Mapping[str, int],
     recurrent: bool,
+    integer: bool,
 ) -> tuple[list[str], set[str]]:
     """Return the lines of one step, and the parameters whose names they hold."""
     constants: dict[str, Any] = {}
     for parameter in neuron.parameters:
         value = values[parameter.name]
         if value is None:
-            constants[parameter.constant_name] = _Term(parameter.name, parameter=parameter.name)
+            text = parameter.constant_name if integer else parameter.name
+            constants[parameter.constant_name] = _Term(text, parameter=parameter.name)
         elif parameter.limit and value == parameter.default:
             constants[parameter.constant_name] = -math.inf
         elif value in (0, 1):  # a plain number, which an equation may do without

@@ -8,14 +8,11 @@ The verifier runs after each.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 
-from snnquant.errors import ModelError, UsageError
-from snnquant.model_file import neuron_nodes, read_model
-from snnquant.ops import DOMAIN, attach_functions
+from snnquant.ops import attach_functions
 from snnquant.passes import clean, fold_affine, fold_constants, fold_layout, hoist_static
 from snnquant.passes.verify import verify
 
@@ -45,22 +42,3 @@ def canonicalise(model: onnx.ModelProto) -> ir.Model:
         run(graph)
         verify(graph, name)
     return clean.infer_shapes(graph)
-
-
-def load_canonical(path: str | Path) -> ir.Model:
-    """Read a float model file and return its canonical graph.
-
-    Raises:
-        UsageError: the file is an integer model.
-        ModelError: it cannot be read, or has no neuron.
-        NumericalError: it holds NaN or infinite weights.
-    """
-    model = read_model(path)
-    if neuron_nodes(model, integer=True):
-        raise UsageError(f"{path} is an integer model already; give the float model")
-    if not neuron_nodes(model):
-        raise ModelError(
-            f"{path} has no neuron node of domain {DOMAIN}; "
-            "export the network with snnquant.nn.export_onnx"
-        )
-    return canonicalise(model)

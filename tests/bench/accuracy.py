@@ -13,7 +13,7 @@ from snnquant.calibrate import calibrate_model
 from snnquant.calibration import AUTO, CalibrationSettings
 from snnquant.data import open_data
 from snnquant.evaluate import evaluate_model
-from snnquant.passes import load_canonical
+from snnquant.frontends import load_canonical
 from snnquant.quantize import QuantizeOptions, quantize_model
 from snnquant.target import load_target
 

@@ -122,7 +122,7 @@ def test_a_narrow_terminal_loses_no_word(folder):
     assert code == 0, shown
     lines = plain(shown).replace("\r", "").splitlines()
     assert all(len(line) <= 60 for line in lines[2:])
-    for word in ("v_threshold", "refractory_steps", "64 x 64", "Gemm"):
+    for word in ("v_threshold=1", "v_reset=0", "h[t] > 1", "64 x 64", "Gemm"):
         assert word in plain(shown)
 
 

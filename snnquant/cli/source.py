@@ -1,0 +1,199 @@
+"""Where a float model comes from: MODEL, and the options beside it that every verb shares."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from snnquant.cli.options import PATH, Command
+from snnquant.errors import UsageError
+from snnquant.files import sha256_of
+from snnquant.frontends import Reading, SourceOptions, read_source
+
+
+def _shape(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Return the sizes in a text such as ``1,1,8,8``, each at least 1."""
+    if value is None:
+        return None
+    try:
+        sizes = tuple(int(size) for size in value.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise click.BadParameter(f"'{value}' is no shape; give sizes such as 1,1,8,8.")
+    return sizes
+
+
+@dataclass(frozen=True)
+class Source:
+    """A float model as the command line was given it.
+
+    Attributes:
+        path: MODEL: a model file, or the checkpoint of what ``--model`` builds; None: not given.
+        options: what is said beside it.
+    """
+
+    path: Path | None
+    options: SourceOptions
+
+    def __str__(self) -> str:
+        """Return what a person calls it."""
+        return " ".join(str(part) for part in (self.options.factory, *self.files) if part)
+
+    @property
+    def label(self) -> str:
+        """Short name for files about it."""
+        return self.files[0].name if self.files else str(self)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that are read."""
+        return tuple(path for path in (self.path, self.options.checkpoint) if path is not None)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options that were given, for the echo of the settings."""
+        shown = asdict(self.options) | {"factory": None, "checkpoint": None}
+        if self.options.input_shape:
+            shown["input_shape"] = ",".join(map(str, self.options.input_shape))
+        return {name: value for name, value in shown.items() if value is not None}
+
+    def read(self) -> Reading:
+        """Read it.
+
+        Raises:
+            UsageError: MODEL is missing, or options contradict each other.
+            ModelError: it cannot be read.
+        """
+        path, options = self.path, self.options
+        if options.factory is None:
+            if path is None:
+                raise UsageError("give MODEL, or --model package.module:factory")
+            if options.checkpoint is not None:
+                raise UsageError(
+                    "--checkpoint is of the module that --model package.module:factory builds; "
+                    "give --model too"
+                )
+            return read_source(path, options)
+        if path is not None:
+            if options.checkpoint is not None:
+                raise UsageError(
+                    f"--model builds the model, so that {path} and --checkpoint "
+                    f"{options.checkpoint} are two checkpoints; give one"
+                )
+            options = replace(options, checkpoint=path)
+        return read_source(None, options)
+
+    def sha256(self, reading: Reading) -> str:
+        """Return the hash that results are bound to: of the file, else of the exported graph."""
+        if self.files:
+            return sha256_of(self.files[0])
+        return hashlib.sha256(reading.model.SerializeToString(deterministic=True)).hexdigest()
+
+    def record(self, sha256: str) -> dict[str, Any]:
+        """Return what reports say of it: path, hash, and the options that were given."""
+        given = {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in asdict(self.options).items()
+            if value is not None
+        }
+        path = str(self.path or self.options.checkpoint or "")
+        return {"path": path, "sha256": sha256} | ({"options": given} if given else {})
+
+
+def source_of(record: Any) -> Source:
+    """Return what a report's record says of a source.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no record.
+    """
+    options = dict(record.get("options", {}))
+    if "checkpoint" in options:
+        options["checkpoint"] = Path(options["checkpoint"])
+    if options.get("input_shape") is not None:
+        options["input_shape"] = tuple(map(int, options["input_shape"]))
+    path = Path(str(record["path"])) if record["path"] else None
+    return Source(None if path == options.get("checkpoint") else path, SourceOptions(**options))
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.argument("model", type=PATH, required=False),
+    click.option(
+        "--model",
+        "factory",
+        metavar="MODULE:FACTORY",
+        help="Build a torch model: package.module:factory; MODEL is then its checkpoint.",
+    ),
+    click.option(
+        "--checkpoint",
+        type=PATH,
+        help="Weights for --model: .pt, .pth or .safetensors.",
+    ),
+    click.option(
+        "--input-shape",
+        metavar="SIZES",
+        callback=_shape,
+        help="One input of the torch model, batch included: 1,1,8,8.",
+    ),
+    click.option(
+        "--timesteps",
+        type=click.IntRange(min=1),
+        help="Steps T, where the source does not tell; samples of another T are refused.",
+    ),
+    click.option(
+        "--time-axis",
+        type=click.IntRange(0, 1),
+        help="Axis of time in the torch model's input. [default: none, it is static]",
+    ),
+    click.option(
+        "--dt",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Seconds per step, for NIR.",
+    ),
+    click.option(
+        "--reset",
+        type=click.Choice(("hard", "soft")),
+        help="What a spike does to the membrane, for NIR.",
+    ),
+    click.option(
+        "--discretize",
+        type=click.Choice(("euler", "exp")),
+        help="How equations in time become steps, for NIR.",
+    ),
+)
+
+
+def source_options(command: Command) -> Command:
+    """Give a command MODEL and the source options; it gets them as ``source``."""
+
+    @functools.wraps(command)
+    def with_source(
+        *,
+        model: Path | None,
+        factory: str | None,
+        checkpoint: Path | None,
+        input_shape: tuple[int, ...] | None,
+        timesteps: int | None,
+        time_axis: int | None,
+        dt: float | None,
+        reset: str | None,
+        discretize: str | None,
+        **others: Any,
+    ) -> Any:
+        options = SourceOptions(
+            factory, checkpoint, input_shape, timesteps, time_axis, dt, reset, discretize
+        )
+        return command(source=Source(model, options), **others)
+
+    decorated: Any = with_source
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    result: Command = decorated
+    return result
