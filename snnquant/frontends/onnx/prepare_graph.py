@@ -1,0 +1,246 @@
+"""Put a graph in order: functions inlined, constants in one form, nodes sorted, dead ones gone."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+import onnx
+from onnx import inliner, numpy_helper
+
+from snnquant.errors import ModelError
+from snnquant.frontends.onnx.prepare_names import (
+    attribute_of,
+    captured_names,
+    described,
+    graphs_of,
+    inner_graphs,
+)
+from snnquant.frontends.onnx.prepare_shapes import first_line
+from snnquant.frontends.onnx.prepare_values import constant_of
+from snnquant.ops.schema import DOMAIN
+
+#: Bound on nodes after inlining and unrolling: functions and loops in each other multiply.
+MAX_NODES = 1_000_000
+#: A sparse tensor says how large it is, and may claim anything.
+_MAX_DENSE_ELEMENTS = 2**24
+
+
+def inline_functions(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    """Return the model with calls of its own functions replaced by their bodies.
+
+    Functions of neurons are dropped instead: their nodes stay.
+
+    Raises:
+        ModelError: functions that call themselves, or multiply without bound.
+    """
+    kept = [f for f in model.functions if f.domain != DOMAIN]
+    del model.functions[:]
+    if not kept:
+        return model
+    model.functions.extend(kept)
+    _check_functions(model, where)
+    try:
+        inlined: onnx.ModelProto = inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"{where}: its functions cannot be inlined: {first_line(error)}; export it again"
+        ) from error
+    del inlined.functions[:]
+    used = {node.domain for graph in graphs_of(inlined.graph) for node in graph.node}
+    imports = [o for o in inlined.opset_import if not o.domain or o.domain in used]
+    del inlined.opset_import[:]
+    inlined.opset_import.extend(imports)
+    return inlined
+
+
+def _check_functions(model: onnx.ModelProto, where: str) -> None:
+    """Refuse recursion and expansion without bound, which ONNX's inliner does not survive."""
+    bodies = {(f.domain, f.name, f.overload): f for f in model.functions}
+    sizes: dict[tuple[str, str, str], int] = {}
+
+    def calls(node: onnx.NodeProto) -> list[tuple[str, str, str]]:
+        found = [(node.domain, node.op_type, node.overload)]
+        for graph in inner_graphs(node):
+            for inner in graph.node:
+                found += calls(inner)
+        return found
+
+    def size_of(key: tuple[str, str, str], above: tuple[tuple[str, str, str], ...]) -> int:
+        if key in above or len(above) > _MAX_DEPTH:
+            raise ModelError(
+                f"{where}: function {key[1]} of domain '{key[0]}' calls itself; export it again"
+            )
+        if key not in sizes:
+            called = [c for node in bodies[key].node for c in calls(node)]
+            sizes[key] = sum(size_of(c, (*above, key)) if c in bodies else 1 for c in called)
+        return sizes[key]
+
+    called = [c for node in model.graph.node for c in calls(node)]
+    if sum(size_of(c, ()) if c in bodies else 1 for c in called) > MAX_NODES:
+        raise ModelError(
+            f"{where}: inlining its functions gives more than {MAX_NODES} nodes; export a "
+            "smaller graph"
+        )
+
+
+#: Functions that call each other in a longer row are no export.
+_MAX_DEPTH = 100
+
+
+def normalise_constants(model: onnx.ModelProto, where: str) -> None:
+    """Give every constant one form, in place: a dense initializer that is no input.
+
+    In graphs inside nodes they become Constant nodes that hold a tensor.
+
+    Raises:
+        ModelError: a sparse tensor that is malformed or too large.
+    """
+    for graph in graphs_of(model.graph):
+        for sparse in graph.sparse_initializer:
+            dense = _dense(sparse, sparse.values.name, where)
+            graph.initializer.add().CopyFrom(dense)
+        del graph.sparse_initializer[:]
+        for node in graph.node:
+            if node.op_type == "Constant" and not node.domain:
+                _normalise_constant(node, where)
+    graph = model.graph
+    held = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in held]
+    if len(inputs) < len(graph.input):
+        del graph.input[:]
+        graph.input.extend(inputs)
+    kept = onnx.GraphProto()
+    for node in graph.node:
+        value = attribute_of(node, "value")
+        if node.op_type != "Constant" or node.domain or value is None or len(node.output) != 1:
+            kept.node.append(node)
+            continue
+        tensor = graph.initializer.add()
+        tensor.CopyFrom(value.t)
+        tensor.name = node.output[0]
+    del graph.node[:]
+    graph.node.extend(kept.node)
+
+
+def _normalise_constant(node: onnx.NodeProto, where: str) -> None:
+    if len(node.attribute) != 1:
+        raise ModelError(f"{where}: {described(node)} holds no value; export it again")
+    attribute = node.attribute[0]
+    if attribute.name == "value" or attribute.name.startswith("value_string"):
+        return
+    if attribute.name == "sparse_value":
+        tensor = _dense(attribute.sparse_tensor, node.output[0], where)
+    else:
+        try:
+            tensor = numpy_helper.from_array(constant_of(node))
+        except (ValueError, TypeError) as error:
+            raise ModelError(
+                f"{where}: {described(node)} holds no value; export it again"
+            ) from error
+    del node.attribute[:]
+    node.attribute.append(onnx.helper.make_attribute("value", tensor))
+
+
+def _dense(sparse: onnx.SparseTensorProto, name: str, where: str) -> onnx.TensorProto:
+    """Return a sparse tensor as a dense one; its indices are linear, or one row per value."""
+    size = math.prod(sparse.dims)
+    if size > _MAX_DENSE_ELEMENTS:
+        raise ModelError(
+            f"{where}: the sparse tensor '{name}' has {size} elements, more than "
+            f"{_MAX_DENSE_ELEMENTS}; export it as a dense one"
+        )
+    try:
+        values = numpy_helper.to_array(sparse.values)
+        indices = numpy_helper.to_array(sparse.indices)
+        dense = np.zeros(tuple(sparse.dims), values.dtype)
+        if indices.ndim == 2:
+            dense[tuple(indices.T)] = values
+        else:
+            dense.reshape(-1)[indices] = values
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        raise ModelError(
+            f"{where}: the sparse tensor '{name}' is malformed ({first_line(error)}); "
+            "export it again"
+        ) from error
+    return numpy_helper.from_array(dense, name)
+
+
+def sort_nodes(graph: onnx.GraphProto, where: str) -> None:
+    """Sort nodes so that values are computed before they are read, and remove dead ones.
+
+    Raises:
+        ModelError: a cycle, a value without origin or with two, or outputs that depend on no input.
+    """
+    constants = {tensor.name for tensor in graph.initializer}
+    given = {value.name for value in graph.input} | constants
+    producer: dict[str, int] = {}
+    for index, node in enumerate(graph.node):
+        for name in filter(None, node.output):
+            if name in producer or name in given:
+                raise ModelError(f"{where}: '{name}' is computed twice; export the model again")
+            producer[name] = index
+    reads = [list(dict.fromkeys(captured_names(node))) for node in graph.node]
+    for index, node in enumerate(graph.node):
+        for name in reads[index]:
+            if name not in producer and name not in given:
+                raise ModelError(
+                    f"{where}: {described(node)} reads '{name}', which nothing computes; "
+                    "export the model again"
+                )
+    order = _order(graph, reads, producer, where)
+    alive, dependent = set(), {value.name for value in graph.input}
+    pending = [producer[v.name] for v in graph.output if v.name in producer]
+    while pending:
+        index = pending.pop()
+        if index not in alive:
+            alive.add(index)
+            pending += [producer[name] for name in reads[index] if name in producer]
+    sorted_graph = onnx.GraphProto()
+    for index in order:
+        if index in alive:
+            sorted_graph.node.append(graph.node[index])
+            if any(name in dependent for name in reads[index]):
+                dependent.update(graph.node[index].output)
+    if not any(value.name in dependent for value in graph.output):
+        raise ModelError(
+            f"{where}: the outputs do not depend on any input: the graph is disconnected or was "
+            "exported with its input as a constant; export the model again"
+        )
+    del graph.node[:]
+    graph.node.extend(sorted_graph.node)
+
+
+def _order(
+    graph: onnx.GraphProto, reads: list[list[str]], producer: dict[str, int], where: str
+) -> list[int]:
+    """Return the order in which nodes can run, that of the file where it is one."""
+    waits = [len({producer[name] for name in names if name in producer}) for names in reads]
+    users: dict[int, list[int]] = {}
+    for index, names in enumerate(reads):
+        for origin in {producer[name] for name in names if name in producer}:
+            users.setdefault(origin, []).append(index)
+    if all(
+        producer[name] < index
+        for index, names in enumerate(reads)
+        for name in names
+        if name in producer
+    ):
+        return list(range(len(reads)))
+    ready = deque(index for index, count in enumerate(waits) if count == 0)
+    order = []
+    while ready:
+        index = ready.popleft()
+        order.append(index)
+        for user in users.get(index, ()):
+            waits[user] -= 1
+            if waits[user] == 0:
+                ready.append(user)
+    if len(order) < len(reads):
+        stuck = next(index for index, count in enumerate(waits) if count)
+        raise ModelError(
+            f"{where}: the graph has a cycle, and {described(graph.node[stuck])} waits for it; "
+            "export the model again"
+        )
+    return order
