@@ -6,7 +6,7 @@ import io
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
@@ -72,7 +72,7 @@ def export_onnx(
     from snnquant.nn.quantized import Mode, QModel, export_integers
 
     def export() -> tuple[onnx.ModelProto, dict[str, str]]:
-        return _export(model, _real_states(example_input), time_axis, fixed_timesteps)
+        return export_float(model, _real_states(example_input), time_axis, fixed_timesteps)
 
     if isinstance(model, QModel) and model.mode is Mode.QUANTIZED:
         proto = export_integers(model, export)
@@ -89,10 +89,25 @@ def export_onnx(
     return proto
 
 
-def _export(
-    model: nn.Module, example_input: Example, time_axis: int | None, fixed_timesteps: bool
+def export_float(
+    model: nn.Module,
+    example_input: Example,
+    time_axis: int | None,
+    fixed_timesteps: bool,
+    rewrite: Callable[[onnx.ModelProto], None] | None = None,
 ) -> tuple[onnx.ModelProto, dict[str, str]]:
-    """Return the model as the float graph, and the module that each node comes from."""
+    """Return a model as the canonical float graph, and the module that each node comes from.
+
+    Args:
+        model: as :func:`export_onnx` takes it.
+        example_input: as :func:`export_onnx` takes it.
+        time_axis: of the first input, if it has one.
+        fixed_timesteps: keep the example's ``T``.
+        rewrite: edits what torch's exporter wrote, in place, before it becomes canonical.
+
+    Raises:
+        UsageError, ModelError: as :func:`export_onnx`.
+    """
     if not hasattr(torch.onnx, "ops"):
         raise UsageError(
             f"export_onnx: torch {torch.__version__} cannot export custom ops; install torch 2.8 "
@@ -138,6 +153,8 @@ def _export(
     if program is None:
         raise ModelError(f"torch gave no ONNX program for {type(model).__name__}")
     proto = program.model_proto
+    if rewrite is not None:
+        rewrite(proto)
     sources = canonicalize(
         proto,
         set(model.state_dict(keep_vars=True)),
