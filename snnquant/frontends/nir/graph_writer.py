@@ -1,0 +1,117 @@
+"""A float ONNX graph under construction: names, constants, and time folded into batch and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from snnquant.ops import DOMAIN, OPSET_VERSION, OpSchema, attach_functions
+from snnquant.ops.attach import MAX_IR_VERSION, SUPPORTED_OPSETS
+
+Shape = tuple[int, ...]
+
+
+class GraphWriter:
+    """Values are names of tensors ``[T, B, ...]`` unless said otherwise."""
+
+    def __init__(self, timesteps: int | None) -> None:
+        self.timesteps = timesteps
+        self.nodes: list[onnx.NodeProto] = []
+        self.tensors: list[onnx.TensorProto] = []
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.outputs: list[onnx.ValueInfoProto] = []
+        self._taken: set[str] = set()
+        self._lead: str | None = None
+
+    def fresh(self, hint: str) -> str:
+        """Return a name that nothing has yet."""
+        name, count = hint, 0
+        while name in self._taken:
+            count += 1
+            name = f"{hint}_{count}"
+        self._taken.add(name)
+        return name
+
+    def input(self, name: str, dims: Sequence[int | str]) -> str:
+        """Declare an input."""
+        name = self.fresh(name)
+        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))
+        return name
+
+    def output(self, value: str, name: str, features: Shape) -> None:
+        """Declare an output; a value has one name only, so that a second one is a copy."""
+        name = self.fresh(name)
+        producer = next((n for n in self.nodes if value in n.output), None)
+        given = {entry.name for entry in self.outputs}
+        if producer is None or value in given:
+            self.nodes.append(helper.make_node("Identity", [value], [name], name=self.fresh(name)))
+        else:
+            for node in self.nodes:
+                for held in (node.input, node.output):
+                    held[:] = [name if entry == value else entry for entry in held]
+        steps = self.timesteps or "time"
+        dims = [steps, "batch", *features]
+        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))
+
+    def const(self, array: npt.NDArray[Any] | Sequence[int], name: str) -> str:
+        """Add a constant: integers as int64, all else as float32."""
+        held = np.asarray(array)
+        held = held.astype(np.int64 if held.dtype.kind in "iu" else np.float32)
+        name = self.fresh(name)
+        self.tensors.append(numpy_helper.from_array(np.ascontiguousarray(held), name))
+        return name
+
+    def op(self, op_type: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        """Add a standard node with one output."""
+        name = self.fresh(name)
+        value = self.fresh(f"{name}.output")
+        self.nodes.append(helper.make_node(op_type, inputs, [value], name=name, **attributes))
+        return value
+
+    def neuron(
+        self, schema: OpSchema, inputs: Sequence[str], name: str, choices: dict[str, int]
+    ) -> tuple[str, str]:
+        """Add a neuron node; return its name and its first output."""
+        name = self.fresh(name)
+        given: dict[str, Any] = {c.name: c.default for c in schema.attributes} | choices
+        outputs = [self.fresh(f"{name}.{port.name}") for port in schema.outputs]
+        self.nodes.append(
+            helper.make_node(schema.name, inputs, outputs, name=name, domain=DOMAIN, **given)
+        )
+        return name, outputs[0]
+
+    def merged(self, value: str, features: Shape, name: str) -> str:
+        """Return a value with time folded into batch, ``[T * B, ...]``."""
+        target = self.const([-1, *features], f"{name}.merged")
+        return self.op("Reshape", [value, target], f"{name}.merge")
+
+    def split(self, value: str, features: Shape, name: str) -> str:
+        """Return a value ``[T * B, ...]`` as ``[T, B, ...]``."""
+        if self.timesteps is not None:
+            target = self.const([self.timesteps, -1, *features], f"{name}.split")
+            return self.op("Reshape", [value, target], f"{name}.split")
+        if self._lead is None:
+            self._lead = self.op("Shape", [self.inputs[0].name], "steps", start=0, end=2)
+        rest = self.const(list(features), f"{name}.features")
+        target = self.op("Concat", [self._lead, rest], f"{name}.shape", axis=0)
+        return self.op("Reshape", [value, target], f"{name}.split")
+
+    def model(self) -> onnx.ModelProto:
+        """Return the self-contained model."""
+        graph = helper.make_graph(self.nodes, "nir", self.inputs, self.outputs, self.tensors)
+        model = helper.make_model(
+            graph,
+            opset_imports=[
+                helper.make_opsetid("", SUPPORTED_OPSETS[0]),
+                helper.make_opsetid(DOMAIN, OPSET_VERSION),
+            ],
+            producer_name="snnquant",
+            ir_version=MAX_IR_VERSION,
+        )
+        attach_functions(model)
+        return model
