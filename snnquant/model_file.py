@@ -15,14 +15,13 @@ from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from snnquant.errors import ModelError, NumericalError
+from snnquant.external_data import MAX_MODEL_BYTES, load_external_data
 from snnquant.ops.attach import node_attributes
 from snnquant.ops.schema import DOMAIN, schemas
 
 #: Metadata: real value of one step of an integer output, or of a state that is an input, as JSON:
 #: one number, or a list where it differs per channel (or neuron).
 SCALE_KEY = "snnquant.scale."
-#: protobuf cannot hold more in one message.
-_MAX_MODEL_BYTES = 2**31 - 1
 
 
 def read_model(path: str | Path) -> onnx.ModelProto:
@@ -37,9 +36,12 @@ def read_model(path: str | Path) -> onnx.ModelProto:
         size = file.stat().st_size
         if not file.is_file():
             raise ModelError(f"{file} is no regular file; give the path of an .onnx file")
-        if size > _MAX_MODEL_BYTES:
-            raise ModelError(f"{file} has {size} bytes; store weights as external data above 2 GB")
-        model = onnx.load(str(file), format="protobuf")
+        if size > MAX_MODEL_BYTES:
+            raise ModelError(
+                f"{file} has {size} bytes, but one ONNX file holds {MAX_MODEL_BYTES}; "
+                "split the network"
+            )
+        model = onnx.load(str(file), format="protobuf", load_external_data=False)
     except FileNotFoundError as error:
         raise ModelError(f"there is no model file {file}; check the path") from error
     except DecodeError as error:
@@ -49,6 +51,7 @@ def read_model(path: str | Path) -> onnx.ModelProto:
         raise ModelError(f"{file} cannot be read: {reason}; export it again") from error
     if not model.graph.node:
         raise ModelError(f"{file} is not an ONNX model with nodes; export the network again")
+    load_external_data(model, file.parent)
     _check_edges(model.graph, str(file))
     _check_neurons(model)
     check_weights(model, str(file))
@@ -101,23 +104,33 @@ def _check_edges(graph: onnx.GraphProto, where: str) -> None:
 
 
 def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
-    """Yield the tensors that a graph holds, with words for where."""
+    """Yield the tensors that a graph holds, inside its nodes too, with words for where."""
     for tensor in graph.initializer:
         yield f"initializer '{tensor.name}'", tensor
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.TENSOR:
-                yield f"{node.op_type} '{node.output[0]}'", attribute.t
+                name = node.output[0] if node.output else node.name
+                yield f"{node.op_type} '{name}'", attribute.t
+            elif attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _constants(attribute.g)
 
 
 def check_weights(model: onnx.ModelProto, where: str) -> None:
-    """Raise ModelError for malformed constants, NumericalError for NaN or infinity."""
+    """Raise ModelError for malformed constants, NumericalError for NaN or infinity.
+
+    An infinite scalar of a graph without neuron nodes may be a bound that bounds nothing.
+    """
+    foreign = not neuron_nodes(model)
     for what, tensor in _constants(model.graph):
         try:
             array = numpy_helper.to_array(tensor)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ModelError(f"{where}: {what} is malformed ({error}); export it again") from error
-        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        if not np.issubdtype(array.dtype, np.floating):
+            continue
+        bound = foreign and array.ndim == 0 and not np.isnan(array)
+        if not bound and not np.isfinite(array).all():
             raise NumericalError(
                 f"{where}: {what} holds NaN or infinite values; repair or retrain the model"
             )

@@ -22,7 +22,7 @@ MAX_LINES = 350
 #: A module may import from its own layer and from lower ones.
 LAYERS = [
     {"errors", "", "progress"},
-    {"numerics", "files"},
+    {"numerics", "files", "external_data"},
     {"neurons"},
     {"target", "targets", "ops", "data"},
     {"passes", "observers", "rounding", "runtime", "model_file", "reference"},

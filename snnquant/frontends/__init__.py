@@ -7,6 +7,7 @@ when it is needed. To add one: write the package, add a line to :data:`FRONTENDS
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -44,8 +45,10 @@ _TORCH = Frontend(
     "torch",
     frozenset({"factory", "checkpoint", "input_shape", "timesteps", "time_axis"}),
 )
+#: Reads what has a suffix that nobody knows, too.
+_ONNX = Frontend((".onnx",), "snnquant.frontends.onnx", "ONNX", frozenset({"timesteps"}))
 FRONTENDS: tuple[Frontend, ...] = (
-    Frontend((".onnx",), "snnquant.frontends.onnx", "ONNX", frozenset({"timesteps"})),
+    _ONNX,
     Frontend(
         (".nir",),
         "snnquant.frontends.nir",
@@ -81,15 +84,17 @@ def read_source(path: str | Path | None, options: SourceOptions | None = None) -
         return build(given)
     file = Path(path)
     suffix = file.suffix.lower()
-    for frontend in FRONTENDS:
-        if suffix in frontend.suffixes:
-            _check_options(frontend, given, str(file))
-            read: Read = importlib.import_module(frontend.module).read
-            return read(file, given)
-    if not file.exists():
-        raise ModelError(f"there is no model file {file}; check the path")
-    known = ", ".join(suffix for frontend in FRONTENDS for suffix in frontend.suffixes)
-    raise ModelError(f"{file}: no frontend reads '{suffix}' files; give one of {known}")
+    by_suffix = {suffix: frontend for frontend in FRONTENDS for suffix in frontend.suffixes}
+    frontend = by_suffix.get(suffix, _ONNX)
+    _check_options(frontend, given, str(file))
+    read: Read = importlib.import_module(frontend.module).read
+    try:
+        return read(file, given)
+    except ModelError as error:
+        if suffix in by_suffix or not os.path.isfile(file):  # noqa: PTH113 - it raises nothing
+            raise
+        known = ", ".join(by_suffix)
+        raise ModelError(f"{error} (it was read as ONNX; other suffixes are {known})") from error
 
 
 def load_canonical(path: str | Path | None, options: SourceOptions | None = None) -> ir.Model:

@@ -9,6 +9,7 @@ from cli_process import SAMPLES, forked, refuses
 from onnx import TensorProto, helper, numpy_helper
 
 SOURCE = SAMPLES / "digits_mlp.onnx"
+IMPORT = ("import", "bad.onnx", "-o", "old.onnx", "-q")
 CALIBRATE = ("calibrate", "bad.onnx", "--data", "digits_test.npz", "-o", "old.json", "-q")
 
 
@@ -47,6 +48,14 @@ def external(model, **where):
     held.data_location = TensorProto.EXTERNAL
     for key, value in where.items():
         held.external_data.add(key=key, value=value)
+
+
+def share(model):
+    """Let every tensor, and a few more, be the same bytes of a small file."""
+    for k in range(10):
+        held = model.graph.initializer.add(name=f"more{k}", data_type=TensorProto.UINT8, dims=[12])
+        held.data_location = TensorProto.EXTERNAL
+        held.external_data.add(key="location", value="old.json")
 
 
 def constant_node(model, value):
@@ -117,6 +126,15 @@ GRAPHS = {
         "fc1.weight",
         lambda m: external(m, location="old.json", offset="0", length="99999999999"),
     ),
+    "external windows": (3, "absolute", lambda m: external(m, location="C:\\secret.bin")),
+    "external climbing": (3, "outside", lambda m: external(m, location="x\\..\\..\\secret.bin")),
+    "external NUL": (3, "fc1.weight", lambda m: external(m, location="a\0b")),
+    "external huge": (
+        3,
+        "needed",
+        lambda m: external(m, location="old.json", offset="0", length=str(2**62)),
+    ),
+    "external shared by many": (3, "claim", share),
     "external before": (3, "fc1.weight", lambda m: external(m, location="old.json", offset="-5")),
     "external offset text": (3, "abc", lambda m: external(m, location="old.json", offset="abc")),
     "cycle": (3, "cycle", lambda m: node(m, "fc2").input.__setitem__(0, "lif3.spikes")),
@@ -194,6 +212,7 @@ def test_hostile_graphs_are_refused(folder, case):
     said = refuses(folder, code, *CALIBRATE)
     assert any(word in said for word in words.split("|")), said
     refuses(folder, code, "inspect", "bad.onnx")
+    refuses(folder, code, *IMPORT)
 
 
 def test_files_that_are_no_models_are_refused(folder):
@@ -207,7 +226,7 @@ def test_files_that_are_no_models_are_refused(folder):
     }
     for name, data in files.items():
         (folder / "bad.onnx").write_bytes(data)
-        for arguments in (("inspect", "bad.onnx"), CALIBRATE):
+        for arguments in (("inspect", "bad.onnx"), CALIBRATE, IMPORT):
             said = refuses(folder, 3, *arguments)
             assert "bad.onnx is not an ONNX model" in said, name
 
@@ -287,6 +306,8 @@ def renamed(new):
 
 
 NAMES = {
+    "quotes and slashes": "a'b\"c/d\\e`f$(g)%s{h}",
+    "unicode": "\u8109\u51b2\U0001f9e0\u0301\ufeff",
     "line breaks": "lif\nerror: all is lost\r\n",
     "escapes": "\x1b[31mred\x1b[2J\x1b]0;title\x07",
     "markup": "[bold red]x[/bold red] [/] :smile:",
@@ -306,6 +327,7 @@ def test_hostile_names_go_through_and_do_no_harm(folder, tmp_path, name):
     data = ("--data", "digits_test.npz", "--samples", "32")
     for arguments in (
         ("inspect", "odd.onnx"),
+        ("import", "odd.onnx", "-o", "odd.canonical.onnx"),
         ("calibrate", "odd.onnx", *data, "-o", "odd.json"),
         ("convert", "odd.onnx", "--calibration", "odd.json", "-o", "odd.int.onnx"),
         ("eval", "odd.int.onnx", *data),
@@ -314,7 +336,13 @@ def test_hostile_names_go_through_and_do_no_harm(folder, tmp_path, name):
         assert ran.code == 0, ran
         assert (ran.out + ran.err).replace("\n", "").isprintable()
         assert not any(line.startswith("error") for line in (ran.out + ran.err).splitlines())
-    made = {"odd.json", "odd.samples.npz", "odd.int.onnx", "odd.int.manifest.json"}
+    made = {
+        "odd.canonical.onnx",
+        "odd.json",
+        "odd.samples.npz",
+        "odd.int.onnx",
+        "odd.int.manifest.json",
+    }
     assert {path.name for path in folder.iterdir()} == inside | made
     assert set(tmp_path.iterdir()) == outside
 
