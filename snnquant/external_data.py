@@ -52,7 +52,7 @@ def load_external_data(model: onnx.ModelProto, folder: Path) -> None:
             raise ModelError(
                 f"external data of '{tensor.name}' cannot be read: {error.strerror}"
             ) from error
-        tensor.data_location = TensorProto.DEFAULT
+        tensor.ClearField("data_location")
         del tensor.external_data[:]
 
 

@@ -35,14 +35,14 @@ def neuron_lines(layer: dict[str, Any]) -> list[str]:
     hint, found = layer.get("framework", ""), places(layer.get("found_at", ()))
     if hint or found:
         lines.append(f"{hint or 'found'} {'at ' + found if found else ''}".strip())
-    if layer.get("read_as"):
+    if layer.get("read_as", "") not in ("", "; ".join(layer["equation"])):
         lines.append(f"read as {layer['read_as']}")
     if layer.get("knife_edges"):
         lines.append(f"{layer['knife_edges']} spikes on a knife edge")
     if "firing_rate" in layer:
         lines.append(
-            f"fires at {layer['firing_rate']:.4f} of all steps; "
-            f"{percent(layer['dead'], 1)} never, {percent(layer['saturated'], 1)} always"
+            f"rate {layer['firing_rate']:.4f}, dead {percent(layer['dead'], 1)}, "
+            f"saturated {percent(layer['saturated'], 1)}"
         )
     return lines
 

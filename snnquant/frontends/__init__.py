@@ -91,7 +91,7 @@ def read_source(path: str | Path | None, options: SourceOptions | None = None) -
     try:
         return read(file, given)
     except ModelError as error:
-        if suffix in by_suffix or not os.path.isfile(file):  # noqa: PTH113 - it raises nothing
+        if suffix in by_suffix or not os.path.isfile(file):
             raise
         known = ", ".join(by_suffix)
         raise ModelError(f"{error} (it was read as ONNX; other suffixes are {known})") from error
