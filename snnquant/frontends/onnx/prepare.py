@@ -19,8 +19,9 @@ def prepare(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     """Return a copy of a model in the one form that the recogniser reads.
 
     The copy is in a supported opset, float32, sorted, without dead nodes, without functions but
-    for the nodes of neurons, without an If whose condition is known. Every constant of the main
-    graph is an initializer, every node has a name of its own, shapes are inferred. Inputs and
+    for the nodes of neurons, without an If whose condition is known. Every constant, of graphs
+    inside nodes too, is an initializer of the main graph; every node has a name of its own; shapes
+    are inferred. Inputs and
     outputs keep names and types: casts stand at the edges where the model was in another float
     type. For a float32 model the outputs are the same to the bit.
 
@@ -56,7 +57,7 @@ def _prepare(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
         copy = inline_functions(copy, where)
         names = Names(copy)
     _name_nodes(copy, names)
-    normalise_constants(copy, where)
+    normalise_constants(copy, names, where)
     sort_nodes(copy.graph, where)
     refuse(copy, where)
     unify_floats(copy, names, where)

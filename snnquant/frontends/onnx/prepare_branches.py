@@ -6,13 +6,7 @@ import onnx
 from onnx import helper
 
 from snnquant.errors import ModelError
-from snnquant.frontends.onnx.prepare_names import (
-    Names,
-    attribute_of,
-    copy_body,
-    described,
-    lift_constants,
-)
+from snnquant.frontends.onnx.prepare_names import Names, attribute_of, copy_body, described
 from snnquant.frontends.onnx.prepare_values import KnownValues
 
 
@@ -32,7 +26,7 @@ def resolve_branches(graph: onnx.GraphProto, names: Names, where: str) -> int:
         if condition is None or condition.size != 1:
             kept.node.append(node)
             continue
-        kept.node.extend(taken_branch(node, bool(condition.item()), graph, names, where))
+        kept.node.extend(taken_branch(node, bool(condition.item()), names, where))
         replaced += 1
     if replaced:
         del graph.node[:]
@@ -45,17 +39,14 @@ def _is_if(node: onnx.NodeProto) -> bool:
 
 
 def taken_branch(
-    node: onnx.NodeProto, condition: bool, graph: onnx.GraphProto, names: Names, where: str
+    node: onnx.NodeProto, condition: bool, names: Names, where: str
 ) -> list[onnx.NodeProto]:
     """Return the nodes of one branch of an If, and Identity nodes that name its outputs."""
     attribute = attribute_of(node, "then_branch" if condition else "else_branch")
     if attribute is None or len(attribute.g.output) != len(node.output):
         raise ModelError(f"{where}: {described(node)} is malformed; export the model again")
-    branch = onnx.GraphProto()
-    branch.CopyFrom(attribute.g)
-    constants = lift_constants(branch, graph, names)
-    copies, mapping = copy_body(branch, constants, names, "")
-    for value, name in zip(branch.output, node.output, strict=True):
+    copies, mapping = copy_body(attribute.g, {}, names, "")
+    for value, name in zip(attribute.g.output, node.output, strict=True):
         if name:
             source = mapping.get(value.name, value.name)
             copies.append(helper.make_node("Identity", [source], [name], name=names.new(name)))

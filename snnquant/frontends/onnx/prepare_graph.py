@@ -11,11 +11,13 @@ from onnx import inliner, numpy_helper
 
 from snnquant.errors import ModelError
 from snnquant.frontends.onnx.prepare_names import (
+    Names,
     attribute_of,
     captured_names,
     described,
     graphs_of,
     inner_graphs,
+    rename_uses,
 )
 from snnquant.frontends.onnx.prepare_shapes import first_line
 from snnquant.frontends.onnx.prepare_values import constant_of
@@ -89,23 +91,22 @@ def _check_functions(model: onnx.ModelProto, where: str) -> None:
 _MAX_DEPTH = 100
 
 
-def normalise_constants(model: onnx.ModelProto, where: str) -> None:
-    """Give every constant one form, in place: a dense initializer that is no input.
+def normalise_constants(model: onnx.ModelProto, names: Names, where: str) -> None:
+    """Give every constant one form, in place: a dense initializer of the main graph, no input.
 
-    In graphs inside nodes they become Constant nodes that hold a tensor.
+    Those of graphs inside nodes move out: bodies of loops are copied, weights need not be.
 
     Raises:
         ModelError: a sparse tensor that is malformed or too large.
     """
-    for graph in graphs_of(model.graph):
-        for sparse in graph.sparse_initializer:
-            dense = _dense(sparse, sparse.values.name, where)
-            graph.initializer.add().CopyFrom(dense)
-        del graph.sparse_initializer[:]
-        for node in graph.node:
+    graph = model.graph
+    for inner in graphs_of(graph):
+        for sparse in inner.sparse_initializer:
+            inner.initializer.add().CopyFrom(_dense(sparse, sparse.values.name, where))
+        del inner.sparse_initializer[:]
+        for node in inner.node:
             if node.op_type == "Constant" and not node.domain:
                 _normalise_constant(node, where)
-    graph = model.graph
     held = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in held]
     if len(inputs) < len(graph.input):
@@ -113,15 +114,51 @@ def normalise_constants(model: onnx.ModelProto, where: str) -> None:
         graph.input.extend(inputs)
     kept = onnx.GraphProto()
     for node in graph.node:
-        value = attribute_of(node, "value")
-        if node.op_type != "Constant" or node.domain or value is None or len(node.output) != 1:
-            kept.node.append(node)
+        if is_tensor(node):
+            _add_tensor(graph, node.attribute[0].t, node.output[0])
             continue
-        tensor = graph.initializer.add()
-        tensor.CopyFrom(value.t)
-        tensor.name = node.output[0]
+        for inner in inner_graphs(node):
+            _hoist_constants(inner, graph, names)
+        kept.node.append(node)
     del graph.node[:]
     graph.node.extend(kept.node)
+
+
+def is_tensor(node: onnx.NodeProto) -> bool:
+    """Whether a node is a constant tensor."""
+    constant = node.op_type == "Constant" and not node.domain and len(node.output) == 1
+    return constant and attribute_of(node, "value") is not None
+
+
+def _add_tensor(graph: onnx.GraphProto, tensor: onnx.TensorProto, name: str) -> None:
+    graph.initializer.add().CopyFrom(tensor)
+    graph.initializer[-1].name = name
+
+
+def _hoist_constants(graph: onnx.GraphProto, main: onnx.GraphProto, names: Names) -> None:
+    """Move the constants of a graph inside a node, and of graphs in it, to the main graph."""
+    moved = {}
+    for tensor in graph.initializer:
+        moved[tensor.name] = names.new(tensor.name)
+        _add_tensor(main, tensor, moved[tensor.name])
+    del graph.initializer[:]
+    held = {value.name for value in graph.input}
+    if held & set(moved):
+        raise ValueError("an initializer of a loop's body is an input too")
+    kept = onnx.GraphProto()
+    for node in graph.node:
+        if is_tensor(node):
+            moved[node.output[0]] = names.new(node.output[0])
+            _add_tensor(main, node.attribute[0].t, moved[node.output[0]])
+            continue
+        rename_uses(node, moved)
+        for inner in inner_graphs(node):
+            _hoist_constants(inner, main, names)
+        kept.node.append(node)
+    del graph.node[:]
+    graph.node.extend(kept.node)
+    for value in graph.output:
+        value.name = moved.get(value.name, value.name)
 
 
 def _normalise_constant(node: onnx.NodeProto, where: str) -> None:
@@ -168,7 +205,7 @@ def _dense(sparse: onnx.SparseTensorProto, name: str, where: str) -> onnx.Tensor
 
 
 def sort_nodes(graph: onnx.GraphProto, where: str) -> None:
-    """Sort nodes so that values are computed before they are read, and remove dead ones.
+    """Sort nodes so that values are computed before they are read, and remove what is unused.
 
     Raises:
         ModelError: a cycle, a value without origin or with two, or outputs that depend on no input.
@@ -210,6 +247,13 @@ def sort_nodes(graph: onnx.GraphProto, where: str) -> None:
         )
     del graph.node[:]
     graph.node.extend(sorted_graph.node)
+    used = {value.name for value in graph.output}
+    used.update(name for index in alive for name in reads[index])
+    tensors = onnx.GraphProto()
+    tensors.initializer.extend(t for t in graph.initializer if t.name in used)
+    if len(tensors.initializer) < len(graph.initializer):
+        del graph.initializer[:]
+        graph.initializer.extend(tensors.initializer)
 
 
 def _order(

@@ -115,7 +115,7 @@ def copy_body(
     """Return copies of a graph's nodes under new names.
 
     Args:
-        graph: body of an If, Loop or Scan without initializers (see :func:`lift_constants`).
+        graph: body of an If, Loop or Scan, without constants of its own.
         given: what stands for the body's inputs, and for what was copied already.
         names: source of names.
         suffix: written behind each name.
@@ -136,30 +136,3 @@ def copy_body(
         copy.name = names.new(f"{node.name or node.op_type}{suffix}")
         copies.append(copy)
     return copies, mapping
-
-
-def lift_constants(graph: onnx.GraphProto, target: onnx.GraphProto, names: Names) -> dict[str, str]:
-    """Move initializers and Constant nodes of a body to the graph around it, once for all copies.
-
-    Returns:
-        The new name of each constant.
-    """
-    mapping = {}
-    for tensor in graph.initializer:
-        mapping[tensor.name] = names.new(tensor.name)
-        target.initializer.add().CopyFrom(tensor)
-        target.initializer[-1].name = mapping[tensor.name]
-    kept = []
-    for node in graph.node:
-        value = attribute_of(node, "value")
-        if node.op_type != "Constant" or node.domain or value is None or not node.output:
-            kept.append(node)
-            continue
-        mapping[node.output[0]] = names.new(node.output[0])
-        target.initializer.add().CopyFrom(value.t)
-        target.initializer[-1].name = mapping[node.output[0]]
-    left = onnx.GraphProto()
-    left.node.extend(kept)
-    del graph.initializer[:], graph.node[:]
-    graph.node.extend(left.node)
-    return mapping

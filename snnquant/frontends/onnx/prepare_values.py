@@ -41,6 +41,7 @@ class KnownValues:
         self.max_elements = max_elements
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
         self._known: dict[str, Array | None] = {}
+        self._partial: dict[str, Shape] = {}
         self._producer: dict[str, onnx.NodeProto] = {}
         self._shapes: dict[str, Shape] = {}
         for value in (*graph.value_info, *graph.input, *graph.output):
@@ -89,7 +90,7 @@ class KnownValues:
                 continue
             unknown = [i for i in node.input if i and i not in self._known]
             if any(i in self._known and self._known[i] is None for i in node.input if i):
-                self._known[current] = None
+                self._known[current] = self._of_partial_shape(node)
             elif unknown:
                 pending.append(unknown[0])
             else:
@@ -103,7 +104,24 @@ class KnownValues:
         if node.op_type == "Size":
             return None if None in shape else np.array(math.prod(d or 0 for d in shape), np.int64)
         part = shape[int_of(node, "start", 0) : int_of(node, "end", len(shape))]
-        return None if None in part else np.array(part, np.int64)
+        if None in part:
+            self._partial[node.output[0]] = part
+            return None
+        return np.array(part, np.int64)
+
+    def _of_partial_shape(self, node: onnx.NodeProto) -> Array | None:
+        """Return known sizes that are taken out of a shape that is known in part."""
+        part = self._partial.get(node.input[0])
+        if part is None or node.op_type not in ("Gather", "Slice"):
+            return None
+        chosen = [self.value(name) for name in node.input[1:]]  # positions, constants as a rule
+        if any(c is None for c in chosen):
+            return None
+        take = _EVALUATORS[node.op_type]
+        unknown = np.asarray(take(node, [np.array([d is None for d in part]), *chosen]))
+        if unknown.any():
+            return None
+        return np.asarray(take(node, [np.array([d or 0 for d in part], np.int64), *chosen]))
 
     def _evaluate(self, node: onnx.NodeProto) -> Array | None:
         arrays = [self._known.get(i) if i else None for i in node.input]
