@@ -90,7 +90,11 @@ class InferenceSession(ort.InferenceSession):  # type: ignore[misc]
 
 
 def load_session(
-    model: bytes | str | os.PathLike[str], *, custom_ops: bool = True, threads: int | None = None
+    model: bytes | str | os.PathLike[str],
+    *,
+    custom_ops: bool = True,
+    threads: int | None = None,
+    optimized: bool = True,
 ) -> ort.InferenceSession:
     """Open a model on the CPU, with the native kernels or by the function bodies it carries.
 
@@ -98,6 +102,7 @@ def load_session(
         model: serialized model, or path of a model file.
         custom_ops: whether the library is loaded; without it ONNX Runtime inlines the bodies.
         threads: threads within an op; None: ONNX Runtime's choice.
+        optimized: whether ONNX Runtime may rewrite the graph, which is slow for large ones.
 
     Raises:
         LibraryError: the library is missing or cannot be loaded.
@@ -107,6 +112,8 @@ def load_session(
     options.log_severity_level = _LOG_FATAL
     if threads is not None:
         options.intra_op_num_threads = threads
+    if not optimized:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if custom_ops:
         register(options)
     source = model if isinstance(model, bytes) else os.fspath(model)

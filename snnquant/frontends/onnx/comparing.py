@@ -1,0 +1,149 @@
+"""Comparisons with a threshold, whatever their spelling, and the values that are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from snnquant.frontends.onnx.facts import Facts
+from snnquant.frontends.onnx.interpreter import Handler, Interpreter
+from snnquant.frontends.onnx.polynomials import Poly
+from snnquant.frontends.onnx.symbols import State
+
+_COMPARES = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
+#: Operations that round a membrane to a number of spikes.
+_ROUNDS = frozenset({"Floor", "Round", "Ceil"})
+_LOOK_THROUGH = frozenset({"Identity", "Cast", "CastLike"})
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``value > other`` (or ``>=``), negated or not; names of values.
+
+    ``other`` is None for 0.
+    """
+
+    value: str
+    other: str | None
+    on_equal: bool
+    negated: bool
+
+
+def comparison_of(
+    node: onnx.NodeProto, facts: Facts, producers: Mapping[str, onnx.NodeProto]
+) -> Comparison | None:
+    """Return what a node compares; a difference that is compared with 0 is taken apart.
+
+    Args:
+        node: any node.
+        facts: tells constants.
+        producers: node per value.
+    """
+    if node.op_type == "Sign":
+        return _apart(node.input[0], None, False, False, facts, producers)
+    if node.op_type not in _COMPARES or len(node.input) != 2:
+        return None
+    left, right = node.input
+    greater = node.op_type.startswith("Greater")
+    on_equal = node.op_type.endswith("OrEqual")
+    if left not in facts.data and right not in facts.data:
+        return None
+    if left not in facts.data or (right in facts.data and not greater):
+        # c < v is v > c; both data: the left one of `a < b` is the threshold.
+        left, right, greater = right, left, not greater
+    if not greater:
+        # v < c is not (v >= c).
+        return _apart(left, right, not on_equal, True, facts, producers)
+    return _apart(left, right, on_equal, False, facts, producers)
+
+
+def _apart(
+    value: str,
+    other: str | None,
+    on_equal: bool,
+    negated: bool,
+    facts: Facts,
+    producers: Mapping[str, onnx.NodeProto],
+) -> Comparison:
+    """Look through ``h - threshold > 0``, which says what the membrane is."""
+    zero = other is None or (
+        other not in facts.data and not np.any(np.asarray(facts.constants[other]))
+    )
+    while zero:
+        node = producers.get(value)
+        if node is None or node.op_type not in ("Sub", *_LOOK_THROUGH):
+            break
+        if node.op_type in _LOOK_THROUGH:
+            value = node.input[0]
+            continue
+        left, right = node.input
+        if left in facts.data:
+            value, other = left, right
+        else:
+            # c - v > 0 is not (v >= c).
+            value, other, negated, on_equal = right, left, not negated, not on_equal
+        break
+    while (node := producers.get(value)) is not None and node.op_type in _LOOK_THROUGH:
+        value = node.input[0]
+    return Comparison(value, None if zero and other is None else other, on_equal, negated)
+
+
+def compared_values(model: onnx.ModelProto, facts: Facts) -> set[str]:
+    """Return the names of the values that are compared with a threshold, or counted by it."""
+    producers = {name: node for node in model.graph.node for name in node.output}
+    found: set[str] = set()
+    for node in model.graph.node:
+        comparison = comparison_of(node, facts, producers)
+        if comparison is not None and comparison.value in facts.data:
+            found.add(comparison.value)
+            if comparison.other in facts.data and comparison.other is not None:
+                found.add(comparison.other)
+        if _rounds(node, facts):
+            found.add(_undivided(node.input[0], facts, producers))
+    return found
+
+
+def _rounds(node: onnx.NodeProto, facts: Facts) -> bool:
+    if not node.input or node.input[0] not in facts.data:
+        return False
+    if node.op_type in _ROUNDS:
+        return True
+    if node.op_type != "Cast":
+        return False
+    target = next((a.i for a in node.attribute if a.name == "to"), 0)
+    return target in (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
+
+
+def _undivided(value: str, facts: Facts, producers: Mapping[str, onnx.NodeProto]) -> str:
+    """Return the membrane of which a rounded value is a constant share, as ``Abs(v / c)``."""
+    while (node := producers.get(value)) is not None:
+        constant = [name not in facts.data for name in node.input]
+        by_constant = node.op_type in ("Div", "Mul") and constant == [False, True]
+        if not (by_constant or node.op_type in ("Abs", *_LOOK_THROUGH)):
+            break
+        value = node.input[0]
+    return value
+
+
+def handlers_for(model: onnx.ModelProto, facts: Facts) -> dict[str, Handler]:
+    """Return the handlers of comparisons."""
+    producers = {name: node for node in model.graph.node for name in node.output}
+
+    def compare(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
+        comparison = comparison_of(node, facts, producers)
+        if comparison is None:
+            return None
+        state = of.poly(comparison.value).single
+        if not isinstance(state, State):
+            return None
+        other = Poly.constant(0.0) if comparison.other is None else of.poly(comparison.other)
+        spike = of.spike(state, other, comparison.on_equal)
+        result = Poly.constant(1.0) - spike if comparison.negated else spike
+        if node.op_type == "Sign":
+            return result.scaled(2.0) - Poly.constant(1.0)
+        return result
+
+    return dict.fromkeys([*_COMPARES, "Sign"], compare)

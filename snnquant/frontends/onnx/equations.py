@@ -1,0 +1,255 @@
+"""From the coefficients of a step to the neuron that they are.
+
+Written in the compared membrane ``h``, one step of every neuron that is understood is::
+
+    h[t] = A*h[t-1] + w[t] + C + s[t-1]*(D + E*h[t-1] + G)        s[t] = h[t] > threshold
+
+where ``w`` is what the synapses deliver, directly or through a leaky synaptic current. The reset
+follows from ``D``, ``E`` and ``G``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from snnquant.errors import ModelError
+from snnquant.frontends.onnx.chains import Chain, Chains
+from snnquant.frontends.onnx.currents import SynapticCurrent, synaptic_current
+from snnquant.frontends.onnx.polynomials import Coefficient, Poly, Product, is_zero, same
+from snnquant.frontends.onnx.symbols import Atom, Bounded, Count, Spike, State
+from snnquant.neurons import CUBALIF, EXTENDEDLIF, LIF, NeuronModel, Reset
+from snnquant.neurons.dynamics import MAX_SPIKES
+
+
+@dataclass
+class FoundNeuron:
+    """A layer of neurons as it was read.
+
+    Attributes:
+        model: the definition.
+        parameters: real parameters by name.
+        choices: structural choices by name.
+        current: what it sees, at step :attr:`time`.
+        time: the step at which the currents stand for all steps.
+        fires: the atom of its spikes at that step.
+        chain: its membranes.
+    """
+
+    model: NeuronModel
+    parameters: dict[str, Coefficient]
+    choices: dict[str, int]
+    current: Poly
+    time: int
+    fires: Spike | Count
+    chain: Chain
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The parts of one step's equation."""
+
+    keep: Coefficient
+    constant: Coefficient
+    by_spike: Coefficient
+    by_spike_and_membrane: Coefficient
+    lost: Poly
+    seen: Poly
+
+
+def read_spiking(chain: Chain, chains: Chains) -> FoundNeuron:
+    """Read a chain of membranes as a neuron.
+
+    Raises:
+        ModelError: no neuron has these equations; the message says which part has no equal.
+    """
+    last = chain.last
+    before = last.follows
+    if before is None:
+        raise ModelError("its membrane does not go on from step to step")
+    fires = _fires(chain, chains)
+    definition, low = _unbounded(last.definition)
+    own = _own_spikes(definition, before, chains)
+    step = _split(definition, before, own)
+    first, _ = _unbounded(chain.states[0].definition)
+    drive = synaptic_current(step.seen, first, chain, chains)
+    found = _named_reset(step, drive, fires, own)
+    found = replace(found, chain=chain, time=last.time)
+    if low is not None:
+        found.model = EXTENDEDLIF
+        found.parameters["v_min"] = _plus(_times(step.keep, low), found.parameters["leak_bias"])
+    if isinstance(fires, Spike) and not fires.threshold.is_constant:
+        from snnquant.frontends.onnx.adaptation import adapt
+
+        adapt(found, fires, step, chains)
+    if drive.alpha is not None:
+        if found.model is not LIF:
+            raise ModelError(
+                "it has both a leaky synaptic current and a bounded membrane or an adaptive "
+                "threshold, which no neuron here has together"
+            )
+        found.model = CUBALIF
+        found.parameters["alpha_syn"] = drive.alpha
+    return found
+
+
+def _fires(chain: Chain, chains: Chains) -> Spike | Count:
+    """Return the spikes of the last step that has any; all of a layer must be alike."""
+    for state in reversed(chain.states):
+        counts = [c for c in chains.values.all_atoms(Count) if c.state is state]
+        if counts:
+            most = [c for c in counts if c.most] or counts
+            return most[0]
+        if len(state.spikes) > 1:
+            thresholds = ", ".join(str(s.threshold) for s in state.spikes)
+            raise ModelError(
+                f"its membrane is compared with several thresholds ({thresholds}), as in "
+                "ternary or graded neurons"
+            )
+        if state.spikes:
+            return state.spikes[0]
+    raise ModelError("its membrane is compared with nothing")
+
+
+def _unbounded(definition: Poly) -> tuple[Poly, Coefficient | None]:
+    """Return a step without its lower bound, and the bound."""
+    bounded = [atom for atom in definition.atoms() if isinstance(atom, Bounded)]
+    if not bounded:
+        return definition, None
+    if len(bounded) > 1:
+        raise ModelError("its membrane has several lower bounds")
+    (atom,) = bounded
+    return definition.replaced(lambda a: a.of if a is atom else None), atom.low
+
+
+def _own_spikes(definition: Poly, before: State, chains: Chains) -> Spike | Count | None:
+    """Return the spikes of the step before that reset the membrane."""
+    found = {
+        atom
+        for product in definition.terms
+        for atom in product
+        if isinstance(atom, (Spike, Count)) and atom.state is before
+    }
+    if len(found) > 1:
+        raise ModelError("two kinds of spikes of one membrane reset it")
+    return found.pop() if found else None
+
+
+def _split(definition: Poly, before: State, own: Spike | Count | None) -> _Step:
+    """Split a step's equation into its parts."""
+    lost: dict[Product, Coefficient] = {}
+    for product, c in definition.terms.items():
+        rest = tuple(a for a in product if a is not own)
+        if len(rest) < len(product) and rest not in ((), (before,)):
+            lost[rest] = c
+    spike: tuple[Atom, ...] = () if own is None else (own,)
+    seen = definition.only(
+        lambda product: bool(product) and product != (before,) and own not in product
+    )
+    for product in seen.terms:
+        if before in product:
+            raise ModelError("its membrane is multiplied by a value that is no constant")
+    return _Step(
+        keep=definition.coefficient(before),
+        constant=definition.coefficient(),
+        by_spike=definition.coefficient(*spike) if own is not None else 0.0,
+        by_spike_and_membrane=definition.coefficient(before, *spike) if own is not None else 0.0,
+        lost=Poly(lost),
+        seen=seen,
+    )
+
+
+def _named_reset(
+    step: _Step, drive: SynapticCurrent, fires: Spike | Count, own: Spike | Count | None
+) -> FoundNeuron:
+    """Return the neuron whose reset has the step's coefficients."""
+    keep, by_spike = step.keep, step.by_spike
+    threshold = _threshold(fires)
+    parameters: dict[str, Coefficient] = {
+        "alpha": keep,
+        "leak_bias": drive.leak_bias,
+        "v_init": drive.v_init,
+        "v_threshold": threshold,
+    }
+    choices = {"reset": int(Reset.NONE)}
+    choices |= _firing(fires)
+    input_lost = bool(step.lost.terms)
+    if input_lost and not step.lost.equals(step.seen.scaled(-1.0)):
+        raise ModelError(
+            "a spike changes a part of its input at the next step, which no reset here does"
+        )
+    if input_lost:
+        choices["refractory"] = 1
+        parameters["refractory_steps"] = 1.0
+    if _hard(step):
+        choices["reset"] = int(Reset.HARD)
+        parameters["v_reset"] = _quotient(by_spike, keep)
+        if isinstance(own, Count):
+            raise ModelError("it resets by a number of spikes, to a fixed value")
+    elif not is_zero(step.by_spike_and_membrane):
+        raise ModelError(
+            f"a spike keeps {_text(step.by_spike_and_membrane)} of its membrane, where no reset "
+            f"keeps other than nothing (-{_text(keep)}) or all"
+        )
+    elif not is_zero(by_spike):
+        amount, after = -np.asarray(by_spike), True
+        if not is_zero(keep) and not np.any(np.asarray(keep) == 0):
+            immediate = amount / np.asarray(keep)
+            if not _same(amount, threshold) or _same(immediate, threshold):
+                amount, after = immediate, False
+        soft = _same(amount, threshold)
+        choices["reset"] = int(Reset.SOFT if soft else Reset.SOFT_CONSTANT)
+        choices["reset_after_leak"] = int(after)
+        if not soft:
+            parameters["dv"] = _coefficient(amount)
+    elif input_lost:
+        raise ModelError("a spike blocks its input at the next step without any reset")
+    return FoundNeuron(LIF, parameters, choices, drive.current, 0, fires, Chain())
+
+
+def _hard(step: _Step) -> bool:
+    return not is_zero(step.keep) and _same(
+        -np.asarray(step.by_spike_and_membrane), step.keep
+    )
+
+
+def _threshold(fires: Spike | Count) -> Coefficient:
+    if isinstance(fires, Count):
+        return float(fires.divisor)
+    return fires.threshold.coefficient()
+
+
+def _firing(fires: Spike | Count) -> dict[str, int]:
+    if isinstance(fires, Count):
+        return {"fire_on_equal": 1, "max_spikes": min(fires.most or MAX_SPIKES.high, MAX_SPIKES.high)}
+    return {"fire_on_equal": int(fires.on_equal)}
+
+
+def _same(a: object, b: object) -> bool:
+    return same(_coefficient(a), _coefficient(b), 1e-5)
+
+
+def _coefficient(value: object) -> Coefficient:
+    from snnquant.frontends.onnx.polynomials import reduced
+
+    return reduced(value)
+
+
+def _quotient(a: Coefficient, b: Coefficient) -> Coefficient:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result = np.where(np.asarray(b) == 0, 0.0, np.divide(a, b))
+    return _coefficient(result)
+
+
+def _plus(a: Coefficient, b: Coefficient) -> Coefficient:
+    return _coefficient(np.add(a, b))
+
+
+def _times(a: Coefficient, b: Coefficient) -> Coefficient:
+    return _coefficient(np.multiply(a, b))
+
+
+def _text(c: Coefficient) -> str:
+    return f"{c:.4g}" if isinstance(c, float) else f"{np.min(c):.4g}..{np.max(c):.4g}"

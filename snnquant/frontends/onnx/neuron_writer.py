@@ -1,0 +1,206 @@
+"""Write the neurons that were read as nodes of the rolled-up graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper
+
+from snnquant.errors import ModelError
+from snnquant.frontends.onnx.chains import Chain, Chains
+from snnquant.frontends.onnx.equations import FoundNeuron, read_spiking
+from snnquant.frontends.onnx.facts import Shape
+from snnquant.frontends.onnx.graph_builder import GraphBuilder
+from snnquant.frontends.onnx.linear import Integrator, at_step, is_running_sum, read_linear
+from snnquant.frontends.onnx.places import module_name
+from snnquant.frontends.onnx.polynomials import Coefficient, Poly
+from snnquant.frontends.onnx.recurrence import without_recurrence
+from snnquant.frontends.onnx.rolled import Rolled
+from snnquant.frontends.onnx.symbols import Atom, Count, Spike, State
+from snnquant.neurons import LI, NeuronModel
+from snnquant.ops.schema import DOMAIN, MEMBRANE, SPIKES, op_name, schemas
+
+
+@dataclass
+class WrittenNeuron:
+    """A neuron node, and what it was read from."""
+
+    name: str
+    found: FoundNeuron
+    node: onnx.NodeProto
+    current: Poly
+    recurrent_weight: npt.NDArray[np.float64] | None
+
+
+class NeuronWriter:
+    """Reads chains on demand and writes a node for each.
+
+    Args:
+        chains: the interpreted graph.
+        builder: where nodes go.
+        steps: number of time steps.
+    """
+
+    def __init__(self, chains: Chains, builder: GraphBuilder, steps: int) -> None:
+        self.chains = chains
+        self.builder = builder
+        self.rolled = Rolled(chains, builder, steps, self._sequence)
+        self.written: dict[Chain, WrittenNeuron] = {}
+        self._steps = steps
+        self._integrators: dict[State, tuple[Integrator, str]] = {}
+        chains.implicit = self._early
+
+    def write(self, chain: Chain) -> WrittenNeuron:
+        """Write a chain as a neuron node, once."""
+        if chain not in self.written:
+            name = module_name(self.chains.values, chain)
+            try:
+                found = read_spiking(chain, self.chains)
+                if len(chain.states) != self._steps or chain.start != 0:
+                    raise ModelError(
+                        f"it runs {len(chain.states)} steps from step {chain.start}, other layers "
+                        f"{self._steps}"
+                    )
+                current, weight, bias = without_recurrence(found, self.chains)
+                features = self.rolled.shapes.features(Poly.of(chain.last))
+                if bias is not None:
+                    found.parameters["v_init"] = np.subtract(found.parameters["v_init"], bias)
+            except ModelError as error:
+                raise ModelError(f"neuron '{name}' is not understood: {error}") from error
+            sequence = self._current(current, found.time, features)
+            free = self.builder.fresh(name)
+            extra = [] if weight is None else [
+                self.builder.own_constant(np.asarray(weight, np.float32), f"{free}.recurrent_weight")
+            ]
+            node = self._node(
+                free, found.model, found.parameters, found.choices, sequence, extra, features
+            )
+            self.written[chain] = WrittenNeuron(free, found, node, current, weight)
+        return self.written[chain]
+
+    def _current(self, current: Poly, time: int, features: Shape) -> str:
+        sequence = self.rolled.timed(current, time)
+        own = self.rolled.shapes.features(current)
+        if own != features:
+            raise ModelError(f"its current has shape {list(own)}, its membrane {list(features)}")
+        return sequence
+
+    def _node(
+        self,
+        name: str,
+        model: NeuronModel,
+        parameters: Mapping[str, Coefficient],
+        choices: Mapping[str, int],
+        current: str,
+        extra: list[str],
+        features: Shape,
+    ) -> onnx.NodeProto:
+        held = {p.name: parameters.get(p.name, p.default) for p in model.parameters}
+        for parameter in model.parameters:
+            if held[parameter.name] is None:
+                held[parameter.name] = held[parameter.default_from]
+        inputs = [current, *extra] + [
+            self.builder.own_constant(along(value, features), f"{name}.{key}")
+            for key, value in held.items()
+        ]
+        output = self.builder.fresh(f"{name}.{SPIKES if model.spiking else MEMBRANE}")
+        op = op_name(model, integer=False, recurrent=bool(extra))
+        attributes = {c.name: choices.get(c.name, c.default) for c in model.choices}
+        self.builder.add(op, inputs, name + "", domain=DOMAIN, outputs=[output], **attributes)
+        node = self.builder.nodes[-1]
+        node.name = name
+        return node
+
+    def _sequence(self, atom: Atom) -> str:
+        """Return the sequence of spikes, or of a state."""
+        if isinstance(atom, (Spike, Count)):
+            written = self.write(self.chains.of[atom.state])
+            return str(written.node.output[0])
+        if not isinstance(atom, State):
+            raise ModelError(f"{type(atom).__name__} has no sequence")
+        if atom in self.chains.of:
+            return self._membrane(self.write(self.chains.of[atom]))
+        return self._integrator(atom)[1]
+
+    def _membrane(self, written: WrittenNeuron) -> str:
+        """Return the membranes of a neuron, which its node gives from now on."""
+        node = written.node
+        schema = schemas()[node.op_type]
+        if not schema.with_membrane:
+            node.op_type = op_name(
+                schema.neuron, integer=False, recurrent=schema.recurrent, with_membrane=True
+            )
+            node.output.append(self.builder.fresh(f"{written.name}.{MEMBRANE}"))
+        return str(node.output[-1])
+
+    def _integrator(self, state: State) -> tuple[Integrator, str]:
+        first = _first(state)
+        if first not in self._integrators:
+            last = _last(state)
+            found = read_linear(last, self.chains)
+            features = self.rolled.shapes.features(Poly.of(last))
+            sequence = self._current(found.current, found.time, features)
+            name = self.builder.fresh(module_name(self.chains.values, Chain([last])))
+            parameters: dict[str, Coefficient] = {"alpha": found.alpha}
+            choices = {}
+            if found.alpha_syn is not None:
+                parameters["alpha_syn"] = found.alpha_syn
+                choices["synaptic"] = 1
+            node = self._node(name, LI, parameters, choices, sequence, [], features)
+            self._integrators[first] = found, str(node.output[0])
+        return self._integrators[first]
+
+    def total(self, poly: Poly) -> str | None:
+        """Return the sum over time that a running sum ends with, or None if it is none."""
+        if len(poly.terms) != 1:
+            return None
+        atom = next(iter(poly.atoms()))
+        if not isinstance(atom, State) or atom in self.chains.of or atom.later is not None:
+            return None
+        found = read_linear(atom, self.chains)
+        if not is_running_sum(found) or found.time != self._steps - 1:
+            return None
+        sequence = self.rolled.timed(found.current, found.time)
+        axes = self.builder.integers([0], "time_axis")
+        return self.builder.add("ReduceSum", [sequence, axes], f"{sequence}.sum", keepdims=0)
+
+    def _early(self, state: State, steps: int) -> Poly | None:
+        """Return what a silent state is before the graph gives it a name."""
+        found = read_linear(_last(state), self.chains)
+        time = state.time + steps
+        return at_step(found, time, self.chains) if 0 <= time < state.time else None
+
+
+def along(value: Coefficient | None, features: Shape) -> npt.NDArray[np.float32]:
+    """Return a parameter as a neuron op takes it: one value, per channel, or per neuron."""
+    array = np.asarray(0.0 if value is None else value, np.float32)
+    if array.size == 1:
+        return array.reshape(1)
+    full = array.reshape((1,) * (len(features) - array.ndim) + array.shape)
+    if full.shape == (features[0],) + (1,) * (len(features) - 1):
+        return np.asarray(full.reshape(features[0]))
+    return np.ascontiguousarray(np.broadcast_to(full, features))
+
+
+def _first(state: State) -> State:
+    while state.follows is not None:
+        state = state.follows
+    return state
+
+
+def _last(state: State) -> State:
+    while state.later is not None:
+        state = state.later
+    return state
+
+
+def timesteps_metadata(steps: int) -> dict[str, str]:
+    """Return the metadata of a graph with a fixed number of steps."""
+    return {"snnquant.timesteps": str(steps)}
+
+
+__all__ = ["NeuronWriter", "WrittenNeuron", "along", "helper", "timesteps_metadata"]

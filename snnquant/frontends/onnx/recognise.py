@@ -1,0 +1,59 @@
+"""Recognise the neurons of an unrolled graph, and roll it up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+
+from snnquant.errors import ModelError
+from snnquant.frontends.onnx import arithmetic, comparing, views
+from snnquant.frontends.onnx.chains import Chains
+from snnquant.frontends.onnx.facts import gather_facts
+from snnquant.frontends.onnx.graph_builder import GraphBuilder
+from snnquant.frontends.onnx.interpreter import Interpreter
+from snnquant.frontends.onnx.neuron_writer import NeuronWriter, timesteps_metadata
+from snnquant.ops.attach import standard_opset
+
+
+@dataclass
+class Recognised:
+    """A rolled-up graph and what it was read from."""
+
+    model: onnx.ModelProto
+    writer: NeuronWriter
+    steps: int
+
+
+def recognise(model: onnx.ModelProto) -> Recognised:
+    """Read a prepared graph whose time steps are written out.
+
+    Raises:
+        ModelError: something is not understood; the message says what, where, and what to do.
+    """
+    facts = gather_facts(model)
+    handlers = {**arithmetic.HANDLERS, **views.HANDLERS, **comparing.handlers_for(model, facts)}
+    values = Interpreter(
+        facts, handlers, comparing.compared_values(model, facts), views.step_axes(model, facts)
+    )
+    values.run()
+    chains = Chains(values)
+    steps = max((len(chain.states) for chain in chains.spiking), default=0)
+    if steps < 2:
+        raise ModelError("no neuron goes on from step to step")
+    if not facts.dynamic:
+        facts.batch = facts.shapes[chains.spiking[0].last.value][0]
+    held = {t.name for t in model.graph.initializer}
+    builder = GraphBuilder(
+        standard_opset(model),
+        [v for v in model.graph.input if v.name not in held],
+        model.graph.output,
+    )
+    writer = NeuronWriter(chains, builder, steps)
+    for chain in chains.spiking:
+        writer.write(chain)
+    results = []
+    for output in model.graph.output:
+        poly = values.settled(values.poly(output.name))
+        results.append(writer.total(poly) or writer.rolled.static(poly))
+    return Recognised(builder.finish(results, timesteps_metadata(steps)), writer, steps)
