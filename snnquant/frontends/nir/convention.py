@@ -38,6 +38,7 @@ class Convention:
         delayed: a soft reset comes after the next leak.
         loses_input: a hard reset of a CubaLIF or recurrent neuron loses the next step's input.
         jumps: an input adds ``w_in`` to the synaptic current, not ``dt/tau_syn * w_in``.
+        whole: a read-out LI adds ``r`` times its input, not ``(1 - alpha) * r`` times.
         steps: IF and I integrate ``r`` per step, not ``dt * r``.
     """
 
@@ -50,6 +51,7 @@ class Convention:
     delayed: bool = False
     loses_input: bool = False
     jumps: bool = False
+    whole: bool = False
     steps: bool = False
 
 
@@ -60,7 +62,14 @@ CONVENTIONS = {
     # Its exporter divides the step by the inverse time constant, so that both are multiplied.
     "norse": Convention("Norse", 1e-6, jumps=True, steps=True),
     "sinabs": Convention(
-        "sinabs", 1.0, "soft", "exp", fire_on_equal=True, max_spikes=255, steps=True
+        "sinabs",
+        1.0,
+        "soft",
+        "exp",
+        fire_on_equal=True,
+        max_spikes=255,
+        whole=True,
+        steps=True,
     ),
 }
 
@@ -117,7 +126,13 @@ def _recognised(graph: Graph, neurons: list[Node]) -> tuple[Convention, str]:
         # With decay_input r is 1 and tau alone tells nothing of dt.
         found = replace(CONVENTIONS["spikingjelly"], dt=common or _DT)
         return found, "The file is written as SpikingJelly writes: its neurons compare with >=."
-    if not traced and as_given == timed and common is not None and abs(common / _DT - 1) < 1e-3 and _at_zero(timed):
+    if (
+        not traced
+        and as_given == timed
+        and common is not None
+        and abs(common / _DT - 1) < 1e-3
+        and _at_zero(timed)
+    ):
         return CONVENTIONS["snntorch"], (
             "The file is written as snnTorch writes (r = tau / 1e-4 in every neuron)."
         )
@@ -239,8 +254,13 @@ def _assumptions(chosen: Convention, options: SourceOptions, neurons: list[Node]
         notes.append("The reset comes after the next leak, as snnTorch computes (reset_delay).")
     if spiking and chosen.max_spikes > 1:
         notes.append(
-            f"A step can give up to {chosen.max_spikes} spikes, as sinabs' default MultiSpike."
+            f"A step can give up to {chosen.max_spikes} spikes, as sinabs' default MultiSpike; "
+            f"metadata {PREFIX}max_spikes = 1 of a node says SingleSpike."
         )
+    if chosen.whole and any(n.kind == "LI" for n in neurons):
+        notes.append("A read-out adds its input as it is, as sinabs' ExpLeak (norm_input=False).")
+    if chosen.whole and any(n.kind == "LIF" for n in neurons):
+        notes.append("A LIF adds (1 - alpha) times its input, as sinabs' LIF (norm_input=True).")
     if any(n.kind.startswith("Cuba") for n in neurons):
         notes.append("The membrane sees the synaptic current of the same step.")
     return notes

@@ -68,10 +68,10 @@ def neuron_of(
             {"reset": Reset.NONE, "fire_on_equal": int(convention.fire_on_equal)},
             np.ones(()),
         )
-    alpha, gain = _membrane(node, convention)
+    alpha, share, gain = _membrane(node, convention)
     leaks = time_constant(node) is not None
     rest = node.numbers("v_leak", 0.0) if leaks else np.zeros(())
-    parameters: dict[str, Array] = {"alpha": alpha, "leak_bias": (1 - alpha) * rest}
+    parameters: dict[str, Array] = {"alpha": alpha, "leak_bias": share * rest}
     synaptic = node.kind.startswith("Cuba")
     if synaptic:
         parameters["alpha_syn"], share = _decay(node, "tau_syn", convention)
@@ -144,14 +144,16 @@ def _fitted(node: Node, shape: tuple[int, ...]) -> Node:
     )
 
 
-def _membrane(node: Node, convention: Convention) -> tuple[Array, Array]:
-    """Return what a step keeps of the membrane, and the factor of its input."""
+def _membrane(node: Node, convention: Convention) -> tuple[Array, Array, Array]:
+    """Return what a step keeps of the membrane, the rest, and the factor of its input."""
     r = node.numbers("r", 1.0, infinite=True)
     if time_constant(node) is None:
-        return np.ones(()), r * (1.0 if convention.steps else convention.dt)
+        return np.ones(()), np.zeros(()), r * (1.0 if convention.steps else convention.dt)
     name = "tau_mem" if node.kind.startswith("Cuba") else "tau"
     alpha, share = _decay(node, name, convention)
-    return alpha, _product(share, r, node, name)
+    if convention.whole and node.kind in INTEGRATORS:
+        return alpha, share, _product(np.ones(()), r, node, name)
+    return alpha, share, _product(share, r, node, name)
 
 
 def _decay(node: Node, name: str, convention: Convention) -> tuple[Array, Array]:
