@@ -26,4 +26,5 @@ VERBS: tuple[Verb, ...] = (
     Verb("calibrate", "snnquant.cli.calibrate", "Collect statistics on calibration data."),
     Verb("convert", "snnquant.cli.convert", "Write the integer model."),
     Verb("eval", "snnquant.cli.eval", "Measure an integer model against its float origin."),
+    Verb("export", "snnquant.cli.export", "Write a float model in another form: NIR."),
 )

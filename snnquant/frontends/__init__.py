@@ -53,7 +53,7 @@ FRONTENDS: tuple[Frontend, ...] = (
         (".nir",),
         "snnquant.frontends.nir",
         "NIR",
-        frozenset({"input_shape", "timesteps", "dt", "reset", "discretize"}),
+        frozenset({"input_shape", "timesteps", "time_axis", "dt", "reset", "discretize"}),
     ),
     _TORCH,
 )
