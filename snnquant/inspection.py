@@ -17,8 +17,9 @@ from snnquant.model_file import metadata, neuron_nodes
 from snnquant.neurons import Quantization, Reset
 from snnquant.neurons.equation import equation_of
 from snnquant.ops.schema import DOMAIN, LEAK_SHIFT, OpSchema, schemas
+from snnquant.ops.states import state_inputs_of
 from snnquant.passes import canonicalise
-from snnquant.passes.edit import SYNAPSES, constant, shape_of
+from snnquant.passes.edit import SYNAPSES, constant, shape_of, state_inputs
 from snnquant.target import load_target
 
 #: An array of a constant of a neuron, None where it is computed.
@@ -50,13 +51,15 @@ def describe_float(reading: Reading, canonical: ir.Model, layout: ModelLayout) -
     plan = make_plan(canonical, load_target("generic"))
     layers = _float_layers(canonical, layout.timesteps)
     left = [vars(entry) for entry in plan.left]
-    return _describe("float", reading, layout, layers, left)
+    states = {value.name or "" for value in state_inputs(canonical.graph)}
+    return _describe("float", reading, layout, layers, left, states)
 
 
 def describe_integer(reading: Reading, layout: ModelLayout) -> dict[str, Any]:
     """Return what there is to say about an integer model; its axes are in ``layout``."""
     layers = _integer_layers(reading.model, layout.timesteps)
-    return _describe("integer", reading, layout, layers, [])
+    states = set(state_inputs_of(reading.model.graph))
+    return _describe("integer", reading, layout, layers, [], states)
 
 
 def _describe(
@@ -65,6 +68,7 @@ def _describe(
     layout: ModelLayout,
     layers: list[dict[str, Any]],
     left: list[dict[str, str]],
+    states: set[str],
 ) -> dict[str, Any]:
     origins = {origin.node: origin for origin in reading.origins}
     return {
@@ -73,7 +77,7 @@ def _describe(
         "inputs": [_describe_input(entry) for entry in layout.inputs],
         "outputs": [entry.name for entry in layout.outputs],
         "fixed_batch": reading.fixed_batch or layout.fixed_batch,
-        "input_kind": _input_kind(layout),
+        "input_kind": _input_kind(layout, states),
         "layers": [
             layer | _origin(origins.get(layer["name"])) if layer["kind"] == "neuron" else layer
             for layer in layers
@@ -96,9 +100,12 @@ def _origin(origin: NeuronOrigin | None) -> dict[str, Any]:
     }
 
 
-def _input_kind(layout: ModelLayout) -> str:
-    sequence = any(entry.time_axis is not None for entry in layout.inputs)
-    return "sequence" if sequence else "static, repeated over time"
+def _input_kind(layout: ModelLayout, states: set[str]) -> str:
+    if any(entry.time_axis is not None for entry in layout.inputs):
+        return "sequence"
+    if states and layout.timesteps == 1:
+        return "one step, with the states that the last step gave"
+    return "static, repeated over time"
 
 
 def _describe_input(layout: Layout) -> dict[str, Any]:

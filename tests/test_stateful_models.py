@@ -97,7 +97,7 @@ def test_a_step_goes_through_all_stages(tmp_path, samples, with_states):
     for model in (step(), result.model):
         found = inspect_model(reading_of(model))
         assert [entry["name"] for entry in found["inputs"]] == ["x", "v0", "r0"]
-        assert found["input_kind"] == "static, repeated over time"
+        assert found["input_kind"] == "one step, with the states that the last step gave"
         assert not found["stays_float"]
 
 

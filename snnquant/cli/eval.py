@@ -91,7 +91,7 @@ def command(
     snnquant eval net.int.onnx --data test.npz --min-accuracy 0.95 --max-drop 0.002
     """  # noqa: D301
     speaker = Speaker(quiet)
-    proto, sha256, origin = _models(source, reference)
+    proto, sha256, origin, hint = _models(source, reference)
     config = {
         "data": data,
         "reference": origin,
@@ -102,6 +102,8 @@ def command(
         "library": "no" if without_library else "yes",
     }
     speaker.settings("eval", {"model": source.path or source, **config})
+    if hint:
+        speaker.say(hint)
     dataset = open_data(data)
     read = None if origin is None else origin.read()
     graph = None if read is None else ir.to_proto(canonical_graph(read, str(origin)))
@@ -119,17 +121,19 @@ def command(
             progress=progress,
         )
     gates = check_gates(result, min_accuracy=min_accuracy, max_drop=max_drop)
-    hashes = {"model": sha256, "data": sha256_of(data)}
+    inputs: dict[str, Any] = {
+        "model": {"path": str(source.path or source), "sha256": sha256},
+        "data": {"path": str(data), "sha256": sha256_of(data)},
+    }
     if origin is not None and read is not None:
-        hashes["reference"] = origin.sha256(read)
-    warnings = _reference_warnings(proto, origin, hashes.get("reference"))
+        inputs["reference"] = origin.record(origin.sha256(read))
+    warnings = _reference_warnings(proto, origin, inputs.get("reference", {}).get("sha256"))
     warnings += layer_warnings(result)
     if as_json:
-        inputs = {"model": source.path or source, "data": data, "reference": origin}
         speaker.json(
             document(
                 "eval",
-                inputs={k: {"path": str(inputs[k]), "sha256": v} for k, v in hashes.items()},
+                inputs=inputs,
                 config={
                     k: str(v) if isinstance(v, (Path, Source)) else v for k, v in config.items()
                 },
@@ -149,46 +153,44 @@ def command(
         raise GateError(f"gate failed: {found}")
 
 
-def _models(source: Source, reference: Path | None) -> tuple[onnx.ModelProto, str, Source | None]:
-    """Return the model to measure, its hash, and the float model to compare it with, if any."""
+def _models(
+    source: Source, reference: Path | None
+) -> tuple[onnx.ModelProto, str, Source | None, str]:
+    """Return the model to measure, its hash, the float model to compare it with, and a hint."""
     path = source.path
     if path is not None and path.suffix.lower() == ".onnx":
         proto = read_model(path)
         if neuron_nodes(proto, integer=True):
-            origin = _reference(Source(reference, source.options), path, proto)
-            return proto, sha256_of(path), origin
+            origin, hint = _reference(Source(reference, source.options), path, proto)
+            return proto, sha256_of(path), origin, hint
     reading = source.read()
     other = None if reference is None else Source(reference, SourceOptions())
     graph = canonical_graph(reading, str(source))
-    return ir.to_proto(graph), source.sha256(reading), other
+    return ir.to_proto(graph), source.sha256(reading), other, ""
 
 
-def _reference(given: Source, model: Path, proto: onnx.ModelProto) -> Source | None:
-    """Return the float model that was named, by the user or else by the manifest."""
+def _reference(given: Source, model: Path, proto: onnx.ModelProto) -> tuple[Source | None, str]:
+    """Return the float model that was named, by the user or else by the manifest, and a hint.
+
+    The manifest's is taken if it is there and still the same. A factory that it names is not
+    called: a file must not decide which code runs.
+    """
     if given.path is not None or given.options.factory is not None:
-        return given
+        return given, ""
     if given.options != SourceOptions():
         raise UsageError("the source options are the float model's; give --reference or --model")
-    return _origin(model, proto)
-
-
-def _origin(model: Path, proto: onnx.ModelProto) -> Source | None:
-    """Return the float model that the manifest names, if it is there and still the same.
-
-    A factory that it names is not called: a file must not decide which code runs.
-    """
     wanted = metadata(proto).get("snnquant.source_sha256")
     try:
         text = manifest_path(model).read_text(encoding="utf-8")
         named = source_of(json.loads(text)["inputs"]["model"])
-        if named.path is None or named.options.factory is not None:
-            return None
-        for candidate in (named.path, model.parent / named.path.name):
+        if named.options.factory is not None:
+            return None, f"to compare with the float model, give --model {named.options.factory}"
+        for candidate in (named.path, model.parent / named.path.name) if named.path else ():
             if candidate.is_file() and sha256_of(candidate) == wanted:
-                return Source(candidate, named.options)
+                return Source(candidate, named.options), ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
         pass  # a manifest is a help, not a condition
-    return None
+    return None, ""
 
 
 def _reference_warnings(

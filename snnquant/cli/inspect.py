@@ -60,16 +60,16 @@ def command(
     speaker = Speaker(quiet)
     reading = source.read()
     found = inspect_model(reading)
-    hashes = {"model": (str(source), source.sha256(reading))}
+    inputs: dict[str, Any] = {"model": source.record(source.sha256(reading))}
     if data is not None:
-        hashes["data"] = (str(data), sha256_of(data))
+        inputs["data"] = {"path": str(data), "sha256": sha256_of(data)}
         _add_activity(speaker, reading, found, data, samples, batch_size)
     if as_json:
         described = {k: v for k, v in found.items() if k != "layers"}
         speaker.json(
             document(
                 "inspect",
-                inputs={k: {"path": path, "sha256": value} for k, (path, value) in hashes.items()},
+                inputs=inputs,
                 config={"strict": strict} | source.settings(),
                 metrics={"layers": len(found["layers"]), "stays_float": len(found["stays_float"])},
                 layers=found["layers"],

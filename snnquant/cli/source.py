@@ -104,7 +104,7 @@ class Source:
             for name, value in asdict(self.options).items()
             if value is not None
         }
-        path = str(self.path or self.options.checkpoint or "")
+        path = str(self.files[0] if self.files else self)
         return {"path": path, "sha256": sha256} | ({"options": given} if given else {})
 
 
