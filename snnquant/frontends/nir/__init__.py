@@ -35,6 +35,10 @@ def read(path: Path, options: SourceOptions) -> Reading:
     shapes = step_shapes(graph, order)
     convention = convention_of(graph, options)
     layout = _layout(graph, shapes, options)
+    graph.notes.append(
+        "Where a step multiplies its input by a factor, threshold, reset and leak bias of the "
+        "neuron are divided by it instead."
+    )
     model, origins = build(graph, order, shapes, loops, convention, layout)
     check_weights(model, str(path))
     return Reading(model, origins, graph.notes)
