@@ -14,6 +14,7 @@ from snnquant.frontends.torch.layers import Layer, neuron_layers
 from snnquant.frontends.torch.network import Example, Network, network_of
 from snnquant.frontends.torch.plain import read_plainly
 from snnquant.frontends.torch.proof import Proof, prove
+from snnquant.frontends.torch.pooling import plain_sums
 from snnquant.frontends.torch.reshapes import fix_reshapes
 from snnquant.frontends.torch.trace import Neuron, calls_as_nodes
 from snnquant.model_file import check_weights, neuron_nodes
@@ -23,7 +24,7 @@ from snnquant.nn.layer import NeuronLayer
 from snnquant.ops import schemas
 
 #: Comparisons in a folded graph: neurons written by hand, which only their operations tell.
-_COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Sign"})
+_COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 
 
 def read_network(module: nn.Module, example: Example, name: str) -> Reading:
@@ -88,7 +89,7 @@ def _export(
         fix_reshapes(model)
         fold_calls(model, neurons)
 
-    with calls_as_nodes(neurons) as counts:
+    with calls_as_nodes(neurons) as counts, plain_sums(network.module):
         network.before = counts.clear
         try:
             with network.installed() as module:

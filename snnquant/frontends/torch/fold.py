@@ -24,7 +24,16 @@ from snnquant.frontends.torch.graph import (
 from snnquant.frontends.torch.merged import emit_neuron
 from snnquant.frontends.torch.picked import picked_steps
 from snnquant.frontends.torch.readout import accumulated, stacked
-from snnquant.frontends.torch.trace import CALL_DOMAIN, LAYER, NUMBER, SPIKES, SYNAPTIC, Neuron
+from snnquant.frontends.torch.trace import (
+    CALL_DOMAIN,
+    CHAIN,
+    LAYER,
+    MEMBRANE,
+    NUMBER,
+    SPIKES,
+    SYNAPTIC,
+    Neuron,
+)
 
 Names = tuple[str, ...]
 
@@ -83,6 +92,7 @@ class _Folding:
         for index, neuron in enumerate(self.neurons):
             for run in neuron.runs():
                 self.run_of |= {(index, number): tuple(run) for number in run}
+        self.read -= {node.output[CHAIN] for node in self.calls.values()}
         missing = [key for key in self.calls if key not in self.run_of]
         if missing:
             path = self.neurons[missing[0][0]].layer.path
@@ -222,6 +232,8 @@ class _Folding:
         picked = picked_steps(names, self.source)
         if picked is not None:
             return self._picked(*picked, names)
+        if len(set(names)) < steps or calls[0] is None:
+            raise NotFoldedError
         shape = self.written.constant(np.array([steps, -1, *features], np.int64), "shape")
         out = self.written.node("Reshape", [self.flat(names), shape], calls[0])[0]
         return self.written.describe(out, self._type(names[0]), [steps, self.batch, *features])
@@ -358,7 +370,7 @@ class _Folding:
         self.open.remove(start)
         reads = [any(n.output[k] in self.read for n in present) for k in range(2)]
         self.merged[start] = emit_neuron(
-            self.written, neuron, current, present[0], spikes_read=reads[SPIKES], membrane_read=reads[1]
+            self.written, neuron, current, present[0], spikes_read=reads[SPIKES], membrane_read=reads[MEMBRANE]
         )
         for out in self.merged[start]:
             steps = sum(neuron.calls[number].steps for number in run[: len(present)])

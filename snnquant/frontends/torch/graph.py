@@ -115,7 +115,7 @@ class Written:
     def constant(self, array: Array, hint: str) -> str:
         """Return the name of a new constant."""
         name = self.fresh(hint)
-        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        self.constants[name] = numpy_helper.from_array(np.array(array, order="C"), name)
         return name
 
     def node(

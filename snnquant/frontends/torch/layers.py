@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -102,6 +103,12 @@ def neuron_layers(net: nn.Module) -> tuple[list[Layer], list[str]]:
             name = f"{framework.package.split('.')[0]} {base.__name__}"
             raise ModelError(f"module '{where}' ({name}): {error}") from error
     return layers, changed
+
+
+def other_states(net: nn.Module, layers: Sequence[Layer]) -> list[nn.Module]:
+    """Return modules beside the neurons that keep a state from call to call (SpikingJelly's)."""
+    neurons = {id(layer.module) for layer in layers}
+    return [m for m in net.modules() if hasattr(m, "_memories") and id(m) not in neurons]
 
 
 def _framework_class(kind: type) -> tuple[Framework, type] | None:

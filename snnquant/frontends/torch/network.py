@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.errors import ModelError, UsageError
-from snnquant.frontends.torch.layers import Layer
+from snnquant.frontends.torch.layers import Layer, other_states
 from snnquant.frontends.torch.trace import Neuron, fresh_states, observe
 
 #: Seed of the inputs on which a network is run to see what it does.
@@ -55,6 +55,7 @@ class Network:
         layers: its neurons.
         steps: how often it is called per run where one call is one step; None: once.
         time_axis: axis of the input along which these steps lie; None: each gets all of it.
+        merged: it takes batch and time as one axis, ``[B*T, ...]``; ``T`` then, of ``[B, T, ...]``.
         before: called before every run.
         left_out: whether forward returned something else than tensors, such as states.
     """
@@ -63,6 +64,7 @@ class Network:
     layers: Sequence[Layer]
     steps: int | None = None
     time_axis: int | None = None
+    merged: int | None = None
     before: Callable[[], None] = lambda: None
     left_out: bool = field(default=False)
 
@@ -73,7 +75,7 @@ class Network:
 
         def forward(x: Tensor) -> Any:
             self.before()
-            with fresh_states(self.layers):
+            with fresh_states(self.layers, other_states(self.module, self.layers)):
                 return self._tensors(self._answer(own, x))
 
         vars(self.module)["forward"] = forward
@@ -84,6 +86,8 @@ class Network:
 
     def _answer(self, own: Callable[..., Any], x: Tensor) -> Any:
         """Call forward, once or once per step."""
+        if self.merged is not None:
+            return self._apart(own(x.flatten(0, 1)), self.merged)
         if self.steps is None:
             return own(x)
         keeps_state = "state" in inspect.signature(own).parameters
@@ -98,6 +102,12 @@ class Network:
             collected.append((tensors,) if isinstance(tensors, Tensor) else tensors)
         stacked = tuple(torch.stack(column) for column in zip(*collected, strict=True))
         return stacked[0] if len(stacked) == 1 else stacked
+
+    def _apart(self, answer: Any, steps: int) -> tuple[Tensor, ...]:
+        """Return outputs over batch and time as one axis with an axis of time."""
+        tensors = self._tensors(answer)
+        entries = (tensors,) if isinstance(tensors, Tensor) else tensors
+        return tuple(entry.unflatten(0, (-1, steps)) for entry in entries)
 
     def _tensors(self, answer: Any) -> Tensor | tuple[Tensor, ...]:
         """Return the tensors of what forward returned; states in structures are left out."""
@@ -148,9 +158,15 @@ def network_of(
     try:
         neurons = whole.observe(example.input(2))
     except ModelError as error:
-        if not stepping or example.time_axis is None:
+        if example.time_axis is None:
             raise
         first = error
+    squeezing = [layer for layer in layers if hasattr(layer.module, "num_timesteps")]
+    if squeezing and example.time_axis == 1 and (first or not _fits(neurons, example)):
+        merged = Network(module, layers, merged=example.shape[1])
+        return merged, _or_raise(merged, example, first)
+    if first is not None and not stepping:
+        raise first
     if first is None and not neurons:
         raise ModelError(f"forward of {type(module).__name__} calls none of its neurons")
     if not stepping or any(len(neuron.calls) > 1 for neuron in neurons):
@@ -164,10 +180,22 @@ def network_of(
             "give --timesteps, and --time-axis if its input has one value per step"
         )
     stepped = Network(module, layers, steps, axis)
+    return stepped, _or_raise(stepped, example, first)
+
+
+def _or_raise(network: Network, example: Example, first: ModelError | None) -> list[Neuron]:
+    """Observe a network; what was wrong at first is what a user must know."""
     try:
-        return stepped, stepped.observe(example.input(2))
+        return network.observe(example.input(2))
     except ModelError as error:
         raise first or error from error
+
+
+def _fits(neurons: Sequence[Neuron], example: Example) -> bool:
+    """Return whether neurons that take batch and time as one axis were given just that."""
+    rows = 2 * example.shape[1]
+    given = [n.calls[0].given[0] for n in neurons if hasattr(n.layer.module, "num_timesteps")]
+    return all(size == rows for size in given)
 
 
 def _check_steps(neurons: Sequence[Neuron], example: Example) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 import torch
@@ -27,13 +30,14 @@ def read_plainly(network: Network, example: Example, name: str, why: str) -> Rea
         ModelError: torch cannot export it, it does not hold its states itself, or a neuron in it is
             not recognised.
     """
-    from snnquant.frontends.onnx import read_proto
-
+    # By name, so that the recogniser is loaded only where it is needed.
+    read_proto: Callable[[onnx.ModelProto, str], Reading]
+    read_proto = importlib.import_module("snnquant.frontends.onnx").read_proto
     with network.installed() as module:
         proto, _ = export_float(module, example.input(2), example.time_axis, True)
     _check_same(network, proto, example)
     try:
-        reading: Reading = read_proto(proto, name)
+        reading = read_proto(proto, name)
     except ModelError as error:
         raise ModelError(f"{error} (recognised from its operations, since {why})") from error
     reading.notes.append(f"Neurons were recognised from their operations, since {why}.")

@@ -7,6 +7,7 @@ at the threshold to within float32 rounding (a knife edge); the rest of that sam
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ import torch
 
 from snnquant.errors import ModelError
 from snnquant.frontends.torch.network import Example, Network
-from snnquant.frontends.torch.trace import Neuron
+from snnquant.frontends.torch.trace import Neuron, observe
 from snnquant.frontends.torch.translation import Array
 from snnquant.neurons.arithmetic import FloatArithmetic
 from snnquant.neurons.numpy_backend import NumpyBackend
@@ -25,6 +26,8 @@ from snnquant.runtime import load_session
 
 #: Batch sizes and gains of the random inputs.
 TRIALS = ((2, 1.0), (5, 4.0), (3, 0.25), (4, 16.0))
+#: Gains of the currents that a neuron gets which never fires in the network.
+_STIMULI = (1.0, 10.0, 100.0, 1000.0)
 _RTOL, _ATOL = 1e-4, 1e-5
 #: Distance from the threshold that is a knife edge, and what float32 loses of large membranes.
 _EDGE, _LOSS = 1e-5, 2e-6
@@ -74,12 +77,48 @@ def prove(network: Network, neurons: Sequence[Neuron], model: onnx.ModelProto, e
         wanted = network(x)
         found = session.run(None, {entry: x.numpy()})
         _prove_outputs(wanted, found, near, proof, example, batch)
+    for neuron in neurons:
+        if neuron.described.translation.model.spiking and neuron.layer.path not in proof.fired:
+            _stimulate(neuron, proof)
     if proof.skipped * 2 > proof.samples:
         raise ModelError(
             f"the graph differs from the torch module in {proof.skipped} of {proof.samples} random "
             "samples, all at membranes that lie on the threshold; train in other units"
         )
     return proof
+
+
+class _Alone(torch.nn.Module):
+    """Runs one neuron by itself over steps that are given one by one, or all at once."""
+
+    def __init__(self, neuron: Neuron) -> None:
+        super().__init__()
+        self.neuron = neuron
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run over ``x [steps, ...]``, each of the shape that the module takes."""
+        module = self.neuron.layer.module
+        keeps_state = "state" in inspect.signature(type(module).forward).parameters
+        state = None
+        for step in x:
+            answer = module(step, state) if keeps_state else module(step)
+            if keeps_state:
+                state = answer[1]
+        return x
+
+
+def _stimulate(neuron: Neuron, proof: Proof) -> None:
+    """Compare a neuron that never fired in the network on currents that make it fire."""
+    call = neuron.calls[0]
+    steps = 1 if neuron.described.layout is not None else len(neuron.calls)
+    generator = torch.Generator().manual_seed(len(neuron.layer.path))
+    for gain in _STIMULI:
+        given = torch.randn((steps, *call.given), generator=generator) * gain
+        for observed in observe(_Alone(neuron), [neuron.layer], given):
+            observed.weight, observed.bias = neuron.weight, neuron.bias
+            _prove_neuron(observed, proof)
+        if neuron.layer.path in proof.fired:
+            return
 
 
 def _prove_outputs(

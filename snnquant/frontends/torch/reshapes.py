@@ -1,10 +1,14 @@
-"""Writes shapes that torch computes from the batch size as the constants that they are."""
+"""Writes shapes that torch computes, or writes in a roundabout way, as what they are."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
+
+_Dim = onnx.TensorShapeProto.Dimension
 
 
 def fix_reshapes(model: onnx.ModelProto) -> None:
@@ -15,7 +19,9 @@ def fix_reshapes(model: onnx.ModelProto) -> None:
     """
     graph = model.graph
     held = {tensor.name for tensor in graph.initializer}
-    shapes = {v.name: v.type.tensor_type.shape.dim for v in (*graph.value_info, *graph.output)}
+    values = (*graph.input, *graph.value_info, *graph.output)
+    shapes = {v.name: v.type.tensor_type.shape.dim for v in values}
+    _expand_tiles(graph, shapes)
     for node in graph.node:
         if node.op_type != "Reshape" or node.domain != "" or node.input[1] in held:
             continue
@@ -27,6 +33,32 @@ def fix_reshapes(model: onnx.ModelProto) -> None:
         graph.initializer.append(numpy_helper.from_array(np.array(target, np.int64), name))
         node.input[1] = name
     _drop_unread(graph)
+
+
+def _expand_tiles(graph: onnx.GraphProto, shapes: Mapping[str, Sequence[_Dim]]) -> None:
+    """Write a Tile of axes of size 1, such as ``x[None].repeat(T, ...)``, as the Expand that it is.
+
+    What is computed of the repeated value can then be seen to be the same at every step.
+    """
+    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    same: dict[str, str] = {}
+    for node in graph.node:
+        node.input[:] = [same.get(name, name) for name in node.input]
+        if node.op_type == "Expand" and node.domain == "":
+            before, after = shapes.get(node.input[0]), shapes.get(node.output[0])
+            if before and after and list(before) == list(after):
+                same[node.output[0]] = node.input[0]
+        repeats = held.get(node.input[1]) if node.op_type == "Tile" and node.domain == "" else None
+        dims = shapes.get(node.input[0])
+        if repeats is None or dims is None or len(dims) != repeats.size:
+            continue
+        if all(d.dim_value == 1 for d, r in zip(dims, repeats, strict=True) if r != 1):
+            node.op_type = "Expand"
+    for value in graph.output:
+        if value.name in same:
+            graph.node.append(onnx.helper.make_node("Identity", [same[value.name]], [value.name]))
+            stale = [n for n in graph.node[:-1] if value.name in n.output]
+            graph.node.remove(stale[0])
 
 
 def _drop_unread(graph: onnx.GraphProto) -> None:

@@ -44,6 +44,7 @@ class SinabsNeuron(Described):
     """One of :data:`KINDS`."""
 
     layout = 1
+    first_feedback = 1
 
     def translate(self) -> Translation:
         """Return the module in our terms, or raise ModelError."""

@@ -24,8 +24,8 @@ from snnquant.frontends.torch.translation import Array, Described, Signals
 CALL_DOMAIN = "snnquant.torch"
 CALL = "Call"
 LAYER, NUMBER = "layer", "number"
-#: Outputs of a call, in order.
-SPIKES, MEMBRANE, SYNAPTIC = range(3)
+#: Outputs of a call, in order; the next call reads the last, so that torch keeps the one before.
+SPIKES, MEMBRANE, SYNAPTIC, CHAIN = range(4)
 #: Neurons of a recurrence whose matrix is built; beyond it a matrix would not fit anyway.
 _MOST_RECURRENT = 1 << 13
 
@@ -39,12 +39,14 @@ class Call:
         steps: how many time steps it holds.
         current: what the neuron integrates, ``[steps, B, ...]``, without recurrence.
         output: what the module gave, ``[steps, B, ...]``; None: nothing to compare with.
+        given: shape of what the module was given.
     """
 
     begins: bool
     steps: int
     current: Tensor
     output: Tensor | None
+    given: torch.Size
 
 
 @dataclass
@@ -55,7 +57,7 @@ class Neuron:
         layer: the module and what it computes.
         calls: its calls, in order.
         weight: recurrent weight ``[N, N]`` from neuron to neuron, if it has one.
-        bias: what the recurrence adds to the current whatever fires, ``[1, ...]``.
+        bias: what the recurrence adds to the current whatever fires: ``[1 or steps, 1, ...]``.
     """
 
     layer: Layer
@@ -144,7 +146,7 @@ def observe(net: nn.Module, layers: Sequence[Layer], example: Tensor) -> list[Ne
             neuron = neurons.setdefault(id(layer), Neuron(layer))
             if not neuron.calls and not begins:
                 raise ModelError(f"{where} starts from a stale state; reset it inside forward")
-            neuron.calls.append(Call(begins, current.shape[0], current, compared))
+            neuron.calls.append(Call(begins, current.shape[0], current, compared, given.shape))
             return answer
 
         return forward
@@ -189,7 +191,11 @@ def _learn_recurrence(neuron: Neuron) -> None:
     if not torch.allclose(weight.sum(0, keepdim=True) + bias, together, rtol=1e-3, atol=1e-4):
         raise ModelError(f"{where}: its recurrence is not linear; take Linear or Conv layers")
     neuron.weight = weight.reshape(count, count).numpy()
-    neuron.bias = bias if bool(bias.any()) else None
+    if bool(bias.any()):
+        first = neuron.described.first_feedback
+        steps = neuron.calls[0].steps if first else 1
+        late = (torch.arange(steps) >= first).float().reshape(-1, *(1 for _ in bias.shape))
+        neuron.bias = late * bias
 
 
 @contextmanager
@@ -200,6 +206,7 @@ def calls_as_nodes(neurons: Sequence[Neuron]) -> Iterator[Counter[int]]:
     """
     by_layer = {id(neuron.layer): (index, neuron) for index, neuron in enumerate(neurons)}
     counts: Counter[int] = Counter()
+    chains: dict[int, Tensor] = {}
 
     def symbolic(layer: Layer) -> Callable[..., Any]:
         index, neuron = by_layer[id(layer)]
@@ -208,17 +215,20 @@ def calls_as_nodes(neurons: Sequence[Neuron]) -> Iterator[Counter[int]]:
         def forward(*args: Any, **kwargs: Any) -> Any:
             current = _current(described, described.given(args, kwargs))
             if neuron.bias is not None:
-                current = current + neuron.bias
+                current = current + (neuron.bias[0] if described.layout is None else neuron.bias)
             number = counts[index]
             counts[index] += 1
+            goes_on = number < len(neuron.calls) and not neuron.calls[number].begins
             outputs = torch.onnx.ops.symbolic_multi_out(
                 f"{CALL_DOMAIN}::{CALL}",
-                [current],
+                [current, chains[index]] if goes_on else [current],
                 attrs={LAYER: index, NUMBER: number},
-                dtypes=[current.dtype] * 3,
-                shapes=[current.shape] * 3,
+                dtypes=[current.dtype] * 4,
+                shapes=[current.shape] * 4,
                 version=1,
             )
+            chains[index] = outputs[CHAIN]
+            outputs = list(outputs)[:CHAIN]
             if described.layout == 1:
                 outputs = [output.transpose(0, 1) for output in outputs]
             return described.answer(Signals(*outputs))
@@ -230,15 +240,23 @@ def calls_as_nodes(neurons: Sequence[Neuron]) -> Iterator[Counter[int]]:
 
 
 @contextmanager
-def fresh_states(layers: Sequence[Layer]) -> Iterator[None]:
-    """Run with fresh states, and leave every state as it was: torch may trace the inside."""
-    held = [_snapshot(layer.module) for layer in layers]
+def fresh_states(layers: Sequence[Layer], others: Sequence[nn.Module]) -> Iterator[None]:
+    """Run with fresh states, and leave every state as it was: torch may trace the inside.
+
+    Args:
+        layers: the neurons.
+        others: further modules that keep a state, which their ``reset()`` forgets.
+    """
+    modules = [*(layer.module for layer in layers), *others]
+    held = [_snapshot(module) for module in modules]
     reset_all(layers)
+    for module in others:
+        module.reset()  # type: ignore[operator]
     try:
         yield
     finally:
-        for layer, (attributes, inner) in zip(layers, held, strict=True):
-            own = vars(layer.module)
+        for module, (attributes, inner) in zip(modules, held, strict=True):
+            own = vars(module)
             own.clear()
             own.update(attributes)
             for name, content in inner.items():

@@ -118,6 +118,8 @@ class Described(ABC):
 
     #: Axis of time in what the module is given; None: it computes one step per call.
     layout: int | None = None
+    #: First step at which a recurrence adds anything, its bias included.
+    first_feedback = 0
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
