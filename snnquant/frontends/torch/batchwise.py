@@ -9,23 +9,25 @@ import onnx
 from snnquant.frontends.torch.graph import Source, integer, ints
 
 #: Operations whose axes are all alike; constants may broadcast.
-ELEMENTWISE = frozenset(
-    "Abs Add And BitwiseAnd Cast Ceil Celu Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater "
-    "GreaterOrEqual HardSigmoid HardSwish Identity LeakyRelu Less LessOrEqual Log Max Mean Min "
-    "Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus "
-    "Softsign Sqrt Sub Sum Tanh ThresholdedRelu Where Xor".split()
-)
+_ELEMENTWISE = """
+Abs Add And BitwiseAnd Cast Ceil Celu Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater
+GreaterOrEqual HardSigmoid HardSwish Identity LeakyRelu Less LessOrEqual Log Max Mean Min
+Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus
+Softsign Sqrt Sub Sum Tanh ThresholdedRelu Where Xor
+"""
+ELEMENTWISE = frozenset(_ELEMENTWISE.split())
 #: Operations with one batched input, the first; the others are constants.
-BATCHED = frozenset(
-    "AveragePool BatchNormalization Conv ConvTranspose DepthToSpace GlobalAveragePool "
-    "GlobalMaxPool GroupNormalization InstanceNormalization LpPool MaxPool SpaceToDepth".split()
-)
-_REDUCTIONS = "ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum".split()
+_BATCHED = """
+AveragePool BatchNormalization Conv ConvTranspose DepthToSpace GlobalAveragePool GlobalMaxPool
+GroupNormalization InstanceNormalization LpPool MaxPool SpaceToDepth
+"""
+BATCHED = frozenset(_BATCHED.split())
 #: Operations on axes that must not be the batch's.
-ALONG = frozenset(
-    ["Concat", "Gather", "LayerNormalization", "LogSoftmax", "Slice", "Softmax", "Split"]
-    + ["Squeeze", "Unsqueeze", *_REDUCTIONS]
-)
+_ALONG = """
+Gather LayerNormalization LogSoftmax ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd
+ReduceSum Slice Softmax Split Squeeze Unsqueeze
+"""
+ALONG = frozenset(_ALONG.split())
 
 
 def batched_inputs(node: onnx.NodeProto, source: Source) -> list[int] | None:

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 import onnx
 from torch import nn
 
-from snnquant.errors import ModelError
 from snnquant.frontends.reading import NeuronOrigin, Reading
 from snnquant.frontends.torch.fold import FeedbackError, fold_calls
-from snnquant.frontends.torch.layers import Layer, neuron_layers
+from snnquant.frontends.torch.layers import neuron_layers
 from snnquant.frontends.torch.network import Example, Network, network_of
 from snnquant.frontends.torch.plain import read_plainly
-from snnquant.frontends.torch.proof import Proof, prove
 from snnquant.frontends.torch.pooling import plain_sums
+from snnquant.frontends.torch.proof import Proof, prove
 from snnquant.frontends.torch.reshapes import fix_reshapes
 from snnquant.frontends.torch.trace import Neuron, calls_as_nodes
 from snnquant.model_file import check_weights, neuron_nodes
@@ -60,7 +59,9 @@ def read_network(module: nn.Module, example: Example, name: str) -> Reading:
         return read_plainly(network, example, name, "it has neurons of its own beside")
     check_weights(model, name)
     proof = prove(network, neurons, model, example)
-    return Reading(model, _origins(model, sources, layers, proof), _notes(network, neurons, proof))
+    frameworks = {layer.path: layer.described.translation.framework for layer in layers}
+    origins = _origins(model, sources, frameworks, proof)
+    return Reading(model, origins, _notes(network, neurons, proof))
 
 
 def _why(changed: list[str]) -> str:
@@ -74,7 +75,9 @@ def _read_own(module: nn.Module, example: Example) -> Reading:
     model, sources = export_float(module, example.input(2), example.time_axis, False)
     check_weights(model, type(module).__name__)
     origins = [
-        NeuronOrigin(node.name, "snnquant.nn", (sources.get(node.name, ""),), _equation(node, model))
+        NeuronOrigin(
+            node.name, "snnquant.nn", (sources.get(node.name, ""),), _equation(node, model)
+        )
         for node in neuron_nodes(model)
     ]
     return Reading(model, origins)
@@ -103,16 +106,16 @@ def _nothing() -> None:
 
 
 def _origins(
-    model: onnx.ModelProto, sources: Mapping[str, str], layers: list[Layer], proof: Proof
+    model: onnx.ModelProto, sources: Mapping[str, str], frameworks: Mapping[str, str], proof: Proof
 ) -> list[NeuronOrigin]:
-    frameworks = {layer.path: layer.described.translation.framework for layer in layers}
+    """Return where each neuron comes from; the framework is our own where none is named."""
     found = []
     for node in neuron_nodes(model):
         path = sources.get(node.name, "")
         found.append(
             NeuronOrigin(
                 node.name,
-                frameworks.get(path, ""),
+                frameworks.get(path, "snnquant.nn"),
                 (path,) if path else (),
                 _equation(node, model),
                 proof.edges.get(path, 0),
@@ -144,12 +147,11 @@ def _notes(network: Network, neurons: list[Neuron], proof: Proof) -> list[str]:
     for neuron in neurons:
         translation = neuron.described.translation
         where = f"Module '{neuron.layer.path}' ({translation.framework})"
-        notes += [f"{where}: {note}" for note in translation.notes]
         if translation.model.spiking and neuron.layer.path not in proof.fired:
             notes.append(f"{where} never fired on the random inputs on which it was compared.")
     if proof.skipped:
         notes.append(
-            f"{proof.skipped} of {proof.samples} random samples differ from the torch module behind "
-            "membranes that lie on the threshold."
+            f"{proof.skipped} of {proof.samples} random samples differ from the torch module "
+            "behind membranes that lie on the threshold."
         )
     return notes

@@ -33,10 +33,14 @@ def build_module(name: str) -> tuple[nn.Module, tuple[int, ...] | None]:
     """
     where, separator, attribute = name.partition(":")
     if not separator or not where or not attribute:
-        raise UsageError(f"--model {name!r} is no package.module:factory; name a function in a file")
+        raise UsageError(
+            f"--model {name!r} is no package.module:factory; name a function in a file"
+        )
     factory = _factory(where, attribute, name)
     if not callable(factory):
-        raise UsageError(f"--model {name}: {attribute} is a {type(factory).__name__}, not a function")
+        raise UsageError(
+            f"--model {name}: {attribute} is a {type(factory).__name__}, not a function"
+        )
     try:
         with _current_folder_first():
             module = factory()

@@ -14,26 +14,12 @@ import onnx
 
 from snnquant.errors import ModelError
 from snnquant.frontends.torch.batchwise import batched_inputs
-from snnquant.frontends.torch.graph import (
-    FLOAT,
-    Source,
-    Written,
-    attributes_of,
-    integer,
-)
+from snnquant.frontends.torch.calls import Calls, key_of
+from snnquant.frontends.torch.graph import FLOAT, Source, Written, attributes_of
 from snnquant.frontends.torch.merged import emit_neuron
 from snnquant.frontends.torch.picked import picked_steps
 from snnquant.frontends.torch.readout import accumulated, stacked
-from snnquant.frontends.torch.trace import (
-    CALL_DOMAIN,
-    CHAIN,
-    LAYER,
-    MEMBRANE,
-    NUMBER,
-    SPIKES,
-    SYNAPTIC,
-    Neuron,
-)
+from snnquant.frontends.torch.trace import CALL_DOMAIN, MEMBRANE, SPIKES, Neuron
 
 Names = tuple[str, ...]
 
@@ -67,70 +53,24 @@ class _Folding:
         self.neurons = neurons
         self.source = Source(model)
         self.written = Written(self.source)
-        self.calls: dict[tuple[int, int], onnx.NodeProto] = {}
-        self.run_of: dict[tuple[int, int], tuple[int, ...]] = {}
+        self.calls = Calls(self.source, neurons)
         self.emitted: dict[str, str] = {}
         self.timed_of: dict[Names, str] = {}
         self.flat_of: dict[Names, str] = {}
         self.merged: dict[tuple[int, int], list[str]] = {}
         self.open: set[tuple[int, int]] = set()
-        self.read = {name for node in self.source.graph.node for name in node.input}
-        self.read.update(value.name for value in self.source.graph.output)
         self.batch = str((self.source.shape(self.source.inputs[0]) or ("batch",))[0])
 
     def run(self) -> None:
-        for node in self.source.graph.node:
-            if node.domain == CALL_DOMAIN:
-                key = integer(node, LAYER, 0), integer(node, NUMBER, 0)
-                self.calls[key] = node
-                if node.output[SYNAPTIC] in self.read:
-                    path = self.neurons[key[0]].layer.path
-                    raise ModelError(
-                        f"module '{path}': the network reads its synaptic current; only spikes "
-                        "and membranes can be read"
-                    )
-        for index, neuron in enumerate(self.neurons):
-            for run in neuron.runs():
-                self.run_of |= {(index, number): tuple(run) for number in run}
-        self.read -= {node.output[CHAIN] for node in self.calls.values()}
-        missing = [key for key in self.calls if key not in self.run_of]
-        if missing:
-            path = self.neurons[missing[0][0]].layer.path
-            raise ModelError(f"module '{path}' is called more often than when it ran before")
-        graph = self.model.graph
+        """Write the outputs, and all that they need, into the model."""
         try:
-            names = [self.emit(value.name) for value in graph.output]
+            names = [self.emit(value.name) for value in self.model.graph.output]
         except RecursionError as error:
             raise ModelError(
                 "the steps of the network cannot be folded: its operations between outputs and "
                 "neurons are too deep; return spikes or membranes of all steps instead"
             ) from error
-        self._write(names)
-
-    def _write(self, names: Sequence[str]) -> None:
-        """Put the new nodes in the place of the old ones."""
-        graph = self.model.graph
-        for value, name in zip(graph.output, names, strict=True):
-            if name == value.name:
-                continue
-            if name in self.source.constants or name in self.source.inputs:
-                name = self.written.node("Identity", [name], None)[0]
-            taken = [other for other in graph.output if other.name == name]
-            value.name = self.written.node("Identity", [name], None)[0] if taken else name
-        del graph.node[:]
-        graph.node.extend(self.written.nodes)
-        read = {name for node in self.written.nodes for name in node.input}
-        kept = [tensor for tensor in graph.initializer if tensor.name in read]
-        kept += [tensor for name, tensor in self.written.constants.items() if name in read]
-        del graph.initializer[:]
-        graph.initializer.extend(kept)
-        del graph.value_info[:]
-        made = {out for node in graph.node for out in node.output}
-        made -= {value.name for value in graph.output}
-        graph.value_info.extend(v for v in self.written.values if v.name in made)
-        imports = [entry for entry in self.model.opset_import if entry.domain != CALL_DOMAIN]
-        del self.model.opset_import[:]
-        self.model.opset_import.extend(imports)
+        self.written.put_into(self.model, names, without_domain=CALL_DOMAIN)
 
     # One value ---------------------------------------------------------------------------------
 
@@ -157,13 +97,13 @@ class _Folding:
 
     def _emit_call(self, node: onnx.NodeProto, name: str) -> str:
         """Return one call's output: the neuron's, or one step of it."""
-        key = integer(node, LAYER, 0), integer(node, NUMBER, 0)
+        key = key_of(node)
         place = list(node.output).index(name)
         timed = self._neuron(key)[place]
         if self.neurons[key[0]].described.layout is not None:
             result = timed
         else:
-            step = self.written.constant(np.int64(self.run_of[key].index(key[1])), "step")
+            step = self.written.constant(np.array(self.calls.run_of[key].index(key[1])), "step")
             result = self.written.node("Gather", [timed, step], node, attributes={"axis": 0})[0]
             self._describe_like(name, result)
         self.emitted[name] = result
@@ -174,10 +114,10 @@ class _Folding:
         steps = stacked(node, self.source)
         if steps is not None:
             return self._emit_stack(node, *steps)
-        steps = accumulated(node, self.source)
-        if steps is None:
+        sums = accumulated(node, self.source)
+        if sums is None:
             return None
-        names, reduction = steps
+        names, reduction = sums
         try:
             timed = self.timed(names)
         except NotFoldedError:
@@ -217,14 +157,11 @@ class _Folding:
         if len(set(names)) == 1:
             return self._repeated(names[0], steps)
         calls = [self.source.producer.get(name) for name in names]
-        keys = [
-            (integer(n, LAYER, 0), integer(n, NUMBER, 0)) if n and n.domain == CALL_DOMAIN else None
-            for n in calls
-        ]
+        keys = [key_of(n) if n is not None and n.domain == CALL_DOMAIN else None for n in calls]
         if keys[0] is not None and calls[0] is not None:
             index = keys[0][0]
             place = list(calls[0].output).index(names[0])
-            wanted = [(index, number) for number in self.run_of[keys[0]]]
+            wanted = [(index, number) for number in self.calls.run_of[keys[0]]]
             outputs = [n.output[place] for n in calls if n is not None]
             if keys != wanted or outputs != list(names):
                 raise NotFoldedError
@@ -236,7 +173,9 @@ class _Folding:
             raise NotFoldedError
         shape = self.written.constant(np.array([steps, -1, *features], np.int64), "shape")
         out = self.written.node("Reshape", [self.flat(names), shape], calls[0])[0]
-        return self.written.describe(out, self._type(names[0]), [steps, self.batch, *features])
+        return self.written.describe(
+            out, self.source.elem_type(names[0]), [steps, self.batch, *features]
+        )
 
     def flat(self, names: Names) -> str:
         """Return one value per step as one, ``[T*B, ...]``, or raise NotFoldedError."""
@@ -261,8 +200,8 @@ class _Folding:
         return self._describe_flat(out, names)
 
     def _describe_flat(self, out: str, names: Names) -> str:
-        axes = [f"{len(names)}*{self.batch}", *self._features(names[0])]
-        return self.written.describe(out, self._type(names[0]), axes)
+        axes: list[int | str] = [f"{len(names)}*{self.batch}", *self._features(names[0])]
+        return self.written.describe(out, self.source.elem_type(names[0]), axes)
 
     def _operation(self, names: Names, nodes: Sequence[onnx.NodeProto]) -> str:
         """Write one operation per step as one over the folded batch."""
@@ -311,10 +250,12 @@ class _Folding:
         axes = self.written.constant(np.array([0], np.int64), "axes")
         like = self.source.producer.get(name)
         one = self.written.node("Unsqueeze", [self.emit(name), axes], like)[0]
-        self.written.describe(one, self._type(name), [1, self.batch, *features])
+        self.written.describe(one, self.source.elem_type(name), [1, self.batch, *features])
         sizes = np.array([steps, 1, *(1 for _ in features)], np.int64)
         out = self.written.node("Expand", [one, self.written.constant(sizes, "shape")], like)[0]
-        return self.written.describe(out, self._type(name), [steps, self.batch, *features])
+        return self.written.describe(
+            out, self.source.elem_type(name), [steps, self.batch, *features]
+        )
 
     def _picked(self, value: str, axis: int, places: Sequence[int], names: Names) -> str:
         """Write values that are picked one by one along an axis as the whole, time first."""
@@ -331,7 +272,7 @@ class _Folding:
             perm = [axis, *(k for k in range(len(shape)) if k != axis)]
             result = self.written.node("Transpose", [result], like, attributes={"perm": perm})[0]
             self.written.describe(
-                result, self._type(names[0]), [len(names), self.batch, *features]
+                result, self.source.elem_type(names[0]), [len(names), self.batch, *features]
             )
         return result
 
@@ -341,14 +282,11 @@ class _Folding:
             raise NotFoldedError
         return features
 
-    def _type(self, name: str) -> int:
-        return self.source.types.get(name, FLOAT)
-
     # Neurons -----------------------------------------------------------------------------------
 
     def _neuron(self, key: tuple[int, int]) -> list[str]:
         """Return spikes and membrane ``[T, B, ...]`` of the run that a call belongs to."""
-        index, run = key[0], self.run_of[key]
+        index, run = key[0], self.calls.run_of[key]
         start = (index, run[0])
         if start in self.merged:
             return self.merged[start]
@@ -358,29 +296,26 @@ class _Folding:
                 f"module '{neuron.layer.path}': its spikes come back to its own current by "
                 "operations outside of the neuron"
             )
-        nodes = [self.calls.get((index, number)) for number in run]
-        present = [n for n in nodes if n is not None]
-        if len(present) < len(nodes) and not self._drops_last(nodes):
-            raise ModelError(f"module '{neuron.layer.path}' is not called at every step")
+        present = self.calls.nodes_of(key)
         self.open.add(start)
         try:
             current = self._current(neuron, present)
         except NotFoldedError:
             current = self._joined(present)
         self.open.remove(start)
-        reads = [any(n.output[k] in self.read for n in present) for k in range(2)]
+        reads = [any(n.output[k] in self.calls.read for n in present) for k in range(2)]
         self.merged[start] = emit_neuron(
-            self.written, neuron, current, present[0], spikes_read=reads[SPIKES], membrane_read=reads[MEMBRANE]
+            self.written,
+            neuron,
+            current,
+            present[0],
+            spikes_read=reads[SPIKES],
+            membrane_read=reads[MEMBRANE],
         )
         for out in self.merged[start]:
             steps = sum(neuron.calls[number].steps for number in run[: len(present)])
             self.written.describe(out, FLOAT, [steps, self.batch, *neuron.features])
         return self.merged[start]
-
-    def _drops_last(self, nodes: Sequence[onnx.NodeProto | None]) -> bool:
-        """Return whether only calls at the end are missing, which nothing reads."""
-        seen = [node is not None for node in nodes]
-        return seen == sorted(seen, reverse=True) and any(seen)
 
     def _current(self, neuron: Neuron, nodes: Sequence[onnx.NodeProto]) -> str:
         names = tuple(node.input[0] for node in nodes)

@@ -11,6 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 from snnquant.frontends.torch.trace import CALL_DOMAIN
 from snnquant.frontends.torch.translation import Array
 
+#: Type of what neurons work on.
+FLOAT = TensorProto.FLOAT
+
 
 class Source:
     """The graph that torch exported: producers, constants, shapes.
@@ -64,6 +67,10 @@ class Source:
         if name in self.constants:
             return tuple(self.constants[name].dims)
         return self.shapes.get(name)
+
+    def elem_type(self, name: str) -> int:
+        """Return the type of a value's elements; FLOAT where the graph does not say."""
+        return int(self.types.get(name, FLOAT))
 
     def features(self, name: str) -> tuple[int, ...] | None:
         """Return the axes behind the batch, if all of them are fixed."""
@@ -130,7 +137,8 @@ class Written:
     ) -> list[str]:
         """Add a node and return its outputs; it tells that it comes from where ``like`` does."""
         outputs = [self.fresh(op_type.lower()) for _ in range(count)]
-        made = helper.make_node(op_type, inputs, outputs, domain=domain, **(attributes or {}))
+        made = helper.make_node(op_type, inputs, outputs, domain=domain)
+        made.attribute.extend(helper.make_attribute(k, v) for k, v in (attributes or {}).items())
         if like is not None:
             made.metadata_props.extend(like.metadata_props)
         self.nodes.append(made)
@@ -150,6 +158,37 @@ class Written:
         self.values.append(helper.make_tensor_value_info(name, elem_type, list(shape)))
         return name
 
+    def put_into(
+        self, model: onnx.ModelProto, outputs: Sequence[str], *, without_domain: str
+    ) -> None:
+        """Put this graph in the place of a model's own.
 
-#: Types of what neurons work on.
-FLOAT = TensorProto.FLOAT
+        Args:
+            model: keeps its inputs and outputs.
+            outputs: what its outputs are now, by their names here.
+            without_domain: a domain that it imports no more.
+        """
+        graph = model.graph
+        given = {*self.source.constants, *self.source.inputs}
+        taken: set[str] = set()
+        for value, name in zip(graph.output, outputs, strict=True):
+            if name in given or name in taken:
+                # An output needs a node and a name of its own.
+                value.name = self.node("Identity", [name], None)[0]
+            else:
+                value.name = name
+            taken.add(value.name)
+        del graph.node[:]
+        graph.node.extend(self.nodes)
+        read = {name for node in self.nodes for name in node.input}
+        kept = [tensor for tensor in graph.initializer if tensor.name in read]
+        kept += [tensor for name, tensor in self.constants.items() if name in read]
+        del graph.initializer[:]
+        graph.initializer.extend(kept)
+        del graph.value_info[:]
+        made = {out for node in graph.node for out in node.output}
+        made -= {value.name for value in graph.output}
+        graph.value_info.extend(v for v in self.values if v.name in made)
+        imports = [entry for entry in model.opset_import if entry.domain != without_domain]
+        del model.opset_import[:]
+        model.opset_import.extend(imports)

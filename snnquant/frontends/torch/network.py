@@ -107,7 +107,7 @@ class Network:
         """Return outputs over batch and time as one axis with an axis of time."""
         tensors = self._tensors(answer)
         entries = (tensors,) if isinstance(tensors, Tensor) else tensors
-        return tuple(entry.unflatten(0, (-1, steps)) for entry in entries)
+        return tuple(entry.reshape(-1, steps, *entry.shape[1:]) for entry in entries)
 
     def _tensors(self, answer: Any) -> Tensor | tuple[Tensor, ...]:
         """Return the tensors of what forward returned; states in structures are left out."""

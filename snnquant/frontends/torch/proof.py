@@ -50,7 +50,9 @@ class Proof:
     samples: int = 0
 
 
-def prove(network: Network, neurons: Sequence[Neuron], model: onnx.ModelProto, example: Example) -> Proof:
+def prove(
+    network: Network, neurons: Sequence[Neuron], model: onnx.ModelProto, example: Example
+) -> Proof:
     """Compare a module with the graph that was made of it, on random inputs.
 
     Args:

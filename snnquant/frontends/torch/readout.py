@@ -18,7 +18,7 @@ def stacked(node: onnx.NodeProto, source: Source) -> tuple[tuple[str, ...], int 
         return None
     axis = integer(node, "axis", 0)
     parts = [source.producer.get(name) for name in node.input]
-    names = []
+    names: list[str] = []
     for part in parts:
         if part is None or part.op_type != "Unsqueeze":
             names = []

@@ -1,7 +1,7 @@
 """sinabs: LIF, IAF, ExpLeak, ALIF, recurrent and squeezing variants over ``[B, T, ...]``.
 
-``i = alpha_syn*(i + x)``; ``v = alpha*v + (1 - alpha)*i`` or ``alpha*v + i``; ``s = H(v >= thr)`` or
-``trunc(v/thr)``; then the reset, then ``max(v, v_min)``.
+``i = alpha_syn*(i + x)``; ``v = alpha*v + (1 - alpha)*i`` or ``alpha*v + i``;
+``s = H(v >= thr)`` or ``trunc(v/thr)``; then the reset, then ``max(v, v_min)``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SinabsNeuron(Described):
                 "works; build it with num_timesteps=T"
             )
         adapts = kind.startswith("ALIF")
-        alpha = finite("tau_mem", module.alpha_mem_calculated.detach())
+        alpha: Any = finite("tau_mem", module.alpha_mem_calculated.detach())
         synaptic = module.alpha_syn_calculated
         gain: Tensor | float = 1 - alpha if module.norm_input else 1.0
         values: dict[str, Tensor | float] = {"alpha": alpha, "v_init": 0.0, "leak_bias": 0.0}
@@ -71,7 +71,7 @@ class SinabsNeuron(Described):
             if minimum is not None:
                 raise ModelError("a read-out with min_v_mem has no counterpart; leave it out")
             return Translation(name, LI, values, {"synaptic": int(synaptic is not None)}, feed=feed)
-        choices, notes = self._firing(values)
+        choices = self._firing(values)
         if (minimum is not None or adapts) and synaptic is not None:
             raise ModelError(
                 "tau_syn together with min_v_mem or an adaptive threshold has no counterpart; "
@@ -83,13 +83,14 @@ class SinabsNeuron(Described):
         if minimum is not None:
             # Bounded before the leak there, behind it here; the leak is monotone.
             values["v_min"] = alpha * minimum.detach() + values["leak_bias"]
-            if bool((torch.as_tensor(values["v_min"]) > values["v_threshold"]).any()):
+            bound = torch.as_tensor(values["v_min"])
+            if bool((bound > torch.as_tensor(values["v_threshold"])).any()):
                 raise ModelError("min_v_mem lies above the threshold; lower it")
         if adapts:
-            decay = finite("tau_adapt", module.alpha_adapt_calculated.detach())
+            decay: Any = finite("tau_adapt", module.alpha_adapt_calculated.detach())
             values["threshold_decay"] = decay
             values["threshold_increment"] = module.adapt_scale * (1 - decay)
-        connect = getattr(module, "rec_connect", None)
+        connect: Any = getattr(module, "rec_connect", None)
 
         def recurrence(spikes: Tensor) -> Tensor:
             back: Tensor = connect(spikes).reshape(spikes.shape) * gain
@@ -102,19 +103,18 @@ class SinabsNeuron(Described):
             choices,
             feed=feed,
             recurrence=None if connect is None else recurrence,
-            notes=notes,
         )
 
-    def _firing(self, values: dict[str, Tensor | float]) -> tuple[dict[str, int], tuple[str, ...]]:
-        """Return choices and notes of spikes and reset; adds their values."""
+    def _firing(self, values: dict[str, Tensor | float]) -> dict[str, int]:
+        """Return the choices of spikes and reset; adds their values."""
         module: Any = self.module
-        threshold = getattr(module, "b0", None)
-        threshold = module.spike_threshold if threshold is None else threshold
-        threshold = finite("spike_threshold", torch.as_tensor(threshold).detach())
+        held = getattr(module, "b0", None)
+        held = module.spike_threshold if held is None else held
+        threshold = torch.as_tensor(finite("spike_threshold", torch.as_tensor(held).detach()))
         values["v_threshold"] = threshold
         fire = module.spike_fn
         kind = getattr(fire, "__name__", type(fire).__name__)
-        most, notes = 1, ()
+        most = 1
         if kind in ("MultiSpike", "MaxSpike"):
             limit = getattr(fire, "max_num_spikes_per_bin", None)
             most = MAX_SPIKES.high if limit is None else int(limit)
@@ -130,8 +130,8 @@ class SinabsNeuron(Described):
             by = reset.subtract_value
             choices["reset"] = int(Reset.SOFT if by is None else Reset.SOFT_CONSTANT)
             if by is not None:
-                values["dv"] = torch.as_tensor(by, dtype=torch.float32)
-                if most > 1 and bool((values["dv"] != threshold).any()):
+                values["dv"] = amount = torch.as_tensor(by, dtype=torch.float32)
+                if most > 1 and bool((amount != threshold).any()):
                     raise ModelError(
                         "MultiSpike counts by the threshold but subtracts another value; "
                         "take SingleSpike or subtract the threshold"
@@ -146,7 +146,7 @@ class SinabsNeuron(Described):
                 f"reset_fn {type(reset).__name__} is not known; take MembraneSubtract or "
                 "MembraneReset"
             )
-        return choices, notes
+        return choices
 
     def reset(self) -> None:
         """Forget all states."""

@@ -98,7 +98,9 @@ def reset_all(layers: Sequence[Layer]) -> None:
 
 
 @contextmanager
-def _forwards(layers: Sequence[Layer], make: Callable[[Layer], Callable[..., Any]]) -> Iterator[None]:
+def _forwards(
+    layers: Sequence[Layer], make: Callable[[Layer], Callable[..., Any]]
+) -> Iterator[None]:
     """Put another forward in the place of every neuron's own; its states are fresh around it."""
     reset_all(layers)
     for layer in layers:

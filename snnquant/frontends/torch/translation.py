@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.errors import ModelError
-from snnquant.neurons import NeuronModel
+from snnquant.neurons import NeuronModel, Reset
 
 Array = npt.NDArray[Any]
 Value = Tensor | float
@@ -32,7 +32,6 @@ class Translation:
         feed: from what the module is given to the current; it does not mix time steps.
         recurrence: from the last spikes ``[B, ...]`` to what they add to the current; affine.
         never_fires: the threshold is infinite, so that only the membrane tells anything.
-        notes: what is worth knowing, a sentence each.
     """
 
     framework: str
@@ -42,7 +41,6 @@ class Translation:
     feed: Callable[[Tensor], Tensor] = lambda x: x
     recurrence: Callable[[Tensor], Tensor] | None = None
     never_fires: bool = False
-    notes: tuple[str, ...] = ()
 
     def constants(
         self, features: Sequence[int], model: NeuronModel | None = None
@@ -165,8 +163,6 @@ class Described(ABC):
 
     def after_reset(self, signals: Signals) -> Tensor:
         """Return the membrane after the reset, before the next leak."""
-        from snnquant.neurons import Reset
-
         choices, values = self.translation.all_choices(), self.translation.values
         spikes, membrane = signals.spikes, signals.membrane
         if not self.translation.model.spiking or choices["reset"] == Reset.NONE:
