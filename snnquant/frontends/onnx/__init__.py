@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from snnquant.errors import ModelError
+import onnx
+
+from snnquant.frontends.onnx.places import origins_of
+from snnquant.frontends.onnx.prepare import prepare
+from snnquant.frontends.onnx.recognise import recognise
+from snnquant.frontends.onnx.resimulate import resimulate
+from snnquant.frontends.onnx.unroll import unroll
 from snnquant.frontends.reading import Reading, SourceOptions, reading_of
 from snnquant.model_file import neuron_nodes, read_model
-from snnquant.ops.schema import DOMAIN
 
 
 def read(path: Path, options: SourceOptions) -> Reading:
@@ -19,7 +24,27 @@ def read(path: Path, options: SourceOptions) -> Reading:
     model = read_model(path)
     if neuron_nodes(model):
         return reading_of(model)
-    raise ModelError(
-        f"{path} has no neuron node of domain {DOMAIN}; "
-        "export the network with snnquant.nn.export_onnx"
-    )
+    return read_proto(model, str(path), options)
+
+
+def read_proto(
+    model: onnx.ModelProto, name: str, options: SourceOptions | None = None
+) -> Reading:
+    """Read a graph in which neurons are written out in standard operations.
+
+    Args:
+        model: any export.
+        name: words for it in messages, such as its path.
+        options: what the user says beside it.
+
+    Raises:
+        ModelError: something in it is not understood, or is wrong; the message says what, where,
+            and what to do.
+    """
+    prepared = prepare(model, name)
+    steps = None if options is None else options.timesteps
+    found = recognise(unroll(prepared, timesteps=steps, where=name))
+    writer = found.writer
+    edges = resimulate(writer)
+    names = {chain: written.name for chain, written in writer.written.items()}
+    return Reading(found.model, origins_of(writer.chains.values, names, edges))

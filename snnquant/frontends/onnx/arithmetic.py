@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from snnquant.frontends.onnx.interpreter import Handler, Interpreter, is_recurrent
+from snnquant.frontends.onnx.interpreter import Handler, Interpreter, is_recurrent, state_of
 from snnquant.frontends.onnx.polynomials import Poly, reduced
-from snnquant.frontends.onnx.symbols import Bounded, Count, Spike, State
+from snnquant.frontends.onnx.symbols import Bounded, Count, Shaped, Spike, State
 
 _FLOATS = frozenset(
     {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
@@ -32,7 +32,7 @@ def _subtract(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
 
 def _multiply(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
     first, second = of.combine(of.poly(node.input[0]), of.poly(node.input[1]))
-    product = first * second
+    product = counted(of, first * second)
     return None if product.too_large else product
 
 
@@ -95,44 +95,81 @@ def _where(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
 def _cast(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
     target = next(a.i for a in node.attribute if a.name == "to")
     poly = of.poly(node.input[0])
-    whole = is_logical(poly) or _counts(poly) is not None
-    if target in _FLOATS or whole:
+    if target in _FLOATS or is_logical(poly) or isinstance(poly.single, Count):
         return poly
-    found = scaled_state(poly)
-    if found is None or target == TensorProto.BOOL:
+    found = state_of(poly)
+    if found is None or target == TensorProto.BOOL or found[1] <= 0 or found[2] != 0:
         return None
-    state, factor = found
-    return count(of, state, 1.0 / factor)
+    return shaped(of, found[0], found[1], "floor_abs")
 
 
 def _cast_like(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
     return of.poly(node.input[0])
 
 
-def scaled_state(poly: Poly) -> tuple[State, float] | None:
-    """Return the state of which a polynomial is a positive multiple."""
-    if len(poly.terms) != 1:
-        return None
-    ((product, c),) = poly.terms.items()
-    if len(product) != 1 or not isinstance(product[0], State) or not isinstance(c, float):
-        return None
-    return (product[0], c) if c > 0 else None
+def shaped(of: Interpreter, state: State, factor: float, shape: str, most: int = 0) -> Poly:
+    """Return a state on its way to a count."""
+    key = ("shaped", state.number, f"{factor:.7g}", shape, most)
+    return Poly.of(of.atom(key, lambda: Shaped(state.time, "", state, factor, shape, most)))
 
 
-def count(of: Interpreter, state: State, divisor: float, most: int = 0) -> Poly:
+def count(
+    of: Interpreter, state: State, divisor: float, offset: float = 0.0, most: int = 0
+) -> Poly:
     """Return how often a state holds a divisor; 0 for ``most`` means without limit."""
-    key = ("count", state.number, f"{divisor:.7g}", most)
-    return Poly.of(of.atom(key, lambda: Count(state.time, "", state, divisor, most)))
+    key = ("count", state.number, f"{divisor:.7g}", f"{offset:.7g}", most)
+    return Poly.of(of.atom(key, lambda: Count(state.time, "", state, divisor, offset, most)))
 
 
-def _counts(poly: Poly) -> Count | None:
-    atom = poly.single
-    return atom if isinstance(atom, Count) else None
+def counted(of: Interpreter, poly: Poly) -> Poly:
+    """Return a polynomial in which whole parts of positive states are counts."""
+    result = poly
+    for product, c in poly.terms.items():
+        positive = {
+            atom.state: atom
+            for atom in product
+            if isinstance(atom, Spike) and not atom.threshold.terms and not atom.on_equal
+        }
+        for part in product:
+            if not isinstance(part, (Shaped, Count)) or part.state not in positive:
+                continue
+            if isinstance(part, Shaped) and part.shape == "floor_abs":
+                whole = count(of, part.state, 1.0 / part.factor)
+            elif isinstance(part, Count) and part.divisor > part.offset:
+                whole = Poly.of(part)  # a positive count tells that the state is positive
+            else:
+                continue
+            rest = tuple(a for a in product if a not in (part, positive[part.state]))
+            result = result.without(product) + Poly({rest: c}) * whole
+            break
+    return result
+
+
+def _absolute(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
+    found = state_of(of.poly(node.input[0]))
+    if found is None or found[2] != 0:
+        return None
+    return shaped(of, found[0], abs(found[1]), "abs")
 
 
 def _floor(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
-    found = scaled_state(of.poly(node.input[0]))
-    return None if found is None else count(of, found[0], 1.0 / found[1])
+    poly = of.poly(node.input[0])
+    atom, found = poly.single, state_of(poly)
+    if isinstance(atom, Shaped) and atom.shape == "abs":
+        return shaped(of, atom.state, atom.factor, "floor_abs")
+    if isinstance(atom, Shaped) and atom.shape == "clipped":
+        return count(of, atom.state, 1.0 / atom.factor, 0.0, atom.most)
+    if found is not None and found[1] > 0:
+        return shaped(of, found[0], found[1], "floor", 0) if found[2] == 0 else None
+    return None
+
+
+def _round(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
+    atom = of.poly(node.input[0]).single
+    if isinstance(atom, Shaped) and atom.shape == "clipped":
+        # Rounding up from the half: at the half itself ONNX rounds to even.
+        return count(of, atom.state, 1.0 / atom.factor, 0.5 / atom.factor, atom.most)
+    return None
 
 
 def _equal(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
@@ -143,7 +180,7 @@ def _equal(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
         return None
     value, atom = other.coefficient(), poly.single
     if isinstance(atom, Count) and value == 0.0:
-        threshold = Poly.constant(atom.divisor)
+        threshold = Poly.constant(atom.divisor - atom.offset)
         return Poly.constant(1.0) - of.spike(atom.state, threshold, on_equal=True)
     if not (len(poly.terms) == 1 and is_logical(poly)):
         return None
@@ -176,25 +213,41 @@ def _bound(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
     poly = of.poly(name)
     if high is not None and float(np.min(high.coefficient())) >= _NO_BOUND:
         high = None
-    counted = _counts(poly)
-    if counted is not None and high is not None:
-        most = high.coefficient()
-        fits = isinstance(most, float) and (low is None or low.coefficient() == 0.0)
-        return count(of, counted.state, counted.divisor, int(most)) if fits else None
-    if is_logical(poly) and len(poly.terms) == 1 and isinstance(poly.single, Spike):
+    most = None if high is None else high.coefficient()
+    if isinstance(most, float) and most.is_integer() and most > 0:
+        return _limited(of, poly, low, int(most))
+    if is_logical(poly) and isinstance(poly.single, Spike):
         return poly
     if high is not None or low is None or not low.is_constant or not is_recurrent(poly):
         return None
-    smallest = low.coefficient()
+    # A bound on `v + c` is a bound on v.
+    constant = poly.coefficient()
+    membrane = of.settled(poly.without(()))
+    smallest = reduced(np.subtract(low.coefficient(), constant))
     if float(np.max(smallest)) <= -_NO_BOUND:
         return poly
-    key = ("bounded", poly.products(), tuple(np.ravel(smallest)))
+    key = ("bounded", membrane.products(), tuple(np.ravel(smallest)))
     for known in of.candidates(key):
-        if known.of.equals(poly):
-            return Poly.of(known)
-    made = Bounded(poly.time, node.output[0], poly, smallest)
+        if known.of.equals(membrane):
+            return Poly.of(known) + Poly.constant(constant)
+    made = Bounded(membrane.time, "", membrane, smallest)
     of.candidates(key).append(made)
-    return Poly.of(made)
+    return Poly.of(made) + Poly.constant(constant)
+
+
+def _limited(of: Interpreter, poly: Poly, low: Poly | None, most: int) -> Poly | None:
+    """Return a count that is limited, or a membrane that is clipped to become one."""
+    atom, found = poly.single, state_of(poly)
+    from_zero = low is not None and not low.terms
+    if isinstance(atom, Count) and (low is None or from_zero):
+        return count(of, atom.state, atom.divisor, atom.offset, most)
+    if isinstance(atom, Spike):
+        return poly
+    if isinstance(atom, Shaped) and atom.shape == "floor" and from_zero:
+        return count(of, atom.state, 1.0 / atom.factor, 0.0, most)
+    if found is not None and from_zero and found[1] > 0 and found[2] == 0:
+        return shaped(of, found[0], found[1], "clipped", most)
+    return None
 
 
 HANDLERS: dict[str, Handler] = {
@@ -213,6 +266,8 @@ HANDLERS: dict[str, Handler] = {
     "Cast": _cast,
     "CastLike": _cast_like,
     "Floor": _floor,
+    "Round": _round,
+    "Abs": _absolute,
     "Equal": _equal,
     "Relu": _bound,
     "Clip": _bound,

@@ -16,6 +16,7 @@ from snnquant.frontends.onnx.symbols import (
     Pick,
     Source,
     Spike,
+    Stack,
     State,
 )
 
@@ -41,10 +42,10 @@ class Chain:
         """Membrane at the last step."""
         return self.states[-1]
 
-    def at(self, time: int) -> State | None:
-        """Return the membrane at a step."""
-        place = time - self.start
-        return self.states[place] if 0 <= place < len(self.states) else None
+    @property
+    def model(self) -> State:
+        """Membrane at the last step at which it is compared: that step stands for all."""
+        return next(state for state in reversed(self.states) if state.spikes)
 
 
 def states_in(poly: Poly) -> Iterator[State]:
@@ -69,15 +70,15 @@ class Chains:
         self.values = values
         self.spiking: list[Chain] = []
         self.of: dict[State, Chain] = {}
-        fires = {spike.state for spike in values.spikes} | {
-            atom.state for atom in values.all_atoms(Count)
-        }
-        self.fires = fires
+        self.live = _live_atoms(values)
+        #: States whose spikes mean something.
+        self.fires = {a.state for a in self.live if isinstance(a, (Spike, Count))}
+        fires = self.fires
         #: What a silent state is at a step that the graph has no name for, once that is known.
         self.implicit: Callable[[State, int], Poly | None] = lambda state, steps: None
         carried = {other for state in values.states for other in states_in(state.definition)}
-        # Where several go on from one state, the next is the one that goes on itself.
-        for state in sorted(values.states, key=lambda s: s not in carried):
+        # Where several go on from one state, the next is the one that fires, or goes on itself.
+        for state in sorted(values.states, key=lambda s: (s not in fires, s not in carried)):
             before = self._before(state)
             if before is not None and before.later is None:
                 state.follows, before.later = before, state
@@ -87,19 +88,42 @@ class Chains:
 
     def _before(self, state: State) -> State | None:
         """Return the state of the same membrane one step before."""
-        found = [
-            other
-            for other in dict.fromkeys(states_in(state.definition))
-            if other.time == state.time - 1
-        ]
+        within = list(states_in(self.equation(state)))
+        for other in within:
+            # Under a bound stands a silent state of the same step.
+            if other.time == state.time and other not in self.fires and other is not state:
+                within += states_in(self.equation(other))
+        found = [other for other in dict.fromkeys(within) if other.time == state.time - 1]
         spiking = [other for other in found if other in self.fires]
         if spiking:
             own = [other for other in spiking if other.later is None]
             return own[0] if len(own) == 1 else None
         if state in self.fires:
             return None
-        silent = [other for other in found if Poly.of(other).single in state.definition.atoms()]
+        silent = [other for other in found if other in self.equation(state).atoms()]
         return _membrane_of(silent)
+
+    def equation(self, state: State) -> Poly:
+        """Return what a state is, without the silent states of the same step between."""
+        return self.opened(state.definition, state.time, state)
+
+    def opened(self, poly: Poly, time: int, within: State | None = None) -> Poly:
+        """Return a polynomial with its silent states of one step taken apart."""
+
+        def parts(atom: Atom) -> Poly | None:
+            silent = isinstance(atom, State) and atom.time == time and atom not in self.fires
+            if silent and atom is not within and isinstance(atom, State):
+                return self.opened(atom.definition, time, atom)
+            return None
+
+        return poly.replaced(parts)
+
+    def spikes_of(self, state: State) -> list[Spike | Count]:
+        """Return the kinds of spikes of a state that mean something."""
+        found: list[Spike | Count] = [
+            a for a in self.live if isinstance(a, (Spike, Count)) and a.state is state
+        ]
+        return sorted(found, key=lambda a: a.number)
 
     def _follow(self, first: State) -> None:
         chain = Chain([first])
@@ -149,7 +173,8 @@ class Chains:
                     Poly.of(other)
                     for other in self.values.all_atoms(Count)
                     if other.state is state
-                    and (other.divisor, other.most) == (atom.divisor, atom.most)
+                    and (other.divisor, other.offset, other.most)
+                    == (atom.divisor, atom.offset, atom.most)
                 ),
                 None,
             )
@@ -186,6 +211,9 @@ class Chains:
         return self.values.known_operation(atom, tuple(operands))
 
     def _moved_spike(self, atom: Spike, state: State, steps: int) -> Poly | None:
+        alone = self.spikes_of(state)
+        if len(alone) == 1 and isinstance(alone[0], Spike):
+            return Poly.of(alone[0]) if alone[0].on_equal == atom.on_equal else None
         threshold = self.shift(atom.threshold, steps)
         for spike in state.spikes:
             if spike.on_equal == atom.on_equal and (
@@ -193,6 +221,41 @@ class Chains:
             ):
                 return Poly.of(spike)
         return None
+
+
+def _live_atoms(values: Interpreter) -> set[Atom]:
+    """Return the atoms of which the outputs of the graph are made."""
+    live: set[Atom] = set()
+    pending = [
+        atom
+        for value in values.facts.model.graph.output
+        if value.name in values.values
+        for atom in values.values[value.name].atoms()
+    ]
+    while pending:
+        atom = pending.pop()
+        if atom in live:
+            continue
+        live.add(atom)
+        for poly in _made_of(atom):
+            pending.extend(poly.atoms())
+    return live
+
+
+def _made_of(atom: Atom) -> list[Poly]:
+    """Return the polynomials that an atom refers to."""
+    if isinstance(atom, Computed):
+        return [operand for operand in atom.operands if isinstance(operand, Poly)]
+    if isinstance(atom, Stack):
+        return list(atom.entries)
+    if isinstance(atom, State):
+        return [atom.definition]
+    if isinstance(atom, (Pick, Bounded)):
+        return [atom.of]
+    if isinstance(atom, Spike):
+        return [Poly.of(atom.state), atom.threshold]
+    state = getattr(atom, "state", None)
+    return [] if state is None else [Poly.of(state)]
 
 
 def _later(state: State | None, steps: int) -> State | None:

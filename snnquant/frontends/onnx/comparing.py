@@ -9,9 +9,8 @@ import numpy as np
 import onnx
 
 from snnquant.frontends.onnx.facts import Facts
-from snnquant.frontends.onnx.interpreter import Handler, Interpreter
+from snnquant.frontends.onnx.interpreter import Handler, Interpreter, state_of
 from snnquant.frontends.onnx.polynomials import Poly
-from snnquant.frontends.onnx.symbols import State
 
 _COMPARES = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 #: Operations that round a membrane to a number of spikes.
@@ -91,19 +90,20 @@ def _apart(
     return Comparison(value, None if zero and other is None else other, on_equal, negated)
 
 
-def compared_values(model: onnx.ModelProto, facts: Facts) -> set[str]:
-    """Return the names of the values that are compared with a threshold, or counted by it."""
+def compared_values(model: onnx.ModelProto, facts: Facts) -> tuple[set[str], set[str]]:
+    """Return the names of values that are compared or counted, and of computed thresholds."""
     producers = {name: node for node in model.graph.node for name in node.output}
     found: set[str] = set()
+    thresholds: set[str] = set()
     for node in model.graph.node:
         comparison = comparison_of(node, facts, producers)
         if comparison is not None and comparison.value in facts.data:
             found.add(comparison.value)
-            if comparison.other in facts.data and comparison.other is not None:
-                found.add(comparison.other)
+            if comparison.other is not None and comparison.other in facts.data:
+                thresholds.add(comparison.other)
         if _rounds(node, facts):
             found.add(_undivided(node.input[0], facts, producers))
-    return found
+    return found, thresholds - found
 
 
 def _rounds(node: onnx.NodeProto, facts: Facts) -> bool:
@@ -120,9 +120,10 @@ def _rounds(node: onnx.NodeProto, facts: Facts) -> bool:
 def _undivided(value: str, facts: Facts, producers: Mapping[str, onnx.NodeProto]) -> str:
     """Return the membrane of which a rounded value is a constant share, as ``Abs(v / c)``."""
     while (node := producers.get(value)) is not None:
-        constant = [name not in facts.data for name in node.input]
-        by_constant = node.op_type in ("Div", "Mul") and constant == [False, True]
-        if not (by_constant or node.op_type in ("Abs", *_LOOK_THROUGH)):
+        if node.input[0] not in facts.data:
+            break
+        by_constant = node.op_type in ("Div", "Mul") and node.input[1] not in facts.data
+        if not (by_constant or node.op_type in ("Abs", "Clip", *_LOOK_THROUGH)):
             break
         value = node.input[0]
     return value
@@ -136,12 +137,17 @@ def handlers_for(model: onnx.ModelProto, facts: Facts) -> dict[str, Handler]:
         comparison = comparison_of(node, facts, producers)
         if comparison is None:
             return None
-        state = of.poly(comparison.value).single
-        if not isinstance(state, State):
+        found = state_of(of.poly(comparison.value))
+        if found is None:
             return None
+        state, factor, constant = found
         other = Poly.constant(0.0) if comparison.other is None else of.poly(comparison.other)
-        spike = of.spike(state, other, comparison.on_equal)
-        result = Poly.constant(1.0) - spike if comparison.negated else spike
+        threshold = (other - Poly.constant(constant)).scaled(1.0 / factor)
+        # c*v > d with c < 0 is not (v >= d/c).
+        downward = factor < 0
+        spike = of.spike(state, threshold, comparison.on_equal != downward)
+        negated = comparison.negated != downward
+        result = Poly.constant(1.0) - spike if negated else spike
         if node.op_type == "Sign":
             return result.scaled(2.0) - Poly.constant(1.0)
         return result

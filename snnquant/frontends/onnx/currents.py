@@ -8,6 +8,7 @@ synaptic filter, at whatever point of the loop the graph happens to hold ``J``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,10 @@ from snnquant.errors import ModelError
 from snnquant.frontends.onnx.chains import Chain, Chains
 from snnquant.frontends.onnx.polynomials import Coefficient, Poly, is_zero, reduced, same
 from snnquant.frontends.onnx.symbols import STATIC, State
+
+
+if TYPE_CHECKING:
+    from snnquant.frontends.onnx.equations import Step
 
 
 @dataclass(frozen=True)
@@ -34,19 +39,19 @@ class SynapticCurrent:
     v_init: Coefficient
 
 
-def synaptic_current(seen: Poly, first: Poly, chain: Chain, chains: Chains) -> SynapticCurrent:
+def synaptic_current(step: Step, first: Poly, chain: Chain, chains: Chains) -> SynapticCurrent:
     """Return what drives a membrane.
 
     Args:
-        seen: all of the last step's equation that is neither membrane nor reset nor constant.
+        step: the last step's equation.
         first: the whole equation of the first step.
         chain: the membrane, whose constants count too.
         chains: the way to other steps.
     """
-    constant, constant_first = chain_constant(chain), first.coefficient()
+    seen, constant, constant_first = step.seen, step.constant, first.coefficient()
     silent = [a for a in seen.atoms() if isinstance(a, State) and a not in chains.fires]
     if not silent:
-        alpha = _static_filter(seen, first, chain)
+        alpha = _static_filter(seen, first, chain, chains)
         if alpha is not None:
             return SynapticCurrent(_without_constant(first), alpha, constant, constant_first)
         if same(constant, constant_first):
@@ -71,11 +76,6 @@ def synaptic_current(seen: Poly, first: Poly, chain: Chain, chains: Chains) -> S
     return SynapticCurrent(current, alpha, leak_bias, reduced(np.subtract(constant_first, bias)))
 
 
-def chain_constant(chain: Chain) -> Coefficient:
-    """Return the constant of a membrane's last step."""
-    return chain.last.definition.coefficient()
-
-
 def _without_constant(poly: Poly) -> Poly:
     return poly.without(())
 
@@ -86,7 +86,7 @@ def self_recurrence(state: State, chains: Chains) -> tuple[Coefficient, Poly]:
     Raises:
         ModelError: it does not go on from itself alone.
     """
-    definition = state.definition
+    definition = chains.equation(state)
     silent = [a for a in definition.atoms() if isinstance(a, State) and a not in chains.fires]
     if len(silent) == 1:
         return definition.coefficient(silent[0]), definition.without((silent[0],))
@@ -104,7 +104,9 @@ def self_recurrence(state: State, chains: Chains) -> tuple[Coefficient, Poly]:
     return alpha, rest
 
 
-def _static_filter(seen: Poly, first: Poly, chain: Chain) -> Coefficient | None:
+def _static_filter(
+    seen: Poly, first: Poly, chain: Chain, chains: Chains
+) -> Coefficient | None:
     """Return the share that a synaptic current keeps whose input is the same at every step.
 
     Such a current grows as ``1, 1 + alpha, 1 + alpha + alpha**2 ...`` times its input.
@@ -113,6 +115,6 @@ def _static_filter(seen: Poly, first: Poly, chain: Chain) -> Coefficient | None:
     product = next(iter(start.terms), None)
     if product is None or len(chain.states) < 2 or seen.time != STATIC or seen.equals(start):
         return None
-    second = chain.states[1].definition.terms.get(product, 0.0)
+    second = chains.equation(chain.states[1]).terms.get(product, 0.0)
     growth = np.divide(second, start.terms[product])
     return reduced(growth - 1.0)

@@ -10,14 +10,15 @@ follows from ``D``, ``E`` and ``G``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from snnquant.errors import ModelError
+from snnquant.frontends.onnx.adaptation import adapt
 from snnquant.frontends.onnx.chains import Chain, Chains
 from snnquant.frontends.onnx.currents import SynapticCurrent, synaptic_current
-from snnquant.frontends.onnx.polynomials import Coefficient, Poly, Product, is_zero, same
+from snnquant.frontends.onnx.polynomials import Coefficient, Poly, Product, is_zero, reduced, same
 from snnquant.frontends.onnx.symbols import Atom, Bounded, Count, Spike, State
 from snnquant.neurons import CUBALIF, EXTENDEDLIF, LIF, NeuronModel, Reset
 from snnquant.neurons.dynamics import MAX_SPIKES
@@ -35,6 +36,7 @@ class FoundNeuron:
         time: the step at which the currents stand for all steps.
         fires: the atom of its spikes at that step.
         chain: its membranes.
+        floor: the membranes of the source are never below (those of the op may be, until the leak).
     """
 
     model: NeuronModel
@@ -44,17 +46,28 @@ class FoundNeuron:
     time: int
     fires: Spike | Count
     chain: Chain
-    notes: list[str] = field(default_factory=list)
+    floor: Coefficient | None = None
 
 
 @dataclass(frozen=True)
-class _Step:
-    """The parts of one step's equation."""
+class Step:
+    """The parts of one step's equation.
+
+    Attributes:
+        keep: share of the membrane that stays (``A``).
+        constant: what every step adds (``C``).
+        by_spike: what a spike adds (``D``).
+        by_spike_and_membrane: share of the membrane that a spike adds (``E``).
+        by_spike_and_threshold: share of a computed threshold that a spike adds.
+        lost: what a spike adds of the inputs of the next step (``G``).
+        seen: the inputs (``w``).
+    """
 
     keep: Coefficient
     constant: Coefficient
     by_spike: Coefficient
     by_spike_and_membrane: Coefficient
+    by_spike_and_threshold: Coefficient
     lost: Poly
     seen: Poly
 
@@ -65,25 +78,24 @@ def read_spiking(chain: Chain, chains: Chains) -> FoundNeuron:
     Raises:
         ModelError: no neuron has these equations; the message says which part has no equal.
     """
-    last = chain.last
+    last = chain.model
     before = last.follows
     if before is None:
         raise ModelError("its membrane does not go on from step to step")
     fires = _fires(chain, chains)
-    definition, low = _unbounded(last.definition)
+    definition, low = _unbounded(last, chains)
     own = _own_spikes(definition, before, chains)
     step = _split(definition, before, own)
-    first, _ = _unbounded(chain.states[0].definition)
-    drive = synaptic_current(step.seen, first, chain, chains)
+    first, _ = _unbounded(chain.states[0], chains)
+    drive = synaptic_current(step, first, chain, chains)
     found = _named_reset(step, drive, fires, own)
     found = replace(found, chain=chain, time=last.time)
     if low is not None:
         found.model = EXTENDEDLIF
         found.parameters["v_min"] = _plus(_times(step.keep, low), found.parameters["leak_bias"])
-    if isinstance(fires, Spike) and not fires.threshold.is_constant:
-        from snnquant.frontends.onnx.adaptation import adapt
-
-        adapt(found, fires, step, chains)
+        found.floor = low if isinstance(last.definition.single, Bounded) else None
+    if isinstance(fires, Spike) and fires.threshold.atoms():
+        adapt(found, fires, chain, chains)
     if drive.alpha is not None:
         if found.model is not LIF:
             raise ModelError(
@@ -98,30 +110,32 @@ def read_spiking(chain: Chain, chains: Chains) -> FoundNeuron:
 def _fires(chain: Chain, chains: Chains) -> Spike | Count:
     """Return the spikes of the last step that has any; all of a layer must be alike."""
     for state in reversed(chain.states):
-        counts = [c for c in chains.values.all_atoms(Count) if c.state is state]
-        if counts:
-            most = [c for c in counts if c.most] or counts
-            return most[0]
-        if len(state.spikes) > 1:
+        found = chains.spikes_of(state)
+        counts = [atom for atom in found if isinstance(atom, Count)]
+        if len(counts) == 1:
+            return counts[0]
+        if len(found) > 1:
             thresholds = ", ".join(str(s.threshold) for s in state.spikes)
             raise ModelError(
                 f"its membrane is compared with several thresholds ({thresholds}), as in "
                 "ternary or graded neurons"
             )
-        if state.spikes:
-            return state.spikes[0]
+        if found:
+            return found[0]
     raise ModelError("its membrane is compared with nothing")
 
 
-def _unbounded(definition: Poly) -> tuple[Poly, Coefficient | None]:
+def _unbounded(state: State, chains: Chains) -> tuple[Poly, Coefficient | None]:
     """Return a step without its lower bound, and the bound."""
+    definition = chains.equation(state)
     bounded = [atom for atom in definition.atoms() if isinstance(atom, Bounded)]
     if not bounded:
         return definition, None
     if len(bounded) > 1:
         raise ModelError("its membrane has several lower bounds")
     (atom,) = bounded
-    return definition.replaced(lambda a: a.of if a is atom else None), atom.low
+    inner = chains.opened(atom.of, state.time)
+    return definition.replaced(lambda a: inner if a is atom else None), atom.low
 
 
 def _own_spikes(definition: Poly, before: State, chains: Chains) -> Spike | Count | None:
@@ -132,17 +146,19 @@ def _own_spikes(definition: Poly, before: State, chains: Chains) -> Spike | Coun
         for atom in product
         if isinstance(atom, (Spike, Count)) and atom.state is before
     }
-    if len(found) > 1:
+    counts = {atom for atom in found if isinstance(atom, Count)}
+    if len(counts or found) > 1:
         raise ModelError("two kinds of spikes of one membrane reset it")
-    return found.pop() if found else None
+    return (counts or found).pop() if found else None
 
 
-def _split(definition: Poly, before: State, own: Spike | Count | None) -> _Step:
+def _split(definition: Poly, before: State, own: Spike | Count | None) -> Step:
     """Split a step's equation into its parts."""
     lost: dict[Product, Coefficient] = {}
+    adaptive = own.threshold.single if isinstance(own, Spike) else None
     for product, c in definition.terms.items():
         rest = tuple(a for a in product if a is not own)
-        if len(rest) < len(product) and rest not in ((), (before,)):
+        if len(rest) < len(product) and rest not in ((), (before,), (adaptive,)):
             lost[rest] = c
     spike: tuple[Atom, ...] = () if own is None else (own,)
     seen = definition.only(
@@ -151,22 +167,25 @@ def _split(definition: Poly, before: State, own: Spike | Count | None) -> _Step:
     for product in seen.terms:
         if before in product:
             raise ModelError("its membrane is multiplied by a value that is no constant")
-    return _Step(
+    return Step(
         keep=definition.coefficient(before),
         constant=definition.coefficient(),
         by_spike=definition.coefficient(*spike) if own is not None else 0.0,
         by_spike_and_membrane=definition.coefficient(before, *spike) if own is not None else 0.0,
+        by_spike_and_threshold=(
+            0.0 if own is None or adaptive is None else definition.coefficient(adaptive, own)
+        ),
         lost=Poly(lost),
         seen=seen,
     )
 
 
 def _named_reset(
-    step: _Step, drive: SynapticCurrent, fires: Spike | Count, own: Spike | Count | None
+    step: Step, drive: SynapticCurrent, fires: Spike | Count, own: Spike | Count | None
 ) -> FoundNeuron:
     """Return the neuron whose reset has the step's coefficients."""
     keep, by_spike = step.keep, step.by_spike
-    threshold = _threshold(fires)
+    threshold, taken = _threshold(fires), _taken(fires)
     parameters: dict[str, Coefficient] = {
         "alpha": keep,
         "leak_bias": drive.leak_bias,
@@ -193,11 +212,18 @@ def _named_reset(
             f"a spike keeps {_text(step.by_spike_and_membrane)} of its membrane, where no reset "
             f"keeps other than nothing (-{_text(keep)}) or all"
         )
+    elif not is_zero(step.by_spike_and_threshold):
+        if not is_zero(by_spike):
+            raise ModelError("a spike takes both its threshold and another amount away")
+        after = _same(-np.asarray(step.by_spike_and_threshold), 1.0) and not _same(keep, 1.0)
+        if not after and not _same(-np.asarray(step.by_spike_and_threshold), keep):
+            raise ModelError("a spike takes a share of its computed threshold away")
+        choices |= {"reset": int(Reset.SOFT), "reset_after_leak": int(after)}
     elif not is_zero(by_spike):
         amount, after = -np.asarray(by_spike), True
         if not is_zero(keep) and not np.any(np.asarray(keep) == 0):
             immediate = amount / np.asarray(keep)
-            if not _same(amount, threshold) or _same(immediate, threshold):
+            if not _same(amount, taken) or _same(immediate, taken):
                 amount, after = immediate, False
         soft = _same(amount, threshold)
         choices["reset"] = int(Reset.SOFT if soft else Reset.SOFT_CONSTANT)
@@ -209,7 +235,7 @@ def _named_reset(
     return FoundNeuron(LIF, parameters, choices, drive.current, 0, fires, Chain())
 
 
-def _hard(step: _Step) -> bool:
+def _hard(step: Step) -> bool:
     return not is_zero(step.keep) and _same(
         -np.asarray(step.by_spike_and_membrane), step.keep
     )
@@ -217,13 +243,19 @@ def _hard(step: _Step) -> bool:
 
 def _threshold(fires: Spike | Count) -> Coefficient:
     if isinstance(fires, Count):
-        return float(fires.divisor)
+        return float(fires.divisor - fires.offset)
     return fires.threshold.coefficient()
+
+
+def _taken(fires: Spike | Count) -> Coefficient:
+    """Return what a soft reset usually takes away per spike."""
+    return float(fires.divisor) if isinstance(fires, Count) else fires.threshold.coefficient()
 
 
 def _firing(fires: Spike | Count) -> dict[str, int]:
     if isinstance(fires, Count):
-        return {"fire_on_equal": 1, "max_spikes": min(fires.most or MAX_SPIKES.high, MAX_SPIKES.high)}
+        most = min(fires.most or MAX_SPIKES.high, MAX_SPIKES.high)
+        return {"fire_on_equal": 1, "max_spikes": most}
     return {"fire_on_equal": int(fires.on_equal)}
 
 
@@ -232,8 +264,6 @@ def _same(a: object, b: object) -> bool:
 
 
 def _coefficient(value: object) -> Coefficient:
-    from snnquant.frontends.onnx.polynomials import reduced
-
     return reduced(value)
 
 

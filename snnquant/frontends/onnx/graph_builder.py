@@ -104,6 +104,16 @@ class GraphBuilder:
         self.nodes.append(node)
         return str(node.output[0])
 
+    def neuron(
+        self, op: str, inputs: Sequence[str], name: str, output: str, attributes: dict[str, int]
+    ) -> onnx.NodeProto:
+        """Append a neuron under a name that is taken for it already, and return its node."""
+        node = helper.make_node(
+            op, list(inputs), [output], name=name, domain=DOMAIN, **attributes
+        )
+        self.nodes.append(node)
+        return node
+
     def reshape(self, value: str, shape: Sequence[int], hint: str) -> str:
         """Append a Reshape."""
         target = self.integers(shape, f"{hint}.shape")

@@ -24,6 +24,7 @@ from snnquant.frontends.onnx.symbols import (
     Count,
     Operand,
     Pick,
+    Shaped,
     Source,
     Spike,
     Stack,
@@ -32,7 +33,7 @@ from snnquant.frontends.onnx.symbols import (
 
 #: ``handler(interpreter, node)`` returns a polynomial per output, or None: an atom of its own.
 Handler = Callable[["Interpreter", onnx.NodeProto], "Poly | list[Poly] | None"]
-_RECURRENT = (State, Spike, Bounded, Count)
+_RECURRENT = (State, Spike, Bounded, Count, Shaped)
 
 
 class Interpreter:
@@ -42,6 +43,7 @@ class Interpreter:
         facts: constants and shapes.
         handlers: how operations are read, by op type; all others become atoms.
         compared: values that are compared with a threshold: they become states.
+        thresholds: computed thresholds, which are of the step after what they are made of.
         steps: (value, axis) pairs of which the graph picks every place in turn.
         source_times: step of each input, for graphs that were written out from single steps.
     """
@@ -51,12 +53,14 @@ class Interpreter:
         facts: Facts,
         handlers: dict[str, Handler],
         compared: set[str],
+        thresholds: set[str],
         steps: set[tuple[str, int]],
         source_times: dict[str, int] | None = None,
     ) -> None:
         self.facts = facts
         self.handlers = handlers
         self.compared = compared
+        self.thresholds = thresholds
         self.steps = steps
         self.values: dict[str, Poly] = {}
         self.states: list[State] = []
@@ -77,6 +81,9 @@ class Interpreter:
         for node in graph.node:
             if any(name in self.facts.data for name in node.output):
                 self._read(node)
+        for value in graph.output:
+            if value.name in self.values:
+                self.values[value.name] = self.settled(self.values[value.name])
 
     def poly(self, name: str) -> Poly:
         """Return a value as a polynomial, constants included."""
@@ -108,7 +115,8 @@ class Interpreter:
         atom = poly.single
         if atom is not None and not atom.value:
             atom.value = name
-        if name in self.compared and not poly.is_constant and not isinstance(atom, State):
+        wanted = name in self.compared or name in self.thresholds
+        if wanted and poly.atoms() and state_of(poly) is None:
             poly = self.name_state(poly, name)
         self.values[name] = poly
 
@@ -219,7 +227,11 @@ class Interpreter:
                 return known
         factor = 1.0 if name else leading(poly)
         definition = poly.scaled(1.0 / factor)
-        state = State(state_time(definition), name, definition)
+        time = state_time(definition)
+        if name in self.thresholds:
+            spikes = [a.time + 1 for a in definition.atoms() if isinstance(a, _RECURRENT)]
+            time = max(spikes, default=time)
+        state = State(time, name, definition)
         self.states.append(state)
         self._named.setdefault(definition.products(), []).append(state)
         return Poly.of(state).scaled(factor)
@@ -267,12 +279,26 @@ def state_time(definition: Poly) -> int:
     the step before (a membrane that keeps nothing): then there is a current beside them.
     """
     atoms = definition.atoms()
+    if len(atoms) == 1 and isinstance(next(iter(atoms)), Bounded):
+        return definition.time
     earlier = [a.time + 1 for a in atoms if isinstance(a, (State, Bounded))]
     now = [a.time for a in atoms if a.time != STATIC]
     spikes = {a for a in atoms if isinstance(a, (Spike, Count))}
     if spikes and not earlier and atoms - spikes:
         earlier = [max(a.time for a in spikes) + 1]
     return max([*earlier, *now], default=0)
+
+
+def state_of(poly: Poly) -> tuple[State, float, float] | None:
+    """Return (state, factor, constant) if a polynomial is a multiple of a state and a constant."""
+    products = [product for product in poly.terms if product]
+    constant = poly.coefficient()
+    if len(products) != 1 or len(products[0]) != 1 or not isinstance(constant, float):
+        return None
+    atom, factor = products[0][0], poly.terms[products[0]]
+    if not isinstance(atom, State) or not isinstance(factor, float):
+        return None
+    return atom, factor, constant
 
 
 def leading(poly: Poly) -> float:

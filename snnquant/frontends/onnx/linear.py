@@ -34,7 +34,7 @@ def read_linear(state: State, chains: Chains) -> Integrator:
     Raises:
         ModelError: it is no linear filter of first or second order.
     """
-    definition = state.definition
+    definition = chains.equation(state)
     silent = [a for a in definition.atoms() if isinstance(a, State) and a not in chains.fires]
     if len(silent) == 1:
         (before,) = silent

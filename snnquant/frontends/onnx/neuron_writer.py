@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper
 
 from snnquant.errors import ModelError
 from snnquant.frontends.onnx.chains import Chain, Chains
 from snnquant.frontends.onnx.equations import FoundNeuron, read_spiking
 from snnquant.frontends.onnx.facts import Shape
 from snnquant.frontends.onnx.graph_builder import GraphBuilder
+from snnquant.frontends.onnx.interpreter import leading
 from snnquant.frontends.onnx.linear import Integrator, at_step, is_running_sum, read_linear
 from snnquant.frontends.onnx.places import module_name
 from snnquant.frontends.onnx.polynomials import Coefficient, Poly
@@ -22,7 +22,8 @@ from snnquant.frontends.onnx.recurrence import without_recurrence
 from snnquant.frontends.onnx.rolled import Rolled
 from snnquant.frontends.onnx.symbols import Atom, Count, Spike, State
 from snnquant.neurons import LI, NeuronModel
-from snnquant.ops.schema import DOMAIN, MEMBRANE, SPIKES, op_name, schemas
+from snnquant.neurons.simulate import along_channels
+from snnquant.ops.schema import MEMBRANE, SPIKES, op_name, schemas
 
 
 @dataclass
@@ -34,6 +35,11 @@ class WrittenNeuron:
     node: onnx.NodeProto
     current: Poly
     recurrent_weight: npt.NDArray[np.float64] | None
+    parameters: dict[str, npt.NDArray[np.float32]]
+
+    def threshold_along(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """Return the threshold, broadcastable to one step ``[B, ...]`` of membranes."""
+        return along_channels(self.parameters["v_threshold"], shape[1:])
 
 
 class NeuronWriter:
@@ -76,10 +82,9 @@ class NeuronWriter:
             extra = [] if weight is None else [
                 self.builder.own_constant(np.asarray(weight, np.float32), f"{free}.recurrent_weight")
             ]
-            node = self._node(
-                free, found.model, found.parameters, found.choices, sequence, extra, features
-            )
-            self.written[chain] = WrittenNeuron(free, found, node, current, weight)
+            parameters = complete(found.model, found.parameters, features)
+            node = self._node(free, found.model, parameters, found.choices, sequence, extra)
+            self.written[chain] = WrittenNeuron(free, found, node, current, weight, parameters)
         return self.written[chain]
 
     def _current(self, current: Poly, time: int, features: Shape) -> str:
@@ -93,27 +98,18 @@ class NeuronWriter:
         self,
         name: str,
         model: NeuronModel,
-        parameters: Mapping[str, Coefficient],
+        parameters: Mapping[str, npt.NDArray[np.float32]],
         choices: Mapping[str, int],
         current: str,
         extra: list[str],
-        features: Shape,
     ) -> onnx.NodeProto:
-        held = {p.name: parameters.get(p.name, p.default) for p in model.parameters}
-        for parameter in model.parameters:
-            if held[parameter.name] is None:
-                held[parameter.name] = held[parameter.default_from]
         inputs = [current, *extra] + [
-            self.builder.own_constant(along(value, features), f"{name}.{key}")
-            for key, value in held.items()
+            self.builder.own_constant(value, f"{name}.{key}") for key, value in parameters.items()
         ]
         output = self.builder.fresh(f"{name}.{SPIKES if model.spiking else MEMBRANE}")
         op = op_name(model, integer=False, recurrent=bool(extra))
         attributes = {c.name: choices.get(c.name, c.default) for c in model.choices}
-        self.builder.add(op, inputs, name + "", domain=DOMAIN, outputs=[output], **attributes)
-        node = self.builder.nodes[-1]
-        node.name = name
-        return node
+        return self.builder.neuron(op, inputs, name, output, attributes)
 
     def _sequence(self, atom: Atom) -> str:
         """Return the sequence of spikes, or of a state."""
@@ -123,19 +119,31 @@ class NeuronWriter:
         if not isinstance(atom, State):
             raise ModelError(f"{type(atom).__name__} has no sequence")
         if atom in self.chains.of:
-            return self._membrane(self.write(self.chains.of[atom]))
+            return self._membrane(self.write(self.chains.of[atom]), atom)
         return self._integrator(atom)[1]
 
-    def _membrane(self, written: WrittenNeuron) -> str:
+    def _membrane(self, written: WrittenNeuron, state: State) -> str:
         """Return the membranes of a neuron, which its node gives from now on."""
-        node = written.node
+        node, found = written.node, written.found
         schema = schemas()[node.op_type]
         if not schema.with_membrane:
             node.op_type = op_name(
                 schema.neuron, integer=False, recurrent=schema.recurrent, with_membrane=True
             )
             node.output.append(self.builder.fresh(f"{written.name}.{MEMBRANE}"))
-        return str(node.output[-1])
+        membrane = str(node.output[-1])
+        if found.floor is not None:
+            low = self.builder.constant(np.asarray(found.floor, np.float32), "lower_bound")
+            membrane = self.builder.add("Max", [membrane, low], f"{membrane}.bounded")
+        if state.spikes:
+            return membrane
+        # The last step may not be compared any more, and be known up to a factor only.
+        expected = self.chains.shift(self.chains.equation(found.chain.model), 1)
+        factor = leading(expected) / leading(state.definition) if expected else 0.0
+        if expected is None or not expected.equals(state.definition.scaled(factor)):
+            raise ModelError(f"the last step of '{written.name}' is not as those before")
+        scale = self.builder.constant(np.asarray(1.0 / factor, np.float32), "scale")
+        return self.builder.add("Mul", [membrane, scale], f"{membrane}.scaled")
 
     def _integrator(self, state: State) -> tuple[Integrator, str]:
         first = _first(state)
@@ -150,21 +158,21 @@ class NeuronWriter:
             if found.alpha_syn is not None:
                 parameters["alpha_syn"] = found.alpha_syn
                 choices["synaptic"] = 1
-            node = self._node(name, LI, parameters, choices, sequence, [], features)
+            held = complete(LI, parameters, features)
+            node = self._node(name, LI, held, choices, sequence, [])
             self._integrators[first] = found, str(node.output[0])
         return self._integrators[first]
 
     def total(self, poly: Poly) -> str | None:
         """Return the sum over time that a running sum ends with, or None if it is none."""
-        if len(poly.terms) != 1:
-            return None
-        atom = next(iter(poly.atoms()))
-        if not isinstance(atom, State) or atom in self.chains.of or atom.later is not None:
+        atom = next(iter(poly.atoms()), None)
+        if len(poly.terms) != 1 or not isinstance(atom, State) or atom in self.chains.of or atom.later is not None:
             return None
         found = read_linear(atom, self.chains)
         if not is_running_sum(found) or found.time != self._steps - 1:
             return None
-        sequence = self.rolled.timed(found.current, found.time)
+        factor = poly.coefficient(atom)
+        sequence = self.rolled.timed(found.current.scaled(factor), found.time)
         axes = self.builder.integers([0], "time_axis")
         return self.builder.add("ReduceSum", [sequence, axes], f"{sequence}.sum", keepdims=0)
 
@@ -173,6 +181,17 @@ class NeuronWriter:
         found = read_linear(_last(state), self.chains)
         time = state.time + steps
         return at_step(found, time, self.chains) if 0 <= time < state.time else None
+
+
+def complete(
+    model: NeuronModel, given: Mapping[str, Coefficient], features: Shape
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Return all parameters of a neuron, in order, as its op takes them."""
+    held = {p.name: given.get(p.name, p.default) for p in model.parameters}
+    for parameter in model.parameters:
+        if held[parameter.name] is None:
+            held[parameter.name] = held[parameter.default_from]
+    return {name: along(value, features) for name, value in held.items()}
 
 
 def along(value: Coefficient | None, features: Shape) -> npt.NDArray[np.float32]:
@@ -201,6 +220,3 @@ def _last(state: State) -> State:
 def timesteps_metadata(steps: int) -> dict[str, str]:
     """Return the metadata of a graph with a fixed number of steps."""
     return {"snnquant.timesteps": str(steps)}
-
-
-__all__ = ["NeuronWriter", "WrittenNeuron", "along", "helper", "timesteps_metadata"]

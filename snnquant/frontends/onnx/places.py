@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Mapping
 
 import onnx
 
 from snnquant.frontends.onnx.chains import Chain
 from snnquant.frontends.onnx.interpreter import Interpreter
+from snnquant.frontends.reading import NeuronOrigin
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _CLASSES = "pkg.torch.onnx.class_hierarchy"
@@ -73,3 +75,24 @@ def found_at(values: Interpreter, chain: Chain) -> tuple[str, ...]:
     """Return the names of the nodes that compute the membrane, step by step."""
     nodes = [values.origin.get(state) for state in chain.states]
     return tuple(node.name for node in nodes if node is not None and node.name)
+
+
+def origins_of(
+    values: Interpreter, names: Mapping[Chain, str], edges: Mapping[str, int]
+) -> list[NeuronOrigin]:
+    """Return where each neuron was found.
+
+    Args:
+        values: the interpreted graph.
+        names: name of the node per chain of membranes.
+        edges: knife-edge spikes per name.
+    """
+    return [
+        NeuronOrigin(
+            name,
+            framework_of(values, chain),
+            found_at(values, chain),
+            knife_edges=edges.get(name, 0),
+        )
+        for chain, name in names.items()
+    ]

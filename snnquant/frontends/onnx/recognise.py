@@ -13,6 +13,7 @@ from snnquant.frontends.onnx.facts import gather_facts
 from snnquant.frontends.onnx.graph_builder import GraphBuilder
 from snnquant.frontends.onnx.interpreter import Interpreter
 from snnquant.frontends.onnx.neuron_writer import NeuronWriter, timesteps_metadata
+from snnquant.frontends.onnx.shapes import Shapes
 from snnquant.ops.attach import standard_opset
 
 
@@ -33,16 +34,19 @@ def recognise(model: onnx.ModelProto) -> Recognised:
     """
     facts = gather_facts(model)
     handlers = {**arithmetic.HANDLERS, **views.HANDLERS, **comparing.handlers_for(model, facts)}
-    values = Interpreter(
-        facts, handlers, comparing.compared_values(model, facts), views.step_axes(model, facts)
-    )
+    compared, thresholds = comparing.compared_values(model, facts)
+    values = Interpreter(facts, handlers, compared, thresholds, views.step_axes(model, facts))
     values.run()
     chains = Chains(values)
+    silent = [s for s in values.states if s in chains.live and s not in chains.of]
     steps = max((len(chain.states) for chain in chains.spiking), default=0)
+    if not chains.spiking:
+        steps = max((state.time + 1 for state in silent), default=0)
     if steps < 2:
         raise ModelError("no neuron goes on from step to step")
     if not facts.dynamic:
-        facts.batch = facts.shapes[chains.spiking[0].last.value][0]
+        first = chains.spiking[0].last if chains.spiking else silent[0]
+        facts.batch = Shapes(facts).of_atom(first)[0]
     held = {t.name for t in model.graph.initializer}
     builder = GraphBuilder(
         standard_opset(model),
@@ -54,6 +58,6 @@ def recognise(model: onnx.ModelProto) -> Recognised:
         writer.write(chain)
     results = []
     for output in model.graph.output:
-        poly = values.settled(values.poly(output.name))
+        poly = values.poly(output.name)
         results.append(writer.total(poly) or writer.rolled.static(poly))
     return Recognised(builder.finish(results, timesteps_metadata(steps)), writer, steps)

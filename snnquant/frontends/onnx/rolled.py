@@ -139,6 +139,8 @@ class Rolled:
         return self.builder.add("Gather", [sequence, index], f"{sequence}.step", axis=0)
 
     def _timed_atom(self, atom: Atom, time: int) -> str:
+        if atom.time == time - 1 and isinstance(atom, (State, Spike, Count)):
+            return self._one_step_late(self._timed_atom(atom, atom.time))
         if atom.time != time:
             raise ModelError(
                 f"'{atom.value or self._hint(atom)}' of step {atom.time} is used at step {time}; "
@@ -147,6 +149,17 @@ class Rolled:
         if atom not in self._timed:
             self._timed[atom] = self._new_timed(atom, time)
         return self._timed[atom]
+
+    def _one_step_late(self, sequence: str) -> str:
+        """Return a sequence that starts with zeros and ends before the last step."""
+        bounds = [self.builder.integers([k], "bound") for k in (0, 1, -1)]
+        first = self.builder.add("Slice", [sequence, bounds[0], bounds[1], bounds[0]], "first")
+        zero = self.builder.constant(np.asarray(0.0, np.float32), "zero")
+        start = self.builder.add("Mul", [first, zero], f"{sequence}.start")
+        rest = self.builder.add(
+            "Slice", [sequence, bounds[0], bounds[2], bounds[0]], f"{sequence}.before_last"
+        )
+        return self.builder.add("Concat", [start, rest], f"{sequence}.late", axis=0)
 
     def _new_timed(self, atom: Atom, time: int) -> str:
         if isinstance(atom, (State, Spike, Count)):

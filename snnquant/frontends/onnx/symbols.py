@@ -132,10 +132,32 @@ class Spike(Atom):
 
 @dataclass(eq=False)
 class Count(Atom):
-    """How often a state holds ``divisor``: ``clip(floor(state / divisor), 0, most)``."""
+    """How often a state holds ``divisor``: ``clip(floor((state + offset) / divisor), 0, most)``.
+
+    ``most`` is 0 where there is no limit.
+    """
 
     state: Any = None
-    divisor: Any = 1.0
+    divisor: float = 1.0
+    offset: float = 0.0
+    most: int = 0
+
+
+@dataclass(eq=False)
+class Shaped(Atom):
+    """A state on its way to a count of spikes.
+
+    Attributes:
+        state: the membrane.
+        factor: number by which it was multiplied.
+        shape: ``abs``, ``floor_abs`` (also for values cut off toward 0), or ``clipped`` to
+            ``0..most``.
+        most: upper bound of what is clipped.
+    """
+
+    state: Any = None
+    factor: float = 1.0
+    shape: str = "abs"
     most: int = 0
 
 
