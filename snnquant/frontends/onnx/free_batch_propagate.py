@@ -260,7 +260,7 @@ class Propagation:
             raise self.conflict(
                 node,
                 f"reads the constant '{node.input[index]}', which holds values of its own for each "
-                "sample of a batch: a state was baked in; reset the network before it is exported",
+                "sample of a batch: a state was baked in",
             )
 
 
