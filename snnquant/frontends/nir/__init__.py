@@ -10,6 +10,7 @@ from snnquant.frontends.nir.convention import convention_of
 from snnquant.frontends.nir.file import read_tree
 from snnquant.frontends.nir.graph import NEURONS, Graph, flatten, ordered
 from snnquant.frontends.nir.loops import cut_loops
+from snnquant.frontends.nir.neurons import fitted
 from snnquant.frontends.nir.shapes import Shape, step_shapes
 from snnquant.frontends.reading import Reading, SourceOptions
 from snnquant.model_file import check_weights
@@ -33,6 +34,7 @@ def read(path: Path, options: SourceOptions) -> Reading:
     if not any(node.kind in NEURONS for node in order):
         raise ModelError(f"{path} has no neuron that leads to an output; export the whole network")
     shapes = step_shapes(graph, order)
+    graph = fitted(graph, shapes)
     convention = convention_of(graph, options)
     layout = _layout(graph, shapes, options)
     graph.notes.append(

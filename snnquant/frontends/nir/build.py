@@ -46,7 +46,7 @@ def build(
     """Return the float graph, and where its neurons come from.
 
     Args:
-        graph: without the edges that close cycles.
+        graph: without the edges that close cycles, its parameters fitted to the shapes.
         order: its nodes, sources first.
         shapes: of one step behind each node.
         loops: recurrence by the path of its neuron.
@@ -79,7 +79,7 @@ class _Builder:
         self.values: dict[str, str] = {}
         self.origins: list[NeuronOrigin] = []
         self.neurons = {
-            node.path: neuron_of(node, shapes[node.path], convention, recurrent=node.path in loops)
+            node.path: neuron_of(node, convention, recurrent=node.path in loops)
             for node in graph.of_kind(NEURONS)
             if node.path in shapes
         }

@@ -116,7 +116,8 @@ def _recognised(graph: Graph, neurons: list[Node]) -> tuple[Convention, str]:
         return replace(NIR, dt=dt), f"The metadata of the file say dt = {dt:g}."
     timed = [n for n in neurons if n.kind != "Threshold"]
     # nirtorch's older exporter names the input so; torch.fx, which SpikingJelly uses, never does.
-    traced = "input" not in graph.nodes
+    traced = "input" not in graph.nodes and "output" in graph.nodes
+    extracted = "input" in graph.nodes
     as_given = [n for n in timed if (n.numbers("r", 1.0, infinite=True) != 1).all()]
     common = _common_step(as_given)
     plain = not as_given
@@ -127,7 +128,7 @@ def _recognised(graph: Graph, neurons: list[Node]) -> tuple[Convention, str]:
         found = replace(CONVENTIONS["spikingjelly"], dt=common or _DT)
         return found, "The file is written as SpikingJelly writes: its neurons compare with >=."
     if (
-        not traced
+        extracted
         and as_given == timed
         and common is not None
         and abs(common / _DT - 1) < 1e-3
@@ -136,15 +137,15 @@ def _recognised(graph: Graph, neurons: list[Node]) -> tuple[Convention, str]:
         return CONVENTIONS["snntorch"], (
             "The file is written as snnTorch writes (r = tau / 1e-4 in every neuron)."
         )
-    if not traced and plain and _is_norse(timed):
+    if extracted and plain and _is_norse(timed):
         return CONVENTIONS["norse"], (
             "The file is written as Norse writes: its time constants are dt / tau_mem_inv."
         )
-    if not traced and plain and _is_sinabs(timed):
+    if extracted and plain and _is_sinabs(timed):
         return CONVENTIONS["sinabs"], (
             "The file is written as sinabs writes: its time constants are counted in steps."
         )
-    if common is not None and as_given == timed:
+    if common is not None and as_given == timed and _is_step(common, timed):
         return replace(NIR, dt=common), (
             f"No framework is recognised; every neuron has r = tau / {common:g}, which is taken "
             "as dt."
@@ -181,6 +182,16 @@ def _common_step(neurons: list[Node]) -> float | None:
     return float(np.median(steps)) if low > 0 and high - low <= _TOLERANCE * high else None
 
 
+def _is_step(dt: float, neurons: list[Node]) -> bool:
+    """Whether ``tau / r`` is so round, or the same for so many, that it is no chance."""
+    constants = [tau for node in neurons if (tau := time_constant(node)) is not None]
+    spread = np.concatenate([tau.reshape(-1) for tau in constants]) if constants else np.ones(1)
+    if spread.max() > 1.01 * spread.min():
+        return True
+    digits = np.log10(dt)
+    return dt < 2e-3 and bool(abs(digits - round(digits)) < 1e-4)
+
+
 def _at_zero(neurons: list[Node]) -> bool:
     """Whether every neuron rests and resets at 0."""
     names = ("v_leak", "v_reset")
@@ -196,7 +207,7 @@ def _is_spikingjelly(neurons: list[Node]) -> bool:
             held = node.fields.get(name)
             if not isinstance(held, np.ndarray) or held.dtype != np.float64 or not held.size:
                 return False
-            if (held != held.flat[0]).any() or held.ndim == 0:
+            if (held != held.flat[0]).any():
                 return False
         leaks = node.numbers("v_leak", 0.0).reshape(-1)
         if node.kind == "LIF" and (leaks != node.numbers("v_reset").reshape(-1)[0]).any():

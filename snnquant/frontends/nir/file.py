@@ -71,8 +71,6 @@ def read_tree(path: Path) -> RawNode:
         if "node" not in stream:
             raise ModelError(f"{path} is HDF5 but holds no NIR graph ('node'); write it with NIR")
         tree = reader.node(reader.group(stream, "node"), "node", 0)
-    if tree.kind != "NIRGraph":
-        raise ModelError(f"{path} holds one {tree.kind} node, not a graph; write a NIRGraph")
     return tree
 
 
@@ -124,6 +122,8 @@ class _Reader:
         kind = self.value(group, "type", where)
         if not isinstance(kind, str):
             raise self.refuse(f"the type of '{where}' is no text")
+        if depth == 0 and kind != "NIRGraph":
+            raise self.refuse(f"it holds one {kind} node, not a graph")
         found = RawNode(kind)
         for name in group:
             if name == "type":

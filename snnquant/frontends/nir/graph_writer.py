@@ -61,7 +61,8 @@ class GraphWriter:
     def const(self, array: npt.NDArray[Any] | Sequence[int], name: str) -> str:
         """Add a constant: integers as int64, all else as float32."""
         held = np.asarray(array)
-        held = held.astype(np.int64 if held.dtype.kind in "iu" else np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused with the model
+            held = held.astype(np.int64 if held.dtype.kind in "iu" else np.float32)
         name = self.fresh(name)
         self.tensors.append(numpy_helper.from_array(np.ascontiguousarray(held), name))
         return name

@@ -18,11 +18,14 @@ import numpy as np
 from snnquant.errors import ModelError
 from snnquant.frontends.nir.convention import PREFIX, Convention, time_constant
 from snnquant.frontends.nir.file import Field
-from snnquant.frontends.nir.graph import INTEGRATORS, Array, Node
+from snnquant.frontends.nir.graph import INTEGRATORS, NEURONS, Array, Graph, Node
 from snnquant.neurons import CUBALIF, LI, LIF, NeuronModel, Reset
 
 #: A factor so close to 1 was meant to be 1.
 _ROUNDING = 1e-6
+_PARAMETERS = frozenset(
+    {"tau", "tau_mem", "tau_syn", "r", "v_leak", "v_threshold", "v_reset", "w_in", "threshold"}
+)
 _RESETS = {"hard": Reset.HARD, "soft": Reset.SOFT, "none": Reset.NONE}
 
 
@@ -43,23 +46,63 @@ class Neuron:
     gain: Array
 
 
-def neuron_of(
-    node: Node, shape: tuple[int, ...], convention: Convention, recurrent: bool
-) -> Neuron:
+def fitted(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+    """Return the graph with the parameters of all neurons shaped to broadcast to the features.
+
+    Args:
+        graph: the graph.
+        shapes: of one step behind each node; parameters are one number, one per channel, or one
+            per neuron.
+
+    Raises:
+        ModelError: a parameter does not fit.
+    """
+    nodes = dict(graph.nodes)
+    for node in graph.of_kind(NEURONS):
+        if node.path in shapes:
+            shape = shapes[node.path]
+            nodes[node.path] = replace(
+                node,
+                fields={n: _fit(node, n, v, shape) for n, v in node.fields.items() if np.size(v)},
+                metadata={
+                    n: _fit(node, n, v, shape) if n.startswith(PREFIX) else v
+                    for n, v in node.metadata.items()
+                },
+            )
+    return Graph(nodes, graph.edges, graph.metadata, graph.notes)
+
+
+def _fit(node: Node, name: str, held: Field, shape: tuple[int, ...]) -> Field:
+    """Return one parameter shaped to broadcast."""
+    if isinstance(held, str) or (name not in _PARAMETERS and not name.startswith(PREFIX)):
+        return held
+    if held.size == 1:
+        return held.reshape(())
+    if held.shape == shape[:1]:
+        return held.reshape(shape[:1] + (1,) * (len(shape) - 1))
+    fits = held.ndim == len(shape) and all(
+        a in (1, b) for a, b in zip(held.shape, shape, strict=True)
+    )
+    if not fits:
+        raise ModelError(
+            f"node '{node.path}' ({node.kind}): {name} has the shape {list(held.shape)}, its "
+            f"neurons {list(shape)}"
+        )
+    return held
+
+
+def neuron_of(node: Node, convention: Convention, recurrent: bool) -> Neuron:
     """Return the neuron that a NIR node is under a convention.
 
     Args:
-        node: the node.
-        shape: features of one step; parameters are one number, one per channel, or one per neuron.
+        node: the node, its parameters shaped to broadcast (:func:`fitted`).
         convention: what NIR leaves open.
         recurrent: whether the neuron's spikes feed it.
 
     Raises:
-        ModelError: a step is longer than a time constant, the input does not act, or a parameter
-            does not fit the shape.
+        ModelError: a step is longer than a time constant, or the input does not act.
         NumericalError: NaN or infinite parameters.
     """
-    node = _fitted(node, shape)
     if node.kind == "Threshold":
         zero = np.zeros(())
         return Neuron(
@@ -113,35 +156,6 @@ def neuron_of(
     }
     model = CUBALIF if synaptic else LIF
     return Neuron(model, scaled | {"refractory_steps": refractory}, choices, np.ones(()))
-
-
-def _fitted(node: Node, shape: tuple[int, ...]) -> Node:
-    """Return the node with every parameter shaped to broadcast to the features."""
-
-    def fit(name: str, held: Field) -> Field:
-        if isinstance(held, str):
-            return held
-        if held.size == 1:
-            return held.reshape(())
-        if held.shape == shape[:1]:
-            return held.reshape(shape[:1] + (1,) * (len(shape) - 1))
-        if held.ndim != len(shape) or any(
-            a not in (1, b) for a, b in zip(held.shape, shape, strict=True)
-        ):
-            raise ModelError(
-                f"node '{node.path}' ({node.kind}): {name} has the shape {list(held.shape)}, its "
-                f"neurons {list(shape)}"
-            )
-        return held
-
-    return replace(
-        node,
-        fields={name: fit(name, held) for name, held in node.fields.items() if np.size(held)},
-        metadata={
-            name: fit(name, held) if name.startswith(PREFIX) else held
-            for name, held in node.metadata.items()
-        },
-    )
 
 
 def _membrane(node: Node, convention: Convention) -> tuple[Array, Array, Array]:

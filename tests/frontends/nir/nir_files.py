@@ -1,5 +1,6 @@
 """NIR graphs written by the nir package, and how they are read and run."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import nir
@@ -18,7 +19,7 @@ def chain(shape, *nodes, **named):
     entries = {f"n{k}": node for k, node in enumerate(nodes)} | named
     names = ["source", *entries, "sink"]
     held = {"source": nir.Input(np.array(shape)), **entries, "sink": nir.Output(None)}
-    return nir.NIRGraph(held, list(zip(names[:-1], names[1:], strict=True)))
+    return nir.NIRGraph(held, list(pairwise(names)))
 
 
 def write(tmp_path, graph, name="net.nir"):

@@ -168,9 +168,7 @@ def sinabs_net(kind):
     if kind == "LIF":
         cells = [sl.LIF(tau_mem=4.0, spike_threshold=torch.tensor(0.3)) for _ in range(2)]
     elif kind == "LIF single reset":
-        cells = [
-            sl.LIF(tau_mem=4.0, spike_threshold=torch.tensor(0.3), **single) for _ in range(2)
-        ]
+        cells = [sl.LIF(tau_mem=4.0, spike_threshold=torch.tensor(0.3), **single) for _ in range(2)]
     elif kind == "IAF":
         cells = [sl.IAF(), sl.IAF()]
     elif kind == "IAF single reset":
