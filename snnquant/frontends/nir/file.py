@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnquant.errors import ModelError, UsageError
+from snnquant.frontends.nir.heaps import heaps_end
 
 Array = npt.NDArray[Any]
 Field = Array | str
@@ -66,6 +67,11 @@ def read_tree(path: Path) -> RawNode:
         raise ModelError(f"there is no model file {path}; check the path")
     if not path.is_file():
         raise ModelError(f"{path} is no regular file; give the path of a .nir file")
+    with _one_line(path):
+        if path.stat().st_size and not heaps_end(path):
+            raise ModelError(
+                f"{path} is not a NIR file or is damaged (no heap with an end); write it again"
+            )
     with _one_line(path), h5py.File(path, "r") as stream:
         reader = _Reader(h5py, path, path.stat().st_size)
         if "node" not in stream:

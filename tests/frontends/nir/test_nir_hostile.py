@@ -64,6 +64,8 @@ def test_no_file_and_no_hdf5(tmp_path):
         path = tmp_path / f"{name}.nir"
         path.write_bytes(content)
         assert "is not a NIR file or is damaged" in refuse(path)
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99))
+    assert "is not a NIR file or is damaged" in refuse(path)
     path = tmp_path / "other.nir"
     put(path, "weights", data=np.ones(3))
     assert "holds no NIR graph ('node')" in refuse(path)
@@ -91,6 +93,20 @@ def test_flipped_bytes_are_read_or_refused(tmp_path):
         except SnnquantError:
             refused += 1
     assert refused > 10
+
+
+def test_a_text_heap_without_end(tmp_path):
+    """HDF5 itself never ends at a free object of size 0."""
+    path = valid(tmp_path)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"GCOL") + 16
+    while (index := int.from_bytes(content[place : place + 2], "little")) != 0:
+        length = int.from_bytes(content[place + 8 : place + 16], "little")
+        place += 16 + (length + 7) // 8 * 8
+    assert index == 0
+    content[place + 8 : place + 16] = bytes(8)
+    path.write_bytes(content)
+    assert "no heap with an end" in refuse(path)
 
 
 FIELDS = [
