@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,7 +22,7 @@ from snnquant.frontends.onnx.free_batch_propagate import (
 )
 from snnquant.frontends.onnx.free_batch_sums import RULES
 from snnquant.frontends.onnx.prepare_names import Names
-from snnquant.frontends.onnx.prepare_shapes import first_line, infer_shapes
+from snnquant.frontends.onnx.prepare_shapes import MALFORMED, first_line, infer_shapes
 from snnquant.frontends.onnx.prepare_values import KnownValues, Shape, shape_of_type
 from snnquant.ops.attach import standard_opset
 
@@ -34,6 +35,8 @@ _MAX_READINGS = 64
 _TRIED = (3, 2, 5)
 #: Size of dynamic dimensions that are not the batch, where the model runs with any.
 _OTHER_DIMENSIONS = (4, 32)
+#: Inputs are drawn for the proof.
+_MAX_INPUT = 2**27
 _REMEDY = "export it with a dynamic batch, or with the network reset and in eval mode"
 
 
@@ -56,7 +59,7 @@ def free_batch(
     """
     try:
         return _free(model, batch_axes, where)
-    except (ValueError, KeyError, IndexError, RecursionError) as error:
+    except MALFORMED as error:
         raise ModelError(
             f"{where}: the graph is malformed: {first_line(error)}; export the model again"
         ) from error
@@ -103,6 +106,11 @@ def _input_shapes(model: onnx.ModelProto, where: str) -> dict[str, Shape]:
         shape = shape_of_type(value.type)
         if shape is None:
             raise ModelError(f"{where}: input '{value.name}' has no shape; export it with one")
+        if math.prod(d or 1 for d in shape) > _MAX_INPUT:
+            raise ModelError(
+                f"{where}: input '{value.name}' has more than {_MAX_INPUT} elements; export it "
+                "with a smaller batch or fewer steps"
+            )
         shapes[value.name] = shape
     return shapes
 

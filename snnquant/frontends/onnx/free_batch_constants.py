@@ -7,7 +7,9 @@ import math
 import onnx
 from onnx import numpy_helper
 
+from snnquant.errors import ModelError
 from snnquant.frontends.onnx.prepare_names import inner_graphs
+from snnquant.frontends.onnx.prepare_shapes import first_line
 from snnquant.frontends.onnx.prepare_values import Array, KnownValues
 from snnquant.runtime import load_session
 
@@ -52,7 +54,12 @@ def constant_values(model: onnx.ModelProto, known: KnownValues) -> dict[str, Arr
             if value is not None:
                 part.graph.initializer.append(numpy_helper.from_array(value, name))
     session = load_session(part.SerializeToString(), custom_ops=False, threads=1)
-    return dict(zip(computed, session.run(None, {}), strict=True))
+    try:
+        return dict(zip(computed, session.run(None, {}), strict=True))
+    except Exception as error:  # ONNX Runtime raises types of its own
+        raise ModelError(
+            f"its constants cannot be computed ({first_line(error)}); export the model again"
+        ) from error
 
 
 def _elements(known: KnownValues, name: str) -> float:

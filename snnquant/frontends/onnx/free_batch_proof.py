@@ -20,6 +20,7 @@ from snnquant.frontends.onnx.free_batch_dims import (
     take_row,
 )
 from snnquant.frontends.onnx.free_batch_propagate import ConflictError
+from snnquant.frontends.onnx.prepare_shapes import first_line
 from snnquant.frontends.onnx.prepare_values import Shape
 from snnquant.model_file import neuron_nodes
 from snnquant.ops.attach import attach_functions
@@ -54,8 +55,9 @@ class Runs:
                 self._session = self._open()
             return list(self._session.run(None, dict(feeds)))
         except Exception as error:  # ONNX Runtime raises types of its own
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
-            raise ConflictError(f"it does not run with another batch ({reason})") from error
+            raise ConflictError(
+                f"it does not run with another batch ({first_line(error)})"
+            ) from error
 
     def _open(self) -> Any:
         model = self.model
@@ -192,7 +194,10 @@ def _draw(
     random: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any], gain: float
 ) -> Array:
     if dtype.kind == "f":
-        return np.asarray(random.normal(0.3, 1.0, shape) * gain).astype(dtype)
+        drawn = random.standard_normal(shape, np.float32)
+        drawn += 0.3
+        drawn *= gain
+        return drawn.astype(dtype, copy=False)
     return random.integers(0, 2, shape).astype(dtype)
 
 

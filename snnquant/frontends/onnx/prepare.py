@@ -10,7 +10,7 @@ from snnquant.frontends.onnx.prepare_graph import inline_functions, normalise_co
 from snnquant.frontends.onnx.prepare_names import Names, graphs_of
 from snnquant.frontends.onnx.prepare_opset import convert_opset
 from snnquant.frontends.onnx.prepare_refusals import refuse
-from snnquant.frontends.onnx.prepare_shapes import first_line, infer_shapes
+from snnquant.frontends.onnx.prepare_shapes import MALFORMED, first_line, infer_shapes
 from snnquant.frontends.onnx.prepare_types import unify_floats
 from snnquant.ops.attach import MAX_IR_VERSION, standard_opset
 
@@ -35,7 +35,7 @@ def prepare(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     """
     try:
         return _prepare(model, where)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+    except MALFORMED as error:
         raise ModelError(
             f"{where}: the graph is malformed: {first_line(error)}; export the model again"
         ) from error

@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 import onnx
-from onnx import inliner, numpy_helper
+from onnx import helper, inliner, numpy_helper
 
 from snnquant.errors import ModelError
 from snnquant.frontends.onnx.prepare_names import (
@@ -101,6 +101,8 @@ def normalise_constants(model: onnx.ModelProto, names: Names, where: str) -> Non
     """
     graph = model.graph
     for inner in graphs_of(graph):
+        for tensor in inner.initializer:
+            _check_size(tensor, where)
         for sparse in inner.sparse_initializer:
             inner.initializer.add().CopyFrom(_dense(sparse, sparse.values.name, where))
         del inner.sparse_initializer[:]
@@ -161,11 +163,47 @@ def _hoist_constants(graph: onnx.GraphProto, main: onnx.GraphProto, names: Names
         value.name = moved.get(value.name, value.name)
 
 
+def _check_size(tensor: onnx.TensorProto, where: str) -> None:
+    """Refuse a tensor that holds another number of bytes than its shape says.
+
+    Everything behind trusts shapes, ONNX's own inference first of all.
+    """
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raise ModelError(
+            f"{where}: the data of '{tensor.name}' is not loaded; load the whole model"
+        )
+    try:
+        if tensor.HasField("raw_data"):
+            item = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+            held = len(tensor.raw_data) in (math.prod(tensor.dims) * item, _packed(tensor))
+        else:
+            held = numpy_helper.to_array(tensor).shape == tuple(tensor.dims)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"{where}: the tensor '{tensor.name}' is malformed ({first_line(error)}); "
+            "export it again"
+        ) from error
+    if not held or any(d < 0 for d in tensor.dims):
+        raise ModelError(
+            f"{where}: the tensor '{tensor.name}' holds less or more than its shape says; "
+            "export the model again"
+        )
+
+
+def _packed(tensor: onnx.TensorProto) -> int:
+    """Return how many bytes two numbers of 4 bits in each take, or -1 for other types."""
+    four = onnx.TensorProto.DataType.Name(tensor.data_type).endswith("INT4")
+    return (math.prod(tensor.dims) + 1) // 2 if four else -1
+
+
 def _normalise_constant(node: onnx.NodeProto, where: str) -> None:
     if len(node.attribute) != 1:
         raise ModelError(f"{where}: {described(node)} holds no value; export it again")
     attribute = node.attribute[0]
-    if attribute.name == "value" or attribute.name.startswith("value_string"):
+    if attribute.name == "value":
+        _check_size(attribute.t, where)
+        return
+    if attribute.name.startswith("value_string"):
         return
     if attribute.name == "sparse_value":
         tensor = _dense(attribute.sparse_tensor, node.output[0], where)
@@ -177,7 +215,7 @@ def _normalise_constant(node: onnx.NodeProto, where: str) -> None:
                 f"{where}: {described(node)} holds no value; export it again"
             ) from error
     del node.attribute[:]
-    node.attribute.append(onnx.helper.make_attribute("value", tensor))
+    node.attribute.append(helper.make_attribute("value", tensor))
 
 
 def _dense(sparse: onnx.SparseTensorProto, name: str, where: str) -> onnx.TensorProto:

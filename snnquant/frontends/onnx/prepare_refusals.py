@@ -24,6 +24,7 @@ _RANDOM = frozenset(
         "RandomUniformLike",
     }
 )
+_LARGEST_DIMENSION = 2**31 - 1
 _BY_TORCH = (
     "export with torch.onnx.export(..., dynamo=True), in SpikingJelly with backend 'torch', "
     "or give the module by --model and --checkpoint"
@@ -49,6 +50,13 @@ def refuse(model: onnx.ModelProto, where: str) -> None:
             )
         if value.type.tensor_type.elem_type == onnx.TensorProto.STRING:
             raise ModelError(f"{where}: '{value.name}' holds text; export with numbers")
+    for value in model.graph.input:
+        sizes = [d.dim_value for d in value.type.tensor_type.shape.dim if d.HasField("dim_value")]
+        if any(size < 1 or size > _LARGEST_DIMENSION for size in sizes):
+            raise ModelError(
+                f"{where}: input '{value.name}' has the shape {sizes}, which is empty or beyond "
+                "any memory; export it with an example of the right shape"
+            )
     known = KnownValues(model.graph)
     opset = standard_opset(model)
     for graph in graphs_of(model.graph):

@@ -10,6 +10,17 @@ from snnquant.errors import ModelError
 #: Tensors of more elements are no shapes: inference needs to know only how large they are.
 _LARGEST_SHAPE = 64
 
+#: What code raises that trusts a graph to be as ONNX says, and meets one that is not.
+MALFORMED = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+)
+
 
 def first_line(error: Exception) -> str:
     """Return the first line of an error's text, which is all that a one-line message holds."""

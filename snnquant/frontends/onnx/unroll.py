@@ -8,7 +8,7 @@ from snnquant.errors import ModelError
 from snnquant.frontends.onnx.prepare_branches import taken_branch
 from snnquant.frontends.onnx.prepare_graph import MAX_NODES, sort_nodes
 from snnquant.frontends.onnx.prepare_names import Names, described
-from snnquant.frontends.onnx.prepare_shapes import first_line, infer_shapes
+from snnquant.frontends.onnx.prepare_shapes import MALFORMED, first_line, infer_shapes
 from snnquant.frontends.onnx.unroll_loops import Unroller
 from snnquant.frontends.onnx.unroll_sequences import SEQUENCE_OPS, Sequences
 from snnquant.frontends.onnx.unroll_time import set_timesteps
@@ -38,7 +38,7 @@ def unroll(
     copy.CopyFrom(model)
     try:
         _unroll(copy, timesteps, where)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+    except MALFORMED as error:
         raise ModelError(
             f"{where}: a loop is malformed: {first_line(error)}; export the model again"
         ) from error

@@ -346,3 +346,10 @@ def test_inputs_of_different_batches_are_refused():
     g.output(g.op("Concat", g.input("a", [2, 4]), g.input("b", [3, 4]), axis=0), 2)
     with pytest.raises(ModelError, match="holds for one batch size alone"):
         free_batch(g.model(), {"a": 0, "b": 0})
+
+
+def test_an_input_beyond_memory_is_refused():
+    g = Graph()
+    g.output(g.op("Relu", g.input("x", [2**20, 2**20])), 2)
+    with pytest.raises(ModelError, match="has more than 134217728 elements"):
+        free_batch(g.model())

@@ -291,6 +291,18 @@ def test_shapes_are_inferred():
     assert (dims[0].dim_param, dims[1].dim_value) == ("B", 70)
 
 
+def claiming(name, dims):
+    model = built([helper.make_node("Add", ["x", name], ["y"])], tensors={name: X})
+    model.graph.initializer[0].dims[:] = dims
+    return model
+
+
+def external(name):
+    model = claiming(name, [2, 3])
+    model.graph.initializer[0].data_location = TensorProto.EXTERNAL
+    return model
+
+
 def dropout(training):
     return [helper.make_node("Dropout", ["x", "ratio", training], ["y"])]
 
@@ -397,6 +409,19 @@ REFUSED = {
         ),
         "imports no standard ops",
     ),
+    "empty input": (
+        built([helper.make_node("Neg", ["x"], ["y"])], inputs=[info("x", FLOAT, (0, 3))]),
+        r"input 'x' has the shape \[0, 3\], which is empty",
+    ),
+    "endless input": (
+        built([helper.make_node("Neg", ["x"], ["y"])], inputs=[info("x", FLOAT, (2**40,))]),
+        "beyond any memory",
+    ),
+    "wrong size": (
+        claiming("w", [2**40]),
+        "the tensor 'w' holds less or more than its shape says",
+    ),
+    "external": (external("w"), "the data of 'w' is not loaded"),
     "complex": (
         built(
             [helper.make_node("Add", ["x", "w"], ["y"])],
