@@ -6,11 +6,14 @@ from pathlib import Path
 
 import onnx
 
+from snnquant.errors import ModelError
+from snnquant.frontends.onnx.free_batch import free_batch
 from snnquant.frontends.onnx.places import origins_of
 from snnquant.frontends.onnx.prepare import prepare
 from snnquant.frontends.onnx.recognise import recognise
 from snnquant.frontends.onnx.resimulate import resimulate
 from snnquant.frontends.onnx.unroll import unroll
+from snnquant.frontends.onnx.whole_model import compare_outputs
 from snnquant.frontends.reading import Reading, SourceOptions, reading_of
 from snnquant.model_file import neuron_nodes, read_model
 
@@ -43,8 +46,19 @@ def read_proto(
     """
     prepared = prepare(model, name)
     steps = None if options is None else options.timesteps
-    found = recognise(unroll(prepared, timesteps=steps, where=name))
-    writer = found.writer
-    edges = resimulate(writer)
+    plain = unroll(prepared, timesteps=steps, where=name)
+    try:
+        found = recognise(plain)
+        writer = found.writer
+        edges = resimulate(writer)
+        compare_outputs(plain, found.model, writer)
+        facts = writer.chains.values.facts
+        free = found.model if facts.dynamic else free_batch(found.model, where="the model")
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from error
     names = {chain: written.name for chain, written in writer.written.items()}
-    return Reading(found.model, origins_of(writer.chains.values, names, edges))
+    return Reading(
+        free,
+        origins_of(writer.chains.values, names, edges),
+        fixed_batch=None if facts.dynamic else facts.batch,
+    )
