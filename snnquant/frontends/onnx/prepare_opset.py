@@ -91,19 +91,22 @@ def _convert_nodes(graph: onnx.GraphProto | onnx.FunctionProto, conversion: Conv
     changed = False
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        before = None if node.domain else version_of(node.op_type, conversion.opset)
-        after = None if node.domain else version_of(node.op_type, conversion.wanted)
-        if before is not None and before == after:
+        if node.domain:
+            nodes.append(node)
+            continue
+        before = version_of(node.op_type, conversion.opset)
+        if before is None:
+            raise _unfit(node, conversion)
+        if before == version_of(node.op_type, conversion.wanted):
             nodes.append(node)
             continue
         rule = RULES.get(node.op_type)
-        if not node.domain and rule is not None and conversion.opset < rule.before:
+        if rule is not None and conversion.opset < rule.before:
             nodes += rule.rewrite(node, conversion)
             changed = True
         else:
             nodes.append(node)
-        if not node.domain:
-            _check(node, conversion)
+        _check(node, conversion)
     if changed:
         kept = onnx.GraphProto()
         kept.node.extend(nodes)
@@ -137,10 +140,15 @@ def _check(node: onnx.NodeProto, conversion: Conversion) -> None:
             and len(node.output) <= schema.max_output
         )
     if not fits:
-        raise ModelError(
-            f"{conversion.where}: {described(node)} of opset {conversion.opset} means something "
-            f"else in opset {conversion.wanted} or is not there; {_REMEDY}"
-        )
+        raise _unfit(node, conversion)
+
+
+def _unfit(node: onnx.NodeProto, conversion: Conversion) -> ModelError:
+    """Return the error for a node that cannot be written in the wanted opset."""
+    return ModelError(
+        f"{conversion.where}: {described(node)} of opset {conversion.opset} means something "
+        f"else in opset {conversion.wanted} or is not there; {_REMEDY}"
+    )
 
 
 def _drop_defaults(node: onnx.NodeProto, schema: defs.OpSchema, opset: int) -> None:

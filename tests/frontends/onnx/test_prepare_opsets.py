@@ -165,6 +165,7 @@ def test_newer_opsets_come_down(opset):
         (24, node("Swish", ["x"]), "is not there"),
         (20, node("NoSuchOp", ["x"]), "'NoSuchOp'"),
         (16, node("NoSuchOp", ["x"]), "'NoSuchOp'"),
+        (7, node("Scan", ["x"], num_scan_inputs=1), "is not there"),
         (21, node("GroupNormalization", ["x", "s", "s"], num_groups=2), "means something else"),
         (9, node("BatchNormalization", ["x", "s", "s", "s", "s"]), "training mode"),
     ],
