@@ -126,10 +126,11 @@ class GraphBuilder:
             results: a value per output.
             metadata: properties of the model.
         """
-        for value, result in zip(self.outputs, results, strict=True):
-            self.nodes.append(
-                helper.make_node("Identity", [result], [value.name], name=f"{value.name}.output")
-            )
+        # An export may name one value as several outputs.
+        by_name = {v.name: (v, result) for v, result in zip(self.outputs, results, strict=True)}
+        for value, result in by_name.values():
+            name = self.fresh(f"{value.name}.output")
+            self.nodes.append(helper.make_node("Identity", [result], [value.name], name=name))
         graph = helper.make_graph(
             self.nodes,
             "snnquant",

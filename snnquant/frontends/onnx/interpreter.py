@@ -7,7 +7,8 @@ becomes a state.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import onnx
@@ -45,7 +46,7 @@ class Interpreter:
         compared: values that are compared with a threshold: they become states.
         thresholds: computed thresholds, which are of the step after what they are made of.
         steps: (value, axis) pairs of which the graph picks every place in turn.
-        source_times: step of each input, for graphs that were written out from single steps.
+        sources: what each input is and of which step, for graphs written out from single steps.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Interpreter:
         compared: set[str],
         thresholds: set[str],
         steps: set[tuple[str, int]],
-        source_times: dict[str, int] | None = None,
+        sources: Mapping[str, tuple[str, int]] | None = None,
     ) -> None:
         self.facts = facts
         self.handlers = handlers
@@ -68,7 +69,7 @@ class Interpreter:
         self.origin: dict[Atom, onnx.NodeProto] = {}
         self._atoms: dict[Any, list[Any]] = {}
         self._named: dict[frozenset[tuple[int, ...]], list[State]] = {}
-        self._times = source_times or {}
+        self._sources = dict(sources or {})
         self._constants: dict[str, Constant] = {}
 
     def run(self) -> None:
@@ -76,8 +77,9 @@ class Interpreter:
         graph = self.facts.model.graph
         for value in graph.input:
             if value.name in self.facts.data:
-                time = self._times.get(value.name, STATIC)
-                self.set(value.name, Poly.of(Source(time, value.name, value.name)))
+                base, time = self._sources.get(value.name, (value.name, STATIC))
+                atom = self.atom(("source", base, time), partial(Source, time, value.name, base))
+                self.set(value.name, Poly.of(atom))
         for node in graph.node:
             if any(name in self.facts.data for name in node.output):
                 self._read(node)
@@ -145,8 +147,9 @@ class Interpreter:
         return [atom for found in self._atoms.values() for atom in found if type(atom) is kind]
 
     def source(self, name: str, time: int) -> Poly | None:
-        """Return an input of the single-step graph at another step."""
-        return None
+        """Return an input of the single-step graph at another step, if there is one."""
+        found = self._atoms.get(("source", name, time))
+        return Poly.of(found[0]) if found else None
 
     def known_pick(self, of: Poly, axis: int, index: int) -> Poly | None:
         """Return one place of a value along an axis, if the graph picks it."""

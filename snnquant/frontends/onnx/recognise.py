@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx
@@ -26,17 +27,32 @@ class Recognised:
     steps: int
 
 
+def interpret(
+    model: onnx.ModelProto, sources: Mapping[str, tuple[str, int]] | None = None
+) -> Interpreter:
+    """Return the values of a prepared graph without loops, read.
+
+    Args:
+        model: the graph.
+        sources: what each input is and of which step, for graphs written out from single steps.
+    """
+    facts = gather_facts(model)
+    handlers = {**arithmetic.HANDLERS, **views.HANDLERS, **comparing.handlers_for(model, facts)}
+    compared, thresholds = comparing.compared_values(model, facts)
+    steps = views.step_axes(model, facts)
+    values = Interpreter(facts, handlers, compared, thresholds, steps, sources)
+    values.run()
+    return values
+
+
 def recognise(model: onnx.ModelProto) -> Recognised:
     """Read a prepared graph whose time steps are written out.
 
     Raises:
         ModelError: something is not understood; the message says what, where, and what to do.
     """
-    facts = gather_facts(model)
-    handlers = {**arithmetic.HANDLERS, **views.HANDLERS, **comparing.handlers_for(model, facts)}
-    compared, thresholds = comparing.compared_values(model, facts)
-    values = Interpreter(facts, handlers, compared, thresholds, views.step_axes(model, facts))
-    values.run()
+    values = interpret(model)
+    facts = values.facts
     chains = Chains(values)
     silent = [s for s in values.states if s in chains.live and s not in chains.of]
     steps = max((len(chain.states) for chain in chains.spiking), default=0)

@@ -103,7 +103,8 @@ class Rolled:
 
     def _part(self, atom: Atom, time: int) -> str:
         """Return an atom of a sequence's arithmetic; what belongs to no step broadcasts."""
-        return self._static_atom(atom) if atom.time == STATIC else self._timed_atom(atom, time)
+        outside = atom.time == STATIC or (isinstance(atom, Source) and atom.time < 0)
+        return self._static_atom(atom) if outside else self._timed_atom(atom, time)
 
     def _static_atom(self, atom: Atom) -> str:
         if atom not in self._static:
@@ -169,6 +170,9 @@ class Rolled:
             return self.builder.add("Max", [self.timed(atom.of, time), low], self._hint(atom))
         if isinstance(atom, Pick) and atom.of.time == STATIC:
             return self._sequence_of(atom)
+        if isinstance(atom, Source):
+            axes = self.builder.integers([0], "time_axis")
+            return self.builder.add("Unsqueeze", [atom.name, axes], f"{atom.name}.step")
         if isinstance(atom, (Pick, Computed)):
             return self.unfold(self._merged_atom(atom, time), self.shapes.features(Poly.of(atom)))
         raise ModelError(f"{type(atom).__name__} '{atom.value}' has no sequence")
