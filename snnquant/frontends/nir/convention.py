@@ -186,6 +186,8 @@ def _is_step(dt: float, neurons: list[Node]) -> bool:
     """Whether ``tau / r`` is so round, or the same for so many, that it is no chance."""
     constants = [tau for node in neurons if (tau := time_constant(node)) is not None]
     spread = np.concatenate([tau.reshape(-1) for tau in constants]) if constants else np.ones(1)
+    if not 1e-9 < dt < 1:
+        return False
     if spread.max() > 1.01 * spread.min():
         return True
     digits = np.log10(dt)

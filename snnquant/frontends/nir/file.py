@@ -85,7 +85,15 @@ def _one_line(path: Path) -> Iterator[None]:
     """Turn what h5py raises on a damaged file into one sentence."""
     try:
         yield
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+    ) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(
             f"{path} is not a NIR file or is damaged ({reason}); write it again"

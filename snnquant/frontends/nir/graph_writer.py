@@ -27,6 +27,7 @@ class GraphWriter:
         self.outputs: list[onnx.ValueInfoProto] = []
         self._taken: set[str] = set()
         self._lead: str | None = None
+        self._results: list[tuple[str, str]] = []
 
     def fresh(self, hint: str) -> str:
         """Return a name that nothing has yet."""
@@ -44,19 +45,28 @@ class GraphWriter:
         return name
 
     def output(self, value: str, name: str, features: Shape) -> None:
-        """Declare an output; a value has one name only, so that a second one is a copy."""
+        """Declare an output; the value gets its name when the model is complete."""
         name = self.fresh(name)
-        producer = next((n for n in self.nodes if value in n.output), None)
-        given = {entry.name for entry in self.outputs}
-        if producer is None or value in given:
-            self.nodes.append(helper.make_node("Identity", [value], [name], name=self.fresh(name)))
-        else:
-            for node in self.nodes:
-                for held in (node.input, node.output):
-                    held[:] = [name if entry == value else entry for entry in held]
+        self._results.append((value, name))
         steps = self.timesteps or "time"
         dims = [steps, "batch", *features]
         self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))
+
+    def _name_results(self) -> None:
+        """Call values as the outputs that they are; a value has one name, further ones copy it."""
+        names: dict[str, str] = {}
+        made = {value for node in self.nodes for value in node.output}
+        copies = []
+        for value, name in self._results:
+            if value in made and value not in names:
+                names[value] = name
+            else:
+                source = names.get(value, value)
+                copies.append(helper.make_node("Identity", [source], [name], name=f"{name}.copy"))
+        for node in self.nodes:
+            node.input[:] = [names.get(value, value) for value in node.input]
+            node.output[:] = [names.get(value, value) for value in node.output]
+        self.nodes += copies
 
     def const(self, array: npt.NDArray[Any] | Sequence[int], name: str) -> str:
         """Add a constant: integers as int64, all else as float32."""
@@ -103,7 +113,8 @@ class GraphWriter:
         return self.op("Reshape", [value, target], f"{name}.split")
 
     def model(self) -> onnx.ModelProto:
-        """Return the self-contained model."""
+        """Return the self-contained model; call it once."""
+        self._name_results()
         graph = helper.make_graph(self.nodes, "nir", self.inputs, self.outputs, self.tensors)
         model = helper.make_model(
             graph,

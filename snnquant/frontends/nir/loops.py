@@ -104,9 +104,9 @@ def _through(node: Node, weight: Array, constant: Array) -> tuple[Array, Array]:
     """Return a linear map and its constant behind one more node."""
     if node.kind in ("Linear", "Affine"):
         matrix = node.numbers("weight")
-        bias = node.numbers("bias") if node.kind == "Affine" else np.zeros(len(matrix))
-        if matrix.shape[-1] != len(weight):
+        if matrix.ndim != 2 or matrix.shape[1] != len(weight):
             raise ValueError(node.path)
+        bias = node.numbers("bias") if node.kind == "Affine" else np.zeros(len(matrix))
         product = matrix * weight if weight.ndim == 1 else matrix @ weight
         return product, matrix @ constant + bias.reshape(-1)
     if node.kind == "Scale":

@@ -23,6 +23,8 @@ from snnquant.neurons import CUBALIF, LI, LIF, NeuronModel, Reset
 
 #: A factor so close to 1 was meant to be 1.
 _ROUNDING = 1e-6
+#: Beyond it float32 cannot hold a threshold that is divided by the factor.
+_LARGEST_GAIN = 1e20
 _PARAMETERS = frozenset(
     {"tau", "tau_mem", "tau_syn", "r", "v_leak", "v_threshold", "v_reset", "w_in", "threshold"}
 )
@@ -91,6 +93,7 @@ def _fit(node: Node, name: str, held: Field, shape: tuple[int, ...]) -> Field:
     return held
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # what overflows is refused
 def neuron_of(node: Node, convention: Convention, recurrent: bool) -> Neuron:
     """Return the neuron that a NIR node is under a convention.
 
@@ -120,7 +123,7 @@ def neuron_of(node: Node, convention: Convention, recurrent: bool) -> Neuron:
         parameters["alpha_syn"], share = _decay(node, "tau_syn", convention)
         w_in = node.numbers("w_in", 1.0, infinite=True)
         gain = gain * (w_in if convention.jumps else _product(share, w_in, node, "tau_syn"))
-    if not (gain > 0).all():
+    if not ((gain > 1 / _LARGEST_GAIN) & (gain < _LARGEST_GAIN)).all():
         raise ModelError(
             f"node '{node.path}' ({node.kind}): its input acts with the factor {gain.min():g} per "
             f"step; dt = {convention.dt:g} does not fit its time constants, give --dt"

@@ -202,6 +202,26 @@ def test_two_layers_that_feed_each_other(tmp_path):
     assert "form a cycle through 2 neuron layers" in refuse(path)
 
 
+@pytest.mark.parametrize("weight", [np.ones(N), np.ones((N, N, 1)), np.ones((N, 9)), np.ones(())])
+def test_a_recurrence_that_does_not_fit(tmp_path, weight):
+    path = valid(tmp_path)
+    with h5py.File(path, "a") as stream:
+        stream.copy("node/nodes/n0", "node/nodes/back")
+    put(path, "node/nodes/back/weight", data=weight)
+    rewire(path, [*CHAIN, ("lif", "back"), ("back", "lif")])
+    assert "node 'back' does not fit the 6 neurons of 'lif' that it feeds" in refuse(path)
+
+
+@pytest.mark.parametrize("name", ["r", "v_threshold", "v_leak"])
+def test_parameters_at_the_ends_of_float64(tmp_path, name):
+    path = valid(tmp_path)
+    put(path, f"node/nodes/lif/{name}", data=np.full(N, 1e308))
+    if name == "r":
+        assert "its input acts with the factor" in refuse(path)
+    else:
+        assert "holds NaN or infinite values" in refuse(path, NumericalError)
+
+
 def test_a_real_delay(tmp_path):
     path = write(tmp_path, chain((N,), nir.Delay(np.full(N, 1e-3))))
     assert "node 'n0' (Delay) delays by 0.001 s" in refuse(path)

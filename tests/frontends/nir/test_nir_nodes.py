@@ -196,6 +196,38 @@ def test_an_integrator_that_is_read_twice_stays(tmp_path):
     np.testing.assert_array_equal(spikes, wanted > 0.3)
 
 
+def test_a_layer_in_the_middle_can_be_an_output(tmp_path):
+    weight = values(-1, 1, 3, N)
+    nodes = {
+        "source": nir.Input(np.array([N])),
+        "first": neuron(N),
+        "again": nir.Output(np.array([N])),
+        "middle": nir.Output(np.array([N])),
+        "w": nir.Linear(weight),
+        "second": neuron(3),
+        "sink": nir.Output(np.array([3])),
+        "through": nir.Output(np.array([N])),
+    }
+    edges = [
+        ("source", "first"),
+        ("first", "again"),
+        ("first", "middle"),
+        ("first", "w"),
+        ("w", "second"),
+        ("second", "sink"),
+        ("source", "through"),
+    ]
+    path = write_unchecked(tmp_path, nodes, edges)
+    x = sequence(N)
+    again, middle, sink, through = run(path, x)
+    names = [value.name for value in read(path, SourceOptions()).model.graph.output]
+    assert names == ["again", "middle", "sink", "through"]
+    np.testing.assert_array_equal(middle, fired(x))
+    np.testing.assert_array_equal(again, middle)
+    np.testing.assert_array_equal(sink, fired(middle @ weight.T))
+    np.testing.assert_array_equal(through, x)
+
+
 def neuron(*shape, threshold=0.7):
     return nir.IF(r=np.full(shape, 1 / DT), v_threshold=np.full(shape, threshold))
 
