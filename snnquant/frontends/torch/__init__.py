@@ -13,8 +13,9 @@ from snnquant.errors import UsageError
 from snnquant.frontends.reading import Reading, SourceOptions
 from snnquant.frontends.torch.checkpoint import load_checkpoint
 from snnquant.frontends.torch.convert import read_network
-from snnquant.frontends.torch.factory import EXAMPLE_INPUT, build_module
+from snnquant.frontends.torch.factory import EXAMPLE_INPUT, build_module, quiet
 from snnquant.frontends.torch.network import Example
+from snnquant.frontends.torch.program import read_program
 
 #: Suffix of programs that torch.export saved; all others are checkpoints.
 PROGRAM = ".pt2"
@@ -28,9 +29,8 @@ def read(path: Path, options: SourceOptions) -> Reading:
         UsageError: an option is missing or does not fit.
     """
     if path.suffix.lower() == PROGRAM:
-        from snnquant.frontends.torch.program import read_program
-
-        return read_program(path, options)
+        with quiet():
+            return read_program(path, options)
     if options.factory is None:
         raise UsageError(
             f"{path} holds weights, not a network; say what they belong to with "
@@ -56,9 +56,10 @@ def read_module(options: SourceOptions) -> Reading:
 
 def _read_factory(name: str, checkpoint: Path | None, options: SourceOptions) -> Reading:
     module, shape = build_module(name)
-    if checkpoint is not None:
-        load_checkpoint(module, checkpoint)
-    reading = read_network(module, example_of(name, options, shape), name)
+    with quiet():
+        if checkpoint is not None:
+            load_checkpoint(module, checkpoint)
+        reading = read_network(module, example_of(name, options, shape), name)
     if checkpoint is None:
         reading.notes.insert(0, "No checkpoint was given: the weights are those of the factory.")
     return reading

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import onnx
 from torch import nn
 
 from snnquant.frontends.reading import NeuronOrigin, Reading
 from snnquant.frontends.torch.fold import FeedbackError, fold_calls
-from snnquant.frontends.torch.layers import neuron_layers
+from snnquant.frontends.torch.layers import Layer, neuron_layers
 from snnquant.frontends.torch.network import Example, Network, network_of
 from snnquant.frontends.torch.plain import read_plainly
 from snnquant.frontends.torch.pooling import plain_sums
@@ -49,13 +49,32 @@ def read_network(module: nn.Module, example: Example, name: str) -> Reading:
     if not layers or changed:
         network = Network(module, layers)
         return read_plainly(network, example, name, _why(changed))
+    return read_layers(module, layers, example, name, mixed=bool(own))
+
+
+def read_layers(
+    module: nn.Module, layers: Sequence[Layer], example: Example, name: str, *, mixed: bool = False
+) -> Reading:
+    """Read a torch module whose neurons are known.
+
+    Args:
+        module: the network.
+        layers: its neurons.
+        example: its input.
+        name: for messages.
+        mixed: it has neurons of :mod:`snnquant.nn` beside.
+
+    Raises:
+        ModelError: torch cannot export it, or the graph differs.
+        UsageError: the number of steps is missing or wrong.
+    """
     network, neurons = network_of(module, layers, example)
     try:
         model, sources = _export(network, neurons, example)
     except FeedbackError as error:
         return read_plainly(network, example, name, str(error))
     compared = [node.name for node in model.graph.node if node.op_type in _COMPARISONS]
-    if compared and not own:
+    if compared and not mixed:
         return read_plainly(network, example, name, "it has neurons of its own beside")
     check_weights(model, name)
     proof = prove(network, neurons, model, example)
@@ -115,7 +134,7 @@ def _origins(
         found.append(
             NeuronOrigin(
                 node.name,
-                frameworks.get(path, "snnquant.nn"),
+                frameworks.get(path) or frameworks.get(f"{path}.neuron", "snnquant.nn"),
                 (path,) if path else (),
                 _equation(node, model),
                 proof.edges.get(path, 0),

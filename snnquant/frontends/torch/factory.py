@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from torch import Tensor, nn
 
 from snnquant.errors import UsageError
 
+#: Loggers of torch that have levels of their own.
+_LOUD = ("torch._library", "torch._library.triton", "torch.onnx", "torch.export")
 #: Attribute of the module, or of the factory, that shows an input where none is given.
 EXAMPLE_INPUT = "example_input"
 
@@ -42,7 +46,7 @@ def build_module(name: str) -> tuple[nn.Module, tuple[int, ...] | None]:
             f"--model {name}: {attribute} is a {type(factory).__name__}, not a function"
         )
     try:
-        with _current_folder_first():
+        with _current_folder_first(), quiet():
             module = factory()
     except Exception as error:
         raise UsageError(f"--model {name}: the factory fails: {_one_line(error)}") from error
@@ -57,7 +61,7 @@ def build_module(name: str) -> tuple[nn.Module, tuple[int, ...] | None]:
 
 def _factory(where: str, attribute: str, name: str) -> Any:
     try:
-        with _current_folder_first():
+        with _current_folder_first(), quiet():
             found: Any = importlib.import_module(where)
     except ModuleNotFoundError as error:
         missing = error.name or where
@@ -83,6 +87,30 @@ def _current_folder_first() -> Iterator[None]:
         yield
     finally:
         sys.path.remove(folder)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what the user's code and its frameworks print away from results, and out of the way.
+
+    What is printed goes to stderr; warnings of Python and of torch's loggers are silenced: a
+    framework warns of optional parts that are not installed, which no user of this can act on.
+    """
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    children = [logging.getLogger(name) for name in _LOUD]
+    levels = [child.level for child in children]
+    for child in children:
+        child.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+        for child, before in zip(children, levels, strict=True):
+            child.setLevel(before)
 
 
 def _one_line(error: BaseException) -> str:

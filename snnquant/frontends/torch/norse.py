@@ -116,6 +116,11 @@ class NorseNeuron(Described):
         self.last = answer[1]
         self.state_type = type(answer[1])
 
+    def alone(self, given: Tensor, state: Any) -> tuple[Any, Any]:
+        """Call the module by itself; return its answer, and the state for the next call."""
+        answer = self.module(given, state)
+        return answer, answer[1]
+
     def answer(self, signals: Signals) -> Any:
         """Return the output and a state of the framework's own type."""
         fires = self.translation.model.spiking

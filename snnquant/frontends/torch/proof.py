@@ -7,7 +7,6 @@ at the threshold to within float32 rounding (a knife edge); the rest of that sam
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -99,13 +98,9 @@ class _Alone(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run over ``x [steps, ...]``, each of the shape that the module takes."""
-        module = self.neuron.layer.module
-        keeps_state = "state" in inspect.signature(type(module).forward).parameters
         state = None
         for step in x:
-            answer = module(step, state) if keeps_state else module(step)
-            if keeps_state:
-                state = answer[1]
+            _, state = self.neuron.described.alone(step, state)
         return x
 
 

@@ -22,6 +22,7 @@ def fix_reshapes(model: onnx.ModelProto) -> None:
     values = (*graph.input, *graph.value_info, *graph.output)
     shapes = {v.name: v.type.tensor_type.shape.dim for v in values}
     _expand_tiles(graph, shapes)
+    _cancel_steps(graph)
     for node in graph.node:
         if node.op_type != "Reshape" or node.domain != "" or node.input[1] in held:
             continue
@@ -59,6 +60,24 @@ def _expand_tiles(graph: onnx.GraphProto, shapes: Mapping[str, Sequence[_Dim]]) 
             graph.node.append(onnx.helper.make_node("Identity", [same[value.name]], [value.name]))
             stale = [n for n in graph.node[:-1] if value.name in n.output]
             graph.node.remove(stale[0])
+
+
+def _cancel_steps(graph: onnx.GraphProto) -> None:
+    """Read ``x[None][0]`` as ``x``: neurons of one step at a time are spelled so."""
+    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    producer = {out: node for node in graph.node for out in node.output}
+    same: dict[str, str] = {}
+    for node in graph.node:
+        node.input[:] = [same.get(name, name) for name in node.input]
+        inner = producer.get(node.input[0]) if node.op_type == "Gather" and node.input else None
+        if inner is None or inner.op_type != "Unsqueeze" or len(inner.input) < 2:
+            continue
+        axes, place = held.get(inner.input[1]), held.get(node.input[1])
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+        if axes is None or place is None or place.ndim or int(place) not in (0, -1):
+            continue
+        if axes.tolist() == [axis] and node.output[0] not in {v.name for v in graph.output}:
+            same[node.output[0]] = inner.input[0]
 
 
 def _drop_unread(graph: onnx.GraphProto) -> None:

@@ -147,6 +147,10 @@ class Described(ABC):
     def answer(self, signals: Signals) -> Any:
         """Return what the module's forward would return, and set the states that it would set."""
 
+    def alone(self, given: Tensor, state: Any) -> tuple[Any, Any]:
+        """Call the module by itself; return its answer, and the state for the next call."""
+        return self.module(given), None
+
     def given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
         """Return the tensor that forward is given."""
         source: Tensor = args[0] if args else next(iter(kwargs.values()))
