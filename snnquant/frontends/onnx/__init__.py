@@ -12,8 +12,10 @@ from snnquant.frontends.onnx.places import origins_of
 from snnquant.frontends.onnx.prepare import prepare
 from snnquant.frontends.onnx.recognise import recognise
 from snnquant.frontends.onnx.resimulate import resimulate
+from snnquant.frontends.onnx.single_step import StatePairs, as_sequence, fixed_batch, state_pairs
+from snnquant.frontends.onnx.single_step_writer import is_single_step, recognise_step
 from snnquant.frontends.onnx.unroll import unroll
-from snnquant.frontends.onnx.whole_model import compare_outputs
+from snnquant.frontends.onnx.whole_model import compare_outputs, layers_of
 from snnquant.frontends.reading import Reading, SourceOptions, reading_of
 from snnquant.model_file import neuron_nodes, read_model
 
@@ -44,21 +46,54 @@ def read_proto(
         ModelError: something in it is not understood, or is wrong; the message says what, where,
             and what to do.
     """
+    given = options or SourceOptions()
     prepared = prepare(model, name)
-    steps = None if options is None else options.timesteps
-    plain = unroll(prepared, timesteps=steps, where=name)
+    pairs = state_pairs(prepared)
     try:
-        found = recognise(plain)
-        writer = found.writer
-        edges = resimulate(writer)
-        compare_outputs(plain, found.model, writer)
-        facts = writer.chains.values.facts
-        free = found.model if facts.dynamic else free_batch(found.model, where="the model")
+        if pairs is not None and is_single_step(prepared, pairs):
+            return _read_step(prepared, pairs, given)
+        plain = unroll(prepared, timesteps=given.timesteps, where="the model")
+        return _read_sequence(plain, [])
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
+
+
+def _read_sequence(model: onnx.ModelProto, notes: list[str]) -> Reading:
+    """Read a graph whose time steps are written out."""
+    found = recognise(model)
+    writer = found.writer
+    edges = resimulate(writer)
+    facts = writer.chains.values.facts
+    compare_outputs(model, found.model, layers_of(writer.written.values(), facts), facts)
     names = {chain: written.name for chain, written in writer.written.items()}
     return Reading(
-        free,
+        found.model if facts.dynamic else free_batch(found.model),
         origins_of(writer.chains.values, names, edges),
-        fixed_batch=None if facts.dynamic else facts.batch,
+        notes,
+        None if facts.dynamic else facts.batch,
     )
+
+
+def _read_step(model: onnx.ModelProto, pairs: StatePairs, options: SourceOptions) -> Reading:
+    """Read a single-step graph: as it is, or as a sequence where the user says how long."""
+    if options.timesteps is not None:
+        timed = options.time_axis is not None
+        note = (
+            f"the graph is a single step; it runs {options.timesteps} steps from states of 0, "
+            + ("one step of the input each" if timed else "with the same input at each")
+        )
+        return _read_sequence(
+            as_sequence(model, pairs, options.timesteps, timed_input=timed), [note]
+        )
+    size = fixed_batch(model, pairs)
+    free = model if size is None else free_batch(model)
+    found, writer = recognise_step(free, pairs)
+    facts = writer.chains.values.facts
+    compare_outputs(free, found, writer.layers(), facts)
+    names = {chain: written.name for chain, written in writer.written.items()}
+    later = ", ".join(f"{a} -> {b}" for a, b in pairs.later.items())
+    note = (
+        f"the graph is a single step with states as inputs and outputs ({later}); "
+        "--timesteps N makes a sequence of it"
+    )
+    return Reading(found, origins_of(writer.chains.values, names, {}), [note], size)

@@ -79,6 +79,15 @@ def _same_shape(a: onnx.ValueInfoProto, b: onnx.ValueInfoProto) -> bool:
     )
 
 
+def fixed_batch(model: onnx.ModelProto, pairs: StatePairs) -> int | None:
+    """Return the batch size of the states, which the export fixes; None: any."""
+    for value in model.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if value.name in pairs.later and dims:
+            return int(dims[0].dim_value) if dims[0].HasField("dim_value") else None
+    return None
+
+
 def later_name(name: str, step: int) -> str:
     """Return the name of a value at a step of the graph that is written out."""
     return name if step == 0 else f"{name}@{step}"

@@ -7,6 +7,8 @@ step itself.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 
@@ -14,7 +16,7 @@ from snnquant.errors import ModelError
 from snnquant.frontends.onnx.chains import Chain, Chains
 from snnquant.frontends.onnx.equations import FoundNeuron, read_spiking
 from snnquant.frontends.onnx.graph_builder import GraphBuilder
-from snnquant.frontends.onnx.neuron_writer import complete
+from snnquant.frontends.onnx.neuron_writer import WrittenNeuron, complete
 from snnquant.frontends.onnx.places import module_name
 from snnquant.frontends.onnx.polynomials import Poly, is_zero, reduced
 from snnquant.frontends.onnx.recognise import interpret
@@ -22,6 +24,7 @@ from snnquant.frontends.onnx.rolled import Rolled
 from snnquant.frontends.onnx.shapes import Shapes
 from snnquant.frontends.onnx.single_step import STEPS, StatePairs, write_out
 from snnquant.frontends.onnx.symbols import Atom, Count, Source, Spike, State
+from snnquant.frontends.onnx.whole_model import ComparedLayer, layers_of
 from snnquant.neurons import LIF, NeuronModel
 from snnquant.ops.attach import standard_opset
 from snnquant.ops.schema import op_name, schemas
@@ -41,7 +44,7 @@ class StepWriter:
         self.builder = builder
         self.pairs = pairs
         self.rolled = Rolled(chains, builder, 1, self._sequence)
-        self.written: dict[Chain, tuple[str, onnx.NodeProto]] = {}
+        self.written: dict[Chain, WrittenNeuron] = {}
 
     def write(self, chain: Chain) -> onnx.NodeProto:
         """Write a chain's step, once."""
@@ -51,9 +54,9 @@ class StepWriter:
                 self.written[chain] = self._write(chain, self.builder.fresh(name))
             except ModelError as error:
                 raise ModelError(f"neuron '{name}' is not understood: {error}") from error
-        return self.written[chain][1]
+        return self.written[chain].node
 
-    def _write(self, chain: Chain, name: str) -> tuple[str, onnx.NodeProto]:
+    def _write(self, chain: Chain, name: str) -> WrittenNeuron:
         found = read_spiking(chain, self.chains)
         if "threshold_increment" in found.parameters:
             raise ModelError(
@@ -90,7 +93,7 @@ class StepWriter:
         if not states["v"]:
             states["v"] = self.rolled.static(carried) if carried.terms else zeros
         node = self._node(name, found.model, parameters, found.choices, sequence, states)
-        return name, node
+        return WrittenNeuron(name, found, node, current, None, parameters)
 
     def _carry(
         self, name: str, found: FoundNeuron, membrane: str, zeros: str
@@ -125,7 +128,7 @@ class StepWriter:
         """Whether a state goes on from itself and from currents only."""
         later = self.pairs.later[source.name]
         poly = self.chains.values.poly(later)
-        poly = self.chains.opened(poly, 0)
+        poly = self.chains.opened(poly)
         states = [a for a in poly.atoms() if isinstance(a, (State, Spike, Count))]
         others = [a for a in poly.atoms() if isinstance(a, Source) and a.time < 0]
         return not states and others == [source]
@@ -164,6 +167,16 @@ class StepWriter:
         if isinstance(atom, State):
             return self.rolled.timed(atom.definition, 0)
         raise ModelError(f"'{atom.value}' has no sequence")
+
+    def layers(self) -> list[ComparedLayer]:
+        """Return the layers of the first step, to be compared with the source."""
+        facts = self.chains.values.facts
+        found = []
+        for chain, written in self.written.items():
+            first = next(state for state in chain.states if state.time == 0)
+            alone = replace(written, found=replace(written.found, chain=Chain([first])))
+            found += layers_of([alone], facts)
+        return found
 
 
 def _state_source(carried: Poly) -> Atom:
