@@ -1,58 +1,42 @@
-"""Read the HDF5 tree of a NIR file, never allocating more than the file can hold.
-
-h5py is used instead of the ``nir`` package, which reads whatever sizes a file declares, follows
-links to other files, and checks by assertions.
-"""
+"""Read a NIR file in a process of its own, so that no damage to it ends this one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import importlib.util
+import json
+import subprocess
+import sys
 from pathlib import Path
-from types import ModuleType
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from snnquant.errors import ModelError, UsageError
+from snnquant.frontends.nir import tree
 from snnquant.frontends.nir.heaps import heaps_end
+from snnquant.frontends.nir.tree import MISSING, RawNode, unpack
 
-Array = npt.NDArray[Any]
-Field = Array | str
-
-#: Most bytes that one byte of deflate can become.
-_MAX_DEFLATE_RATIO = 1032
-_MAX_DEPTH = 16
-_MAX_NODES = 100_000
-_MAX_TEXT = 4096
-
-
-@dataclass
-class RawNode:
-    """One node of the file: its type, its fields, and for a graph its nodes and edges."""
-
-    kind: str
-    fields: dict[str, Field] = field(default_factory=dict)
-    metadata: dict[str, Field] = field(default_factory=dict)
-    nodes: dict[str, RawNode] = field(default_factory=dict)
-    edges: list[tuple[str, str]] = field(default_factory=list)
+#: Loads a module by its path, without the packages around it, which import much.
+_CHILD = """
+import importlib.util, json, sys
+sys.path[:] = json.loads(sys.argv[1])
+spec = importlib.util.spec_from_file_location("tree", sys.argv[2])
+module = sys.modules["tree"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+module.serve(sys.argv[3])
+"""
+#: Seconds for any file, and bytes that a second is enough for on a slow disk.
+_PATIENCE, _BYTES_PER_SECOND = 60, 2_000_000
 
 
-def hdf5() -> ModuleType:
-    """Return h5py.
+def packed_elsewhere(path: Path, seconds: float) -> bytes:
+    """Return the packed graph of a file as another process gives it; cut off where that crashes.
 
     Raises:
-        UsageError: it is not installed.
+        TimeoutExpired: it takes longer than it may.
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise UsageError(
-            "NIR files need the package h5py; install it with: pip install 'snnquant[nir]'"
-        ) from error
-    return h5py  # type: ignore[no-any-return]
+    command = [sys.executable, "-c", _CHILD, json.dumps(sys.path), tree.__file__, str(path)]
+    result = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False
+    )
+    return result.stdout
 
 
 def read_tree(path: Path) -> RawNode:
@@ -62,152 +46,26 @@ def read_tree(path: Path) -> RawNode:
         ModelError: no such file, not HDF5, truncated, or not the layout of NIR.
         UsageError: h5py is not installed.
     """
-    h5py = hdf5()
+    if importlib.util.find_spec("h5py") is None:
+        raise UsageError(MISSING)
     if not path.exists():
         raise ModelError(f"there is no model file {path}; check the path")
     if not path.is_file():
         raise ModelError(f"{path} is no regular file; give the path of a .nir file")
-    with _one_line(path):
-        if path.stat().st_size and not heaps_end(path):
-            raise ModelError(
-                f"{path} is not a NIR file or is damaged (no heap with an end); write it again"
-            )
-    with _one_line(path), h5py.File(path, "r") as stream:
-        reader = _Reader(h5py, path, path.stat().st_size)
-        if "node" not in stream:
-            raise ModelError(f"{path} is HDF5 but holds no NIR graph ('node'); write it with NIR")
-        tree = reader.node(reader.group(stream, "node"), "node", 0)
-    return tree
-
-
-@contextmanager
-def _one_line(path: Path) -> Iterator[None]:
-    """Turn what h5py raises on a damaged file into one sentence."""
+    damaged = f"{path} is not a NIR file or is damaged"
     try:
-        yield
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        AssertionError,
-    ) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ModelError(
-            f"{path} is not a NIR file or is damaged ({reason}); write it again"
-        ) from error
-
-
-class _Reader:
-    """Reads groups and datasets within a budget of bytes that the file's size sets."""
-
-    def __init__(self, h5py: ModuleType, path: Path, size: int) -> None:
-        self.h5py, self.path = h5py, path
-        self.size = size
-        self.budget = size * _MAX_DEFLATE_RATIO
-        self.count = 0
-
-    def refuse(self, what: str) -> ModelError:
-        """Return the error that says what is wrong with the file."""
-        return ModelError(f"{self.path}: {what}; write the file again")
-
-    def member(self, group: Any, name: str) -> Any:
-        """Return what a group holds under a name, which may not be a link to elsewhere."""
-        if not isinstance(group.get(name, getlink=True), self.h5py.HardLink):
-            raise self.refuse(f"'{group.name}/{name}' is a link, not data")
-        return group[name]
-
-    def group(self, parent: Any, name: str) -> Any:
-        """Return a group inside another one."""
-        found = self.member(parent, name)
-        if not isinstance(found, self.h5py.Group):
-            raise self.refuse(f"'{parent.name}/{name}' is data where a group is expected")
-        return found
-
-    def node(self, group: Any, where: str, depth: int) -> RawNode:
-        """Return a node with all that is in it."""
-        self.count += 1
-        if depth > _MAX_DEPTH or self.count > _MAX_NODES:
-            raise self.refuse(f"it has more than {_MAX_DEPTH} levels or {_MAX_NODES} nodes")
-        if "type" not in group:
-            raise self.refuse(f"'{where}' has no type")
-        kind = self.value(group, "type", where)
-        if not isinstance(kind, str):
-            raise self.refuse(f"the type of '{where}' is no text")
-        if depth == 0 and kind != "NIRGraph":
-            raise self.refuse(f"it holds one {kind} node, not a graph")
-        found = RawNode(kind)
-        for name in group:
-            if name == "type":
-                continue
-            if name == "metadata":
-                inner = self.group(group, name)
-                found.metadata = {
-                    key: self.value(inner, key, f"{where}/metadata")
-                    for key in inner
-                    if isinstance(self.member(inner, key), self.h5py.Dataset)
-                }
-            elif kind == "NIRGraph" and name == "nodes":
-                inner = self.group(group, name)
-                for key in inner:
-                    found.nodes[key] = self.node(self.group(inner, key), key, depth + 1)
-            elif kind == "NIRGraph" and name == "edges":
-                found.edges = self.edges(self.member(group, name), where)
-            elif isinstance(self.member(group, name), self.h5py.Dataset):
-                found.fields[name] = self.value(group, name, where)
-        return found
-
-    def value(self, group: Any, name: str, where: str) -> Field:
-        """Return a dataset: numbers as an array, or one text."""
-        dataset = self.member(group, name)
-        place = f"'{name}' of '{where}'"
-        if not isinstance(dataset, self.h5py.Dataset):
-            raise self.refuse(f"{place} is a group where data is expected")
-        if dataset.shape is None:
-            return np.zeros(0)
-        self.charge(dataset, place)
-        if dataset.dtype.kind in "OS":
-            if dataset.size != 1:
-                raise self.refuse(f"{place} is a list of texts where numbers are expected")
-            return self.text(np.asarray(dataset[()], object).reshape(-1)[0], place)
-        if dataset.dtype.kind not in "biuf":
-            raise self.refuse(f"{place} has the type {dataset.dtype}, not numbers")
-        return np.asarray(dataset[()])
-
-    def edges(self, dataset: Any, where: str) -> list[tuple[str, str]]:
-        """Return pairs of node names; read one by one, because texts may share their bytes."""
-        place = f"'edges' of '{where}'"
-        if not isinstance(dataset, self.h5py.Dataset):
-            raise self.refuse(f"{place} is a group where data is expected")
-        if not dataset.shape or 0 in dataset.shape:
-            return []
-        if dataset.ndim != 2 or dataset.shape[1] != 2 or dataset.dtype.kind not in "OS":
-            raise self.refuse(f"{place} is no list of pairs of names")
-        self.charge(dataset, place)
-        if len(dataset) > _MAX_NODES:
-            raise self.refuse(f"{place} has more than {_MAX_NODES} entries")
-        return [
-            (self.text(a, place), self.text(b, place))
-            for a, b in (dataset[row] for row in range(len(dataset)))
-        ]
-
-    def text(self, raw: Any, place: str) -> str:
-        """Return one text of a file."""
-        found = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
-        if not isinstance(found, str) or len(found) > _MAX_TEXT:
-            raise self.refuse(f"{place} is no short text")
-        return found
-
-    def charge(self, dataset: Any, place: str) -> None:
-        """Refuse a dataset that declares more than its bytes in the file can hold."""
-        if dataset.is_virtual or dataset.external:
-            raise self.refuse(f"{place} lies in another file")
-        stored = dataset.id.get_storage_size()
-        ratio = _MAX_DEFLATE_RATIO if dataset.compression else 1
-        self.budget -= dataset.nbytes
-        if stored > self.size or dataset.nbytes > stored * ratio or self.budget < 0:
-            raise self.refuse(
-                f"{place} declares {list(dataset.shape)} values, which the file cannot hold"
-            )
+        size = path.stat().st_size
+        if not size or not heaps_end(path):
+            raise ModelError(f"{damaged} (no HDF5, or a heap without end); write it again")
+        found = unpack(packed_elsewhere(path, _PATIENCE + size / _BYTES_PER_SECOND))
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(f"{damaged} (HDF5 finds no end); write it again") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise ModelError(f"{damaged} (HDF5 crashes on it); write it again") from error
+    if "tree" not in found:
+        kind = UsageError if found.get("error") == UsageError.__name__ else ModelError
+        raise kind(found.get("message", damaged))
+    read: RawNode = found["tree"]
+    return read

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnquant.errors import ModelError, NumericalError
-from snnquant.frontends.nir.file import Field, RawNode
+from snnquant.frontends.nir.tree import Field, RawNode
 
 Array = npt.NDArray[np.float64]
 

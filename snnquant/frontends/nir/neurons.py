@@ -17,8 +17,8 @@ import numpy as np
 
 from snnquant.errors import ModelError
 from snnquant.frontends.nir.convention import PREFIX, Convention, time_constant
-from snnquant.frontends.nir.file import Field
 from snnquant.frontends.nir.graph import INTEGRATORS, NEURONS, Array, Graph, Node
+from snnquant.frontends.nir.tree import Field
 from snnquant.neurons import CUBALIF, LI, LIF, NeuronModel, Reset
 
 #: A factor so close to 1 was meant to be 1.

@@ -11,8 +11,8 @@ import onnx_ir as ir
 
 from snnquant.errors import ModelError, UsageError
 from snnquant.frontends.nir.convention import PREFIX
-from snnquant.frontends.nir.file import RawNode
 from snnquant.frontends.nir.graph import SYNAPSES, Array
+from snnquant.frontends.nir.tree import RawNode
 from snnquant.frontends.nir.write_file import write_tree
 from snnquant.frontends.nir.write_neuron import write_neuron
 from snnquant.frontends.nir.write_nodes import Current, convolution, gemm, pooling, target_shape

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from snnquant.files import atomic_write
-from snnquant.frontends.nir.file import Field, RawNode, hdf5
+from snnquant.frontends.nir.tree import Field, RawNode, hdf5
 
 #: Version of the ``nir`` package whose layout this is.
 _LAYOUT = "1.0.8"

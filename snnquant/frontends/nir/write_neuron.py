@@ -9,8 +9,8 @@ import numpy as np
 
 from snnquant.errors import ModelError
 from snnquant.frontends.nir.convention import PREFIX
-from snnquant.frontends.nir.file import Field, RawNode
 from snnquant.frontends.nir.graph import Array
+from snnquant.frontends.nir.tree import Field, RawNode
 from snnquant.neurons import CUBALIF, LI, LIF, NeuronModel, Reset
 
 #: Leak of a neuron that keeps all, beside others that leak: in float32 it keeps all still.

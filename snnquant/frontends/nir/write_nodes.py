@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from snnquant.frontends.nir.file import RawNode
+from snnquant.frontends.nir.tree import RawNode
 from snnquant.passes.edit import (
     Shape,
     constant,

@@ -9,6 +9,8 @@ from snnquant.frontends.nir import read
 from snnquant.frontends.nir.convention import CONVENTIONS
 from snnquant.frontends.reading import SourceOptions
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
 N = 4
 
 

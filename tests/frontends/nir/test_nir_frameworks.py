@@ -15,7 +15,7 @@ from snnquant.frontends.nir import read
 from snnquant.frontends.reading import SourceOptions
 
 # What the frameworks warn of is theirs.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("in_process")]
 
 STEPS, BATCH = 20, 16
 GAINS = (0.5, 1.5, 4.0)

@@ -1,8 +1,5 @@
 """Damaged and hostile files end in one sentence, and allocate no more than they hold."""
 
-import os
-import resource
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +13,8 @@ from snnquant.errors import ModelError, NumericalError, SnnquantError, UsageErro
 from snnquant.frontends import read_source
 from snnquant.frontends.nir import read
 from snnquant.frontends.reading import SourceOptions
+
+pytestmark = pytest.mark.usefixtures("in_process")
 
 N = 6
 
@@ -106,7 +105,7 @@ def test_a_text_heap_without_end(tmp_path):
     assert index == 0
     content[place + 8 : place + 16] = bytes(8)
     path.write_bytes(content)
-    assert "no heap with an end" in refuse(path)
+    assert "a heap without end" in refuse(path)
 
 
 FIELDS = [
@@ -300,26 +299,6 @@ def test_recurrence_over_more_than_a_file_holds(tmp_path):
     path = tmp_path / "net.nir"
     nir.write(path, nir.NIRGraph(nodes, edges, type_check=False), compression=None)
     assert "is recurrent over 1048576 neurons; at most 4096 are" in refuse(path)
-
-
-def test_a_small_file_needs_little_memory(tmp_path):
-    """Whatever sizes are declared, no process grows beyond what it needs for a valid file."""
-    path = valid(tmp_path)
-    put(path, "node/nodes/n0/weight", shape=(1 << 15, 1 << 15), dtype="f8", chunks=(64, 64))
-    code = (
-        "import resource, sys\n"
-        "from snnquant.errors import ModelError\n"
-        "from snnquant.frontends import read_source\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "try:\n  read_source(sys.argv[1])\n"
-        "except ModelError:\n  pass\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
-    )
-    assert int(result.stdout) * (1 if os.uname().sysname == "Linux" else 1 / 1024) < 200_000
-    assert resource.RUSAGE_SELF == 0
 
 
 def test_a_missing_package_is_told(tmp_path, monkeypatch):

@@ -10,6 +10,8 @@ from snnquant.frontends.nir import read
 from snnquant.frontends.nir.graph import KINDS
 from snnquant.frontends.reading import SourceOptions
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
 DT = 1e-4
 N = 6
 

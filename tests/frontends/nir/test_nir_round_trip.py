@@ -14,6 +14,8 @@ from snnquant.neurons import CUBALIF, LI, LIF, Reset
 from snnquant.ops import schemas
 from snnquant.passes import canonicalise
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
 T, B, N = 12, 4, 6
 RNG = np.random.default_rng(2)
 
