@@ -19,6 +19,7 @@ from snnquant.data import load_samples
 from snnquant.errors import CalibrationMismatchError
 from snnquant.files import atomic_write, sha256_of
 from snnquant.model_file import graph_hash, metadata
+from snnquant.ops.attach import TIMESTEPS_KEY
 from snnquant.quantize import QuantizedModel, QuantizeOptions, quantize_model
 from snnquant.self_check import SelfCheck, self_check
 
@@ -72,7 +73,7 @@ def model_properties(options: QuantizeOptions, timesteps: str | None) -> dict[st
         "snnquant.config": json.dumps(describe_options(options), sort_keys=True),
     }
     if timesteps:
-        properties["snnquant.timesteps"] = timesteps
+        properties[TIMESTEPS_KEY] = timesteps
     return properties
 
 

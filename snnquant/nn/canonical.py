@@ -14,9 +14,9 @@ from onnx import helper, numpy_helper
 
 from snnquant.nn.merge_runs import merge_runs
 from snnquant.ops import DOMAIN, attach_functions, schemas
+from snnquant.ops.attach import TIMESTEPS_KEY
 from snnquant.ops.states import runs_of
 
-TIMESTEPS_KEY = "snnquant.timesteps"
 #: Name of the first output.
 OUTPUT = "output"
 _SCOPES_KEY = "pkg.torch.onnx.name_scopes"

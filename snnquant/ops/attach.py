@@ -13,6 +13,10 @@ from snnquant.ops.schema import DOMAIN, OPSET_VERSION, OpSchema, schemas
 
 #: Versions of the standard ops in which function bodies can be written.
 SUPPORTED_OPSETS = range(17, 21)
+#: Metadata: the number of time steps, where the graph fixes it.
+TIMESTEPS_KEY = "snnquant.timesteps"
+#: A float op of as many steps, or fewer, is written out in its body rather than as a Scan.
+MAX_WRITTEN_STEPS = 128
 #: Newest IR version that ONNX Runtime 1.17 reads.
 MAX_IR_VERSION = 9
 
@@ -44,6 +48,14 @@ def node_attributes(node: onnx.NodeProto, schema: OpSchema) -> dict[str, int]:
             )
         found[choice.name] = int(value)
     return found
+
+
+def _written_steps(model: onnx.ModelProto, schema: OpSchema) -> int | None:
+    """Return the number of steps to write out in an op's body; None: a Scan over any number."""
+    if schema.integer or schema.stateful:
+        return None
+    held = next((p.value for p in model.metadata_props if p.key == TIMESTEPS_KEY), "")
+    return int(held) if held.isdecimal() and 0 < int(held) <= MAX_WRITTEN_STEPS else None
 
 
 def attach_functions(model: onnx.ModelProto) -> None:
@@ -81,7 +93,9 @@ def attach_functions(model: onnx.ModelProto) -> None:
     del model.functions[:]
     model.functions.extend(kept)
     for name in sorted(used):
-        model.functions.append(function_body(schemas()[name], used[name], opset))
+        schema = schemas()[name]
+        steps = _written_steps(model, schema)
+        model.functions.append(function_body(schema, used[name], opset, steps))
     imports = [o for o in model.opset_import if o.domain != DOMAIN]
     del model.opset_import[:]
     model.opset_import.extend([*imports, helper.make_opsetid(DOMAIN, OPSET_VERSION)])

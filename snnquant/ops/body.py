@@ -51,10 +51,14 @@ class BodyTracer:
         schema: the op.
         structure: values of its structural attributes, in the schema's order.
         top: scope of the function.
+        steps: number of time steps, to be written out; None: as many as the current has, in a Scan.
     """
 
-    def __init__(self, schema: OpSchema, structure: tuple[int, ...], top: Scope) -> None:
+    def __init__(
+        self, schema: OpSchema, structure: tuple[int, ...], top: Scope, steps: int | None = None
+    ) -> None:
         self.schema = schema
+        self.steps = steps
         self.top = top
         self.values = dict(zip(schema.structural_attributes, structure, strict=True))
         self.working = TensorProto.INT64 if schema.integer else TensorProto.FLOAT
@@ -70,14 +74,10 @@ class BodyTracer:
         initial = self._initial_states(held)
         timed_shape = top.emit("Concat", [self._dims(0, 2), self.flat], axis=0)
         timed = top.emit("Reshape", [CURRENT, timed_shape], allowzero=1)
-        step = self._step(held)
-        finals = [top.fresh(f"{name}_final") for name in schema.state_names]
-        series = [top.fresh("series") for _ in range(1 + schema.with_membrane)]
-        top.nodes.append(
-            helper.make_node(
-                "Scan", [*initial, timed], [*finals, *series], body=step, num_scan_inputs=1
-            )
-        )
+        if self.steps is None:
+            finals, series = self._scanned(held, initial, timed)
+        else:
+            finals, series = self._written_out(held, initial, timed, self.steps)
         outputs = [top.emit("Reshape", [series[0], self.shape], allowzero=1)]
         if schema.stateful:
             state_shape = self._dims(1, _TO_THE_END)
@@ -131,45 +131,88 @@ class BodyTracer:
             initial.append(top.emit("Expand", [value, self.step_shape], f"{name}_initial"))
         return initial
 
-    def _step(self, held: Mapping[str, str]) -> onnx.GraphProto:
-        """Trace the neuron's step as the body of the Scan."""
+    def _scanned(
+        self, held: Mapping[str, str], initial: list[str], timed: str
+    ) -> tuple[list[str], list[str]]:
+        """Emit a Scan over time; return final states, and the outputs of all steps."""
+        finals = [self.top.fresh(f"{name}_final") for name in self.schema.state_names]
+        series = [self.top.fresh("series") for _ in range(1 + self.schema.with_membrane)]
+        body = self._step_graph(held)
+        self.top.nodes.append(
+            helper.make_node(
+                "Scan", [*initial, timed], [*finals, *series], body=body, num_scan_inputs=1
+            )
+        )
+        return finals, series
+
+    def _written_out(
+        self, held: Mapping[str, str], initial: list[str], timed: str, steps: int
+    ) -> tuple[list[str], list[str]]:
+        """Emit every step: ONNX Runtime runs few nodes faster than a Scan starts them."""
+        top = self.top
+        parts = [timed] if steps == 1 else [top.fresh("current") for _ in range(steps)]
+        if steps > 1:
+            lengths = top.constant(np.ones(steps, _I64), _I64)
+            top.nodes.append(helper.make_node("Split", [timed, lengths], parts, axis=0))
+        states = dict(zip(self.schema.state_names, initial, strict=True))
+        seen: list[list[str]] = [[] for _ in range(1 + self.schema.with_membrane)]
+        for part in parts:
+            states, results = self._step(top, held, states, part)
+            for place, result in zip(seen, results, strict=True):
+                place.append(result)
+        series = [top.emit("Concat", names, "series", axis=0) for names in seen]
+        return [states[name] for name in self.schema.state_names], series
+
+    def _step(
+        self, scope: Scope, held: Mapping[str, str], incoming: Mapping[str, str], current: str
+    ) -> tuple[dict[str, str], list[str]]:
+        """Trace one step; return the states after it, and the op's outputs that have a time axis."""
         schema = self.schema
-        body = Scope(self.top.dtype, self.top, prefix=self.top.fresh("step") + "_")
-        current = body.fresh("current")
-        incoming = {name: body.fresh(name) for name in schema.state_names}
-        seen = Traced(body, current)
+        seen = Traced(scope, current)
         if schema.integer:
             seen = seen.apply("Cast", seen, to=self.working)
         if schema.recurrent:
-            seen = seen + self._feedback(Traced(body, incoming[LAST_SPIKES]))
+            seen = seen + self._feedback(Traced(scope, incoming[LAST_SPIKES]))
         constants = constants_of(
             schema.neuron,
             {
-                p.constant_name: Traced(body, held[p.name])
+                p.constant_name: Traced(scope, held[p.name])
                 for p in schema.neuron.parameters
                 if p.name in held
             },
             self.values,
         )
-        states = {s.name: Traced(body, incoming[s.name]) for s in schema.neuron.states}
-        ops = _arithmetic(schema, self.values, OnnxBackend(body), self.numeric)
+        states = {s.name: Traced(scope, incoming[s.name]) for s in schema.neuron.states}
+        ops = _arithmetic(schema, self.values, OnnxBackend(scope), self.numeric)
         output, after, membrane = schema.neuron.step(ops, states, seen, constants)
         after = {**after, LAST_SPIKES: output}
-        outgoing = [
-            body.emit("Identity", [after[name].name], f"{name}_next") for name in schema.state_names
-        ]
         results = [(output, schema.outputs[0].elem_type)]
         if schema.with_membrane:
             results.append((membrane, schema.value_type))
-        scanned = [(_own_type(body, value, kind, schema.integer), kind) for value, kind in results]
+        return (
+            {name: after[name].name for name in schema.state_names},
+            [_own_type(scope, value, kind, schema.integer) for value, kind in results],
+        )
+
+    def _step_graph(self, held: Mapping[str, str]) -> onnx.GraphProto:
+        """Trace the neuron's step as the body of the Scan."""
+        schema = self.schema
+        body = Scope(self.top.dtype, self.top, prefix=self.top.fresh("step") + "_")
+        current = body.fresh("current")
+        incoming = {name: body.fresh(name) for name in schema.state_names}
+        after, scanned = self._step(body, held, incoming, current)
+        outgoing = [
+            body.emit("Identity", [after[name]], f"{name}_next") for name in schema.state_names
+        ]
+        kinds = [port.elem_type for port in schema.outputs if port.timed]
         info = helper.make_tensor_value_info
         return helper.make_graph(
-            used_nodes(body.nodes, [*outgoing, *(name for name, _ in scanned)]),
+            used_nodes(body.nodes, [*outgoing, *scanned]),
             "step",
             [info(incoming[name], self.working, _STEP_DIMS) for name in schema.state_names]
             + [info(current, schema.value_type, _STEP_DIMS)],
             [info(name, self.working, _STEP_DIMS) for name in outgoing]
-            + [info(name, kind, _STEP_DIMS) for name, kind in scanned],
+            + [info(name, kind, _STEP_DIMS) for name, kind in zip(scanned, kinds, strict=True)],
         )
 
     def _feedback(self, last: Traced) -> Traced:

@@ -26,7 +26,7 @@ def structure_of(schema: OpSchema, attributes: Mapping[str, int]) -> Structure:
 
 
 def function_body(
-    schema: OpSchema, structures: Iterable[Structure], opset: int
+    schema: OpSchema, structures: Iterable[Structure], opset: int, steps: int | None = None
 ) -> onnx.FunctionProto:
     """Return the function of one op for the structures that a file uses.
 
@@ -34,10 +34,11 @@ def function_body(
         schema: the op.
         structures: values of the structural attributes, one tuple per structure in use.
         opset: version of the standard ops, that of the model (17 to 20).
+        steps: number of time steps of all its nodes, to be written out; None: any number.
     """
     wanted = sorted(set(structures))
     top = Scope(np.int64 if schema.integer else np.float32)
-    outputs = _select(schema, wanted, top)
+    outputs = _select(schema, wanted, top, steps)
     for port, name in zip(schema.outputs, outputs, strict=True):
         top.nodes.append(helper.make_node("Identity", [name], [_output_name(schema, port.name)]))
     results = [_output_name(schema, port.name) for port in schema.outputs]
@@ -58,7 +59,9 @@ def _output_name(schema: OpSchema, name: str) -> str:
     return f"{name}_out" if name in {port.name for port in schema.inputs} else name
 
 
-def _select(schema: OpSchema, structures: Sequence[Structure], top: Scope) -> list[str]:
+def _select(
+    schema: OpSchema, structures: Sequence[Structure], top: Scope, steps: int | None
+) -> list[str]:
     """Trace every structure and select the outputs of the one that the node's attributes name.
 
     All structures are computed: an ``If`` would be cheaper, but ONNX Runtime loses the values that
@@ -67,14 +70,14 @@ def _select(schema: OpSchema, structures: Sequence[Structure], top: Scope) -> li
     names = schema.structural_attributes
     differing = [k for k in range(len(names)) if len({s[k] for s in structures}) > 1]
     values = {k: attribute_of(top, names[k]) for k in differing}
-    chosen = BodyTracer(schema, structures[0], top).trace()
+    chosen = BodyTracer(schema, structures[0], top, steps).trace()
     for structure in structures[1:]:
         condition = ""
         for k in differing:
             code = top.constant(structure[k], np.int64)
             equal = top.emit("Equal", [values[k].name, code])
             condition = top.emit("And", [condition, equal]) if condition else equal
-        outputs = BodyTracer(schema, structure, top).trace()
+        outputs = BodyTracer(schema, structure, top, steps).trace()
         chosen = [
             top.emit("Where", [condition, new, old])
             for new, old in zip(outputs, chosen, strict=True)

@@ -64,14 +64,23 @@ def used_nodes(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> list[
 
 
 class Traced:
-    """A value of the graph under construction; arithmetic on it appends nodes to its scope."""
+    """A value of the graph under construction; arithmetic on it appends nodes to its scope.
 
-    __slots__ = ("name", "scope")
+    Attributes:
+        scope: where its nodes go.
+        name: of the value.
+        fired: it is 1 where a neuron fired, else 0.
+        silent: of a condition, the spikes of which it says that there are none.
+    """
+
+    __slots__ = ("fired", "name", "scope", "silent")
     __array_ufunc__ = None
 
     def __init__(self, scope: Scope, name: str) -> None:
         self.scope = scope
         self.name = name
+        self.fired = False
+        self.silent: Traced | None = None
 
     def apply(self, op: str, *operands: Any, **attributes: Any) -> Traced:
         """Append ``op`` over the operands; numbers among them become constants."""
@@ -113,12 +122,22 @@ class OnnxBackend:
         return Traced(self.scope, "").apply(op, *operands, **attributes)
 
     def where(self, condition: Any, yes: Any, no: Any) -> Traced:
-        """Select elementwise."""
+        """Select elementwise.
+
+        Real numbers that spikes select are multiplied by 0 and 1, which gives the same finite
+        numbers: ONNX Runtime takes several times as long for Where.
+        """
+        spikes = condition.silent
+        if spikes is not None and self.scope.dtype.kind == "f":
+            return yes * (1 - spikes) + no * spikes
         return self._node("Where", condition, yes, no)
 
     def equal(self, a: Any, b: Any) -> Traced:
         """Compare elementwise."""
-        return self._node("Equal", a, b)
+        result = self._node("Equal", a, b)
+        if isinstance(a, Traced) and a.fired and b == 0:
+            result.silent = a
+        return result
 
     def maximum(self, a: Any, b: Any) -> Traced:
         """Return the larger, elementwise."""
@@ -143,7 +162,10 @@ class OnnxBackend:
     def spikes_above(self, v: Any, threshold: Any, on_equal: bool) -> Traced:
         """Return 1 where ``v > threshold`` (or ``>=``), else 0, in the scope's type."""
         fires = self._node("GreaterOrEqual" if on_equal else "Greater", v, threshold)
-        return self._node("Cast", fires, to=helper.np_dtype_to_tensor_dtype(self.scope.dtype))
+        kind = helper.np_dtype_to_tensor_dtype(self.scope.dtype)
+        spikes = self._node("Cast", fires, to=kind)
+        spikes.fired = True
+        return spikes
 
     def counted(self, spikes: Any, v: Any, threshold: Any, divisor: Any, most: int) -> Any:
         """Return ``spikes``: there are no gradients here."""

@@ -134,7 +134,7 @@ def measure(steps: int, folder: Path) -> dict[str, float]:
         ("convert", [str(path), "--calibration", calibration, "-o", str(folder / "i.onnx")]),
     ):
         if verb == "inspect":
-            onnx.save(Unrolled(3).model(3), folder / "small.onnx")
+            onnx.save(Unrolled(6).model(6), folder / "small.onnx")
         seconds, peak = run(verb, *arguments)
         result[f"{verb}_s"] = round(seconds, 2)
         result[f"{verb}_mb"] = round(peak, 1)

@@ -25,6 +25,7 @@ from snnquant.nn.quantized.link import q_modules
 from snnquant.nn.quantized.mode import Mode
 from snnquant.nn.quantized.neuron import QNeuron
 from snnquant.nn.quantized.synapse import QSynapse
+from snnquant.ops.attach import TIMESTEPS_KEY
 from snnquant.ops.schema import DOMAIN, RECURRENT_WEIGHT
 from snnquant.passes import canonicalise
 from snnquant.passes.edit import SYNAPSES
@@ -65,7 +66,7 @@ def export_integers(model: QModel, export: Export) -> onnx.ModelProto:
         graph,
         _scales(graph, nodes, model),
         options,
-        model_properties(options, metadata(exported).get("snnquant.timesteps")),
+        model_properties(options, metadata(exported).get(TIMESTEPS_KEY)),
         {n.name or "": rates[m.path] for n, m in nodes.items() if m and m.path in rates},
         decided=dict(_decided(nodes)),
         keep_float={n.name or "" for n, m in nodes.items() if m is None and _is_layer(n)},
