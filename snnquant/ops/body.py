@@ -72,12 +72,12 @@ class BodyTracer:
         schema, top = self.schema, self.top
         held = self._constants()
         initial = self._initial_states(held)
-        timed_shape = top.emit("Concat", [self._dims(0, 2), self.flat], axis=0)
-        timed = top.emit("Reshape", [CURRENT, timed_shape], allowzero=1)
         if self.steps is None:
+            timed_shape = top.emit("Concat", [self._dims(0, 2), self.flat], axis=0)
+            timed = top.emit("Reshape", [CURRENT, timed_shape], allowzero=1)
             finals, series = self._scanned(held, initial, timed)
         else:
-            finals, series = self._written_out(held, initial, timed, self.steps)
+            finals, series = self._written_out(held, initial, self.steps)
         outputs = [top.emit("Reshape", [series[0], self.shape], allowzero=1)]
         if schema.stateful:
             state_shape = self._dims(1, _TO_THE_END)
@@ -127,8 +127,10 @@ class BodyTracer:
                 initial.append(self._widened(given))
                 continue
             source = next((s.initial for s in schema.neuron.states if s.name == name), "")
-            value = held[source] if source else top.constant([0])
-            initial.append(top.emit("Expand", [value, self.step_shape], f"{name}_initial"))
+            value = held[source] if source else top.constant(np.zeros((1, 1, 1)))
+            if self.steps is None or name == LAST_SPIKES:
+                value = top.emit("Expand", [value, self.step_shape], f"{name}_initial")
+            initial.append(value)
         return initial
 
     def _scanned(
@@ -146,10 +148,12 @@ class BodyTracer:
         return finals, series
 
     def _written_out(
-        self, held: Mapping[str, str], initial: list[str], timed: str, steps: int
+        self, held: Mapping[str, str], initial: list[str], steps: int
     ) -> tuple[list[str], list[str]]:
         """Emit every step: ONNX Runtime runs few nodes faster than a Scan starts them."""
         top = self.top
+        longer = top.emit("Unsqueeze", [CURRENT, top.constant([-2, -1], _I64)])
+        timed = top.emit("Reshape", [longer, top.constant([0, 0, 0, -1], _I64)])
         parts = [timed] if steps == 1 else [top.fresh("current") for _ in range(steps)]
         if steps > 1:
             lengths = top.constant(np.ones(steps, _I64), _I64)
@@ -166,7 +170,7 @@ class BodyTracer:
     def _step(
         self, scope: Scope, held: Mapping[str, str], incoming: Mapping[str, str], current: str
     ) -> tuple[dict[str, str], list[str]]:
-        """Trace one step; return the states after it, and the op's outputs that have a time axis."""
+        """Trace one step; return the states after it, and the outputs that have a time axis."""
         schema = self.schema
         seen = Traced(scope, current)
         if schema.integer:

@@ -83,8 +83,15 @@ class Traced:
         self.silent: Traced | None = None
 
     def apply(self, op: str, *operands: Any, **attributes: Any) -> Traced:
-        """Append ``op`` over the operands; numbers among them become constants."""
-        names = [o.name if isinstance(o, Traced) else self.scope.constant(o) for o in operands]
+        """Append ``op`` over the operands; numbers among them become constants.
+
+        They get as many axes as a step has: with fewer, ONNX Runtime broadcasts value by value
+        where the last axis is 1.
+        """
+        names = [
+            o.name if isinstance(o, Traced) else self.scope.constant(np.full((1, 1, 1), o))
+            for o in operands
+        ]
         return Traced(self.scope, self.scope.emit(op, names, **attributes))
 
     def __add__(self, other: Any) -> Traced:
@@ -129,7 +136,8 @@ class OnnxBackend:
         """
         spikes = condition.silent
         if spikes is not None and self.scope.dtype.kind == "f":
-            return yes * (1 - spikes) + no * spikes
+            kept: Traced = yes * (1 - spikes) + no * spikes
+            return kept
         return self._node("Where", condition, yes, no)
 
     def equal(self, a: Any, b: Any) -> Traced:

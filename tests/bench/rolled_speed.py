@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from onnx import helper
 
 from snnquant import runtime
-from snnquant.frontends import read_source
+from snnquant.frontends import load_canonical
 
 
 def feeds_of(model: onnx.ModelProto, batch: int) -> dict[str, np.ndarray]:
@@ -38,7 +39,7 @@ def feeds_of(model: onnx.ModelProto, batch: int) -> dict[str, np.ndarray]:
 def ratio(path: Path, batch: int, rounds: int, threads: int) -> tuple[float, float]:
     """Return (speed of the rolled-up graph relative to the export, milliseconds of the export)."""
     original = onnx.load(path)
-    rolled = read_source(path).model
+    rolled = ir.to_proto(load_canonical(path))
     feeds = feeds_of(original, batch)
     sessions = [
         runtime.load_session(m.SerializeToString(), custom_ops=False, threads=threads)
