@@ -185,6 +185,6 @@ class _Checked:
             return text
         what = "calls" if key == "target" else "holds"
         raise ModelError(
-            f"{self.where}: the program {what} '{text[:60]}', which no exported network needs; "
+            f"{self.where}: the program {what} {text[:60]!r}, which no exported network needs; "
             "it is not loaded"
         )

@@ -17,6 +17,7 @@ from snnquant.frontends.torch.proof import Proof, prove
 from snnquant.frontends.torch.reshapes import fix_reshapes
 from snnquant.frontends.torch.trace import Neuron, calls_as_nodes
 from snnquant.model_file import check_weights, neuron_nodes
+from snnquant.neurons.dynamics import MAX_SPIKES
 from snnquant.neurons.equation import equation_of
 from snnquant.nn.export import export_float
 from snnquant.nn.layer import NeuronLayer
@@ -166,6 +167,8 @@ def _notes(network: Network, neurons: list[Neuron], proof: Proof) -> list[str]:
     for neuron in neurons:
         translation = neuron.described.translation
         where = f"Module '{neuron.layer.path}' ({translation.framework})"
+        if neuron.layer.path in proof.counted:
+            notes.append(f"{where}: more than {MAX_SPIKES.high} spikes in one step are cut.")
         if translation.model.spiking and neuron.layer.path not in proof.fired:
             notes.append(f"{where} never fired on the random inputs on which it was compared.")
     if proof.skipped:

@@ -42,8 +42,9 @@ def build_module(name: str) -> tuple[nn.Module, tuple[int, ...] | None]:
         )
     factory = _factory(where, attribute, name)
     if not callable(factory):
+        kind = type(factory).__name__
         raise UsageError(
-            f"--model {name}: {attribute} is a {type(factory).__name__}, not a function"
+            f"--model {name}: {attribute} is of type {kind}; name a function or a class"
         )
     try:
         with _current_folder_first(), quiet():

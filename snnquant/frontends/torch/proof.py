@@ -19,6 +19,7 @@ from snnquant.frontends.torch.network import Example, Network
 from snnquant.frontends.torch.trace import Neuron, observe
 from snnquant.frontends.torch.translation import Array
 from snnquant.neurons.arithmetic import FloatArithmetic
+from snnquant.neurons.dynamics import MAX_SPIKES
 from snnquant.neurons.numpy_backend import NumpyBackend
 from snnquant.neurons.simulate import along_channels, simulate
 from snnquant.runtime import load_session
@@ -39,12 +40,14 @@ class Proof:
     Attributes:
         edges: by module, how many spikes differ at a knife edge.
         fired: modules that fired at least once.
+        counted: modules that fired more often in one step than is counted.
         skipped: samples whose outputs differ behind a knife edge.
         samples: samples that were compared.
     """
 
     edges: dict[str, int] = field(default_factory=dict)
     fired: set[str] = field(default_factory=set)
+    counted: set[str] = field(default_factory=set)
     skipped: int = 0
     samples: int = 0
 
@@ -186,6 +189,11 @@ def _prove_run(neuron: Neuron, current: Array, wanted: Array, proof: Proof) -> A
     if wanted.any():
         proof.fired.add(path)
     edges = _knife_edges(neuron, membranes, wanted, real)
+    beyond = wanted > translation.all_choices()[MAX_SPIKES.name]
+    if beyond.any() and translation.all_choices()[MAX_SPIKES.name] == MAX_SPIKES.high:
+        # More than any count: what follows cannot be compared.
+        proof.counted.add(path)
+        edges |= beyond
     differs = (found != wanted).reshape(len(wanted), batch, -1)
     edges = edges.reshape(differs.shape)
     for sample in np.flatnonzero(differs.any((0, 2))):
@@ -196,7 +204,8 @@ def _prove_run(neuron: Neuron, current: Array, wanted: Array, proof: Proof) -> A
                 f"module '{path}' ({translation.framework}) fires otherwise than it was read at "
                 f"step {first}; please report this"
             )
-        proof.edges[path] = proof.edges.get(path, 0) + int(here.sum())
+        if not beyond.any():
+            proof.edges[path] = proof.edges.get(path, 0) + int(here.sum())
     return np.asarray(edges.any((0, 2)))
 
 

@@ -45,6 +45,10 @@ class SnnTorchNeuron(Described):
         module: Any = self.module
         self.kind = next(c.__name__ for c in type(module).__mro__ if c.__name__ in STATES)
         self.last: tuple[Any, ...] = ()
+        grade = finite("graded_spikes_factor", module.graded_spikes_factor.detach())
+        self.grade = torch.as_tensor(grade)
+        if not bool(self.grade.all()):
+            raise ModelError("graded_spikes_factor is 0, so that no spike leaves it")
         mode = self._reset_mode()
         threshold = finite("threshold", module.threshold)
         values: dict[str, Tensor | float] = {"v_threshold": threshold, "v_reset": 0.0}
@@ -85,7 +89,7 @@ class SnnTorchNeuron(Described):
             values,
             choices,
             feed=feed,
-            recurrence=module.recurrent if "spk" in STATES[self.kind] else None,
+            recurrence=self._feedback if "spk" in STATES[self.kind] else None,
         )
 
     def _reset_mode(self) -> int:
@@ -95,10 +99,6 @@ class SnnTorchNeuron(Described):
             raise ModelError("inhibition lets only one neuron of a layer fire; train without it")
         if module.state_quant:
             raise ModelError("state_quant rounds the membrane; train without it, or quantize here")
-        if bool((module.graded_spikes_factor != 1).any()):
-            raise ModelError(
-                "graded_spikes_factor is not 1; multiply the next layer's weights by it instead"
-            )
         mode = _FUNCTIONS[module.state_function.__name__]
         if mode != int(module.reset_mechanism_val):
             raise ModelError(
@@ -106,6 +106,16 @@ class SnnTorchNeuron(Described):
                 "build the module with the reset_mechanism that it was trained with"
             )
         return mode
+
+    def _feedback(self, spikes: Tensor) -> Tensor:
+        """Return what ungraded spikes add to the current of the next step."""
+        module: Any = self.module
+        back: Tensor = module.recurrent(spikes * self.grade)
+        return back
+
+    def output(self, answer: Any) -> Tensor:
+        """Return the spikes before they are graded."""
+        return super().output(answer) / self.grade
 
     def reset(self) -> None:
         """Forget all states."""
@@ -139,14 +149,15 @@ class SnnTorchNeuron(Described):
         """Return what forward would return, and set its buffers."""
         module: Any = self.module
         immediate = not getattr(module, "reset_delay", True)
+        graded = bool((self.grade != 1).any())
         held = {
-            "spk": signals.spikes,
+            "spk": signals.spikes * self.grade if graded else signals.spikes,
             "syn": signals.synaptic,
             "mem": self.after_reset(signals) if immediate else signals.membrane,
         }
         for name in STATES[self.kind]:
             setattr(module, name, held[name])
         if module.init_hidden and not module.output:
-            return signals.spikes
+            return held["spk"]
         states = [held[name] for name in STATES[self.kind] if name != "spk"]
-        return (signals.spikes, *states)
+        return (held["spk"], *states)
