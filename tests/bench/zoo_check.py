@@ -25,9 +25,6 @@ import multiprocessing
 import sys
 import time
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "frontends"))
 
@@ -36,7 +33,7 @@ VERDICTS = ("ok", "params", "refused", "allowed", "miss", "WRONG", "CRASH", "unr
 
 def check(folder: str, file: str) -> tuple[str, str, str, float]:
     """Return the file, the verdict, why, and the seconds that reading took."""
-    from zoo.compare import differing_outputs, differing_parameters
+    from zoo.compare import differing_outputs, differing_parameters, runs_any_batch
 
     from snnquant.errors import SnnquantError
     from snnquant.frontends import read_source
@@ -49,6 +46,8 @@ def check(folder: str, file: str) -> tuple[str, str, str, float]:
     except SnnquantError as error:
         seconds = time.perf_counter() - started
         verdict = "refused" if truth["refused"] else "allowed" if truth["optional"] else "miss"
+        if verdict == "miss" and path.stem.endswith("_dyn") and not runs_any_batch(path):
+            verdict = "allowed"  # the exporter baked the batch in
         return file, verdict, " ".join(str(error).split()).replace(str(path), "FILE"), seconds
     except Exception as error:
         seconds = time.perf_counter() - started
