@@ -8,9 +8,9 @@ import numpy as np
 
 from snnquant.errors import ModelError
 from snnquant.frontends.onnx.chains import Chain, Chains
-from snnquant.frontends.onnx.linear import read_linear
+from snnquant.frontends.onnx.linear import read_sum
 from snnquant.frontends.onnx.polynomials import reduced
-from snnquant.frontends.onnx.symbols import Spike, State
+from snnquant.frontends.onnx.symbols import Spike
 from snnquant.neurons import EXTENDEDLIF
 
 if TYPE_CHECKING:
@@ -25,23 +25,26 @@ def adapt(found: FoundNeuron, fires: Spike, chain: Chain, chains: Chains) -> Non
     Raises:
         ModelError: it follows something else than the neuron's own last spikes.
     """
-    state = fires.threshold.single
     first = chain.states[0].spikes
-    if not isinstance(state, State) or not first or first[0].threshold.atoms():
+    if not first or first[0].threshold.atoms():
         raise ModelError("its threshold is computed from more than its own spikes")
+    threshold = chains.opened(fires.threshold, thresholds=True)
+    constant = threshold.coefficient()
     try:
-        filtered = read_linear(state, chains)
+        filtered = read_sum(threshold.without(()), chains)
     except ModelError as error:
         raise ModelError(f"its adaptive threshold is not understood: {error}") from error
     spikes = [a for a in filtered.current.atoms() if isinstance(a, Spike)]
     own = len(spikes) == 1 and spikes[0].state is fires.state.follows
-    rest = filtered.current.without((), (spikes[0],)) if spikes else filtered.current
+    rest = filtered.current.without((spikes[0],)) if spikes else filtered.current
     if not own or rest.terms or filtered.alpha_syn is not None:
         raise ModelError("its threshold follows something else than its own last spikes")
     start = first[0].threshold.coefficient()
-    drift = np.subtract(
-        filtered.current.coefficient(), np.multiply(np.subtract(1.0, filtered.alpha), start)
-    )
+    # Without spikes a threshold goes on as decay*threshold + c; the constants tell c.
+    before = spikes[0].threshold
+    earlier = chains.opened(before, thresholds=True).coefficient()
+    drift = np.subtract(constant, np.multiply(filtered.alpha, earlier))
+    drift = np.subtract(drift, np.multiply(np.subtract(1.0, filtered.alpha), start))
     found.model = EXTENDEDLIF
     found.parameters |= {
         "v_threshold": start,

@@ -17,8 +17,17 @@ import numpy as np
 from snnquant.errors import ModelError
 from snnquant.frontends.onnx.adaptation import adapt
 from snnquant.frontends.onnx.chains import Chain, Chains
-from snnquant.frontends.onnx.currents import SynapticCurrent, synaptic_current
-from snnquant.frontends.onnx.polynomials import Coefficient, Poly, Product, is_zero, reduced, same
+from snnquant.frontends.onnx.currents import Seen, SynapticCurrent, synaptic_current
+from snnquant.frontends.onnx.polynomials import (
+    Coefficient,
+    Poly,
+    Product,
+    is_zero,
+    reduced,
+    same,
+    total_of,
+)
+from snnquant.frontends.onnx.recurrence import recurrent_bias
 from snnquant.frontends.onnx.symbols import Atom, Bounded, Count, Spike, State
 from snnquant.neurons import CUBALIF, EXTENDEDLIF, LIF, NeuronModel, Reset
 from snnquant.neurons.dynamics import MAX_SPIKES
@@ -79,21 +88,22 @@ def read_spiking(chain: Chain, chains: Chains) -> FoundNeuron:
         ModelError: no neuron has these equations; the message says which part has no equal.
     """
     last = chain.model
-    before = last.follows
-    if before is None:
+    if last.follows is None:
         raise ModelError("its membrane does not go on from step to step")
     fires = _fires(chain, chains)
-    definition, low = _unbounded(last, chains)
-    own = _own_spikes(definition, before, chains)
-    step = _split(definition, before, own)
-    first, _ = _unbounded(chain.states[0], chains)
-    drive = synaptic_current(step, first, chain, chains)
+    _, low = _unbounded(last, chains)
+    step, own = _split(last, chains)
+    drive = synaptic_current([_seen(s, chain, chains) for s in _telling(chain, last)])
+    step = replace(step, by_spike=drive.by_spike)
     found = _named_reset(step, drive, fires, own)
     found = replace(found, chain=chain, time=last.time)
     if low is not None:
         found.model = EXTENDEDLIF
-        found.parameters["v_min"] = _plus(_times(step.keep, low), found.parameters["leak_bias"])
-        found.floor = low if isinstance(last.definition.single, Bounded) else None
+        carried = _times(low.share, low.low)
+        if low.now:
+            # A bound on the membrane before it fires is a bound on what the leak leaves of it.
+            found.floor, carried = low.low, _times(step.keep, low.low)
+        found.parameters["v_min"] = _plus(carried, found.parameters["leak_bias"])
     if isinstance(fires, Spike) and fires.threshold.atoms():
         adapt(found, fires, chain, chains)
     if drive.alpha is not None:
@@ -125,7 +135,22 @@ def _fires(chain: Chain, chains: Chains) -> Spike | Count:
     raise ModelError("its membrane is compared with nothing")
 
 
-def _unbounded(state: State, chains: Chains) -> tuple[Poly, Coefficient | None]:
+@dataclass(frozen=True)
+class LowerBound:
+    """A lower bound in a step's equation.
+
+    Attributes:
+        low: the bound.
+        share: how much of what is bounded the membrane holds.
+        now: the bound is on the membrane itself, rather than on what goes on from the last step.
+    """
+
+    low: Coefficient
+    share: Coefficient
+    now: bool
+
+
+def _unbounded(state: State, chains: Chains) -> tuple[Poly, LowerBound | None]:
     """Return a step without its lower bound, and the bound."""
     definition = chains.equation(state)
     bounded = [atom for atom in definition.atoms() if isinstance(atom, Bounded)]
@@ -134,8 +159,36 @@ def _unbounded(state: State, chains: Chains) -> tuple[Poly, Coefficient | None]:
     if len(bounded) > 1:
         raise ModelError("its membrane has several lower bounds")
     (atom,) = bounded
-    inner = chains.opened(atom.of, state.time)
-    return definition.replaced(lambda a: inner if a is atom else None), atom.low
+    inner = chains.opened(atom.of)
+    bound = LowerBound(atom.low, definition.coefficient(atom), definition.single is atom)
+    return definition.replaced(lambda a: inner if a is atom else None), bound
+
+
+def _telling(chain: Chain, last: State) -> list[State]:
+    """Return the first three steps and the last two, which tell all that a layer does."""
+    states = [s for s in chain.states if 0 <= s.time <= last.time]
+    return [s for k, s in enumerate(states) if k < 3 or k >= len(states) - 2]
+
+
+def _seen(state: State, chain: Chain, chains: Chains) -> Seen:
+    """Return what a step sees beside its membrane; the biases of its recurrent synapse added up."""
+    if state.follows is None:
+        poly, own = _unbounded(state, chains)[0], None
+    else:
+        step, own = _split(state, chains)
+        poly = step.seen + Poly.constant(step.constant)
+        if own is not None:
+            by_spike = step.by_spike
+            if step.lost.terms:
+                # With the currents a spike takes their constants away.
+                by_spike = _plus(by_spike, step.constant)
+            poly = poly + Poly.of(own).scaled(by_spike)
+    biases = [
+        Poly.constant(reduced(np.multiply(c, bias)))
+        for product, c in poly.terms.items()
+        if len(product) == 1 and (bias := recurrent_bias(product[0], chain, chains)) is not None
+    ]
+    return Seen(total_of([poly, *biases]), own, state.time)
 
 
 def _own_spikes(definition: Poly, before: State, chains: Chains) -> Spike | Count | None:
@@ -152,8 +205,13 @@ def _own_spikes(definition: Poly, before: State, chains: Chains) -> Spike | Coun
     return (counts or found).pop() if found else None
 
 
-def _split(definition: Poly, before: State, own: Spike | Count | None) -> Step:
-    """Split a step's equation into its parts."""
+def _split(state: State, chains: Chains) -> tuple[Step, Spike | Count | None]:
+    """Split a step's equation into its parts; also return the spikes that reset it."""
+    before = state.follows
+    if before is None:
+        raise ModelError("its membrane does not go on from step to step")
+    definition, _ = _unbounded(state, chains)
+    own = _own_spikes(definition, before, chains)
     lost: dict[Product, Coefficient] = {}
     adaptive = own.threshold.single if isinstance(own, Spike) else None
     for product, c in definition.terms.items():
@@ -167,7 +225,7 @@ def _split(definition: Poly, before: State, own: Spike | Count | None) -> Step:
     for product in seen.terms:
         if before in product:
             raise ModelError("its membrane is multiplied by a value that is no constant")
-    return Step(
+    step = Step(
         keep=definition.coefficient(before),
         constant=definition.coefficient(),
         by_spike=definition.coefficient(*spike) if own is not None else 0.0,
@@ -178,6 +236,7 @@ def _split(definition: Poly, before: State, own: Spike | Count | None) -> Step:
         lost=Poly(lost),
         seen=seen,
     )
+    return step, own
 
 
 def _named_reset(
@@ -200,6 +259,7 @@ def _named_reset(
             "a spike changes a part of its input at the next step, which no reset here does"
         )
     if input_lost:
+        by_spike = _plus(by_spike, -np.asarray(drive.leak_bias))
         choices["refractory"] = 1
         parameters["refractory_steps"] = 1.0
     if _hard(step):
@@ -244,7 +304,7 @@ def _hard(step: Step) -> bool:
 def _threshold(fires: Spike | Count) -> Coefficient:
     if isinstance(fires, Count):
         return float(fires.divisor - fires.offset)
-    return fires.threshold.coefficient()
+    return reduced(fires.threshold.coefficient())
 
 
 def _taken(fires: Spike | Count) -> Coefficient:

@@ -168,8 +168,8 @@ def _run(fixed: onnx.ModelProto, names: Iterable[str]) -> dict[str, Array]:
     except Exception as error:  # ONNX Runtime raises types of its own
         reason = str(error).strip().splitlines()[-1]
         raise ModelError(
-            f"the model does not run with a batch of {_sizes(feeds)}: {reason}; a batch size may be "
-            "baked in although the export says that it is dynamic; export it again"
+            f"the model does not run with a batch of {_sizes(feeds)}: {reason}; a batch size may "
+            "be baked in although the export says that it is dynamic; export it again"
         ) from error
 
 

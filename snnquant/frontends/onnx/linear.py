@@ -1,14 +1,30 @@
-"""Silent states: leaky integrators that read a network out, and running sums."""
+"""Silent states: leaky integrators that read a network out, and running sums.
+
+What goes in ``k`` steps before counts ``c[k]`` times as much as what goes in now. A leak makes
+``c[k] = alpha**k``; a leaky synaptic current before it makes ``c[k]`` the sum of
+``alpha**j * alpha_syn**(k - j)`` over ``j = 0..k``, so that ``c[1] = alpha + alpha_syn`` and
+``c[1]**2 - c[2] = alpha * alpha_syn``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from snnquant.errors import ModelError
 from snnquant.frontends.onnx.chains import Chains
-from snnquant.frontends.onnx.currents import self_recurrence
-from snnquant.frontends.onnx.polynomials import Coefficient, Poly, is_zero
-from snnquant.frontends.onnx.symbols import State
+from snnquant.frontends.onnx.polynomials import (
+    Coefficient,
+    Poly,
+    is_zero,
+    product_of,
+    reduced,
+    same,
+    sum_of,
+    total_of,
+)
+from snnquant.frontends.onnx.symbols import STATIC, State
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,32 @@ class Integrator:
     alpha: Coefficient
     alpha_syn: Coefficient | None = None
 
+    def shares(self, steps: int) -> list[Coefficient]:
+        """Return how much the currents of the last steps count, the latest first."""
+        found: list[Coefficient] = []
+        membrane: Coefficient = 0.0
+        synaptic: Coefficient = 1.0
+        for _ in range(steps):
+            membrane = sum_of(product_of(membrane, self.alpha), synaptic)
+            synaptic = product_of(synaptic, self.alpha_syn or 0.0) if _given(self) else 0.0
+            found.append(membrane)
+        return found
+
+    @property
+    def is_running_sum(self) -> bool:
+        """Whether it keeps all of itself, and only adds up."""
+        alpha = self.alpha
+        return self.alpha_syn is None and isinstance(alpha, float) and same(alpha, 1.0)
+
+    @property
+    def is_momentary(self) -> bool:
+        """Whether it keeps nothing: a sum of values of one step."""
+        return self.alpha_syn is None and is_zero(self.alpha)
+
+
+def _given(found: Integrator) -> bool:
+    return found.alpha_syn is not None
+
 
 def read_linear(state: State, chains: Chains) -> Integrator:
     """Read a silent state as an integrator.
@@ -34,49 +76,105 @@ def read_linear(state: State, chains: Chains) -> Integrator:
     Raises:
         ModelError: it is no linear filter of first or second order.
     """
-    definition = chains.equation(state)
-    silent = [a for a in definition.atoms() if isinstance(a, State) and a not in chains.fires]
-    if len(silent) == 1:
-        (before,) = silent
-        alpha, rest = self_recurrence(before, chains)
-        direct = definition.without((before,))
-        current = _entering(direct, definition.coefficient(before), alpha, rest, chains)
-        return Integrator(current, state.time, alpha)
-    if len(silent) == 2 and state.follows in silent:
-        own = state.follows
-        other = next(a for a in silent if a is not own)
-        alpha, rest = self_recurrence(other, chains)
-        direct = definition.without((own,), (other,))
-        current = _entering(direct, definition.coefficient(other), alpha, rest, chains)
-        return Integrator(current, state.time, definition.coefficient(own), alpha)
-    if not silent:
-        alpha, rest = self_recurrence(state, chains)
-        return Integrator(rest, state.time, alpha)
-    raise ModelError("a state that never fires goes on from more than itself and one other")
+    flat = chains.opened(state.definition)
+    return _of_static(state, flat, chains) if flat.time == STATIC else read_sum(flat, chains)
 
 
-def _entering(
-    direct: Poly, kappa: Coefficient, alpha: Coefficient, rest: Poly, chains: Chains
-) -> Poly:
-    earlier = chains.shift(direct, -1)
-    if earlier is None:
-        raise ModelError("a read-out sees other currents at its last step than before")
-    return direct + rest.scaled(kappa) - earlier.scaled(alpha)
+def read_sum(flat: Poly, chains: Chains) -> Integrator:
+    """Read a sum over currents of successive steps as an integrator at the last of them.
+
+    Raises:
+        ModelError: it is no linear filter of first or second order.
+    """
+    time = flat.time
+    now = flat.only(lambda p: _time(p) == time)
+    steady = flat.only(lambda p: _time(p) == STATIC)
+    first, second = _share(now, flat, 1, chains), _share(now, flat, 2, chains)
+    alpha, alpha_syn = _decays(first, second)
+    found = Integrator(now, time, alpha, alpha_syn)
+    total: Coefficient = 0.0
+    for share in found.shares(time + 1):
+        total = sum_of(total, share)
+    if steady.terms and np.any(np.asarray(total) == 0):
+        raise ModelError("the export has too few steps to tell what a read-out keeps")
+    current = now + steady.scaled(_quotient(1.0, total)) if steady.terms else now
+    found = Integrator(current, time, alpha, alpha_syn)
+    expected = at_step(found, time, chains)
+    if expected is None or not expected.equals(flat, 1e-5):
+        raise ModelError(
+            "a value that never fires adds up earlier steps in other shares than a leaky "
+            "integrator does"
+        )
+    return found
 
 
 def at_step(found: Integrator, time: int, chains: Chains) -> Poly | None:
-    """Return what an integrator holds at an early step, in terms of its currents."""
-    membrane = Poly({})
-    synaptic = Poly({})
-    for step in range(time + 1):
-        current = chains.shift(found.current, step - found.time)
-        if current is None:
+    """Return what an integrator holds at a step, in terms of its currents.
+
+    None: the graph lacks one of the currents.
+    """
+    timed = found.current.only(lambda p: _time(p) != STATIC)
+    steady = found.current.only(lambda p: _time(p) == STATIC)
+    parts = []
+    whole: Coefficient = 0.0
+    for k, share in enumerate(found.shares(time + 1)):
+        moved = chains.shift(timed, time - k - found.time)
+        if moved is None:
             return None
-        synaptic = current + synaptic.scaled(found.alpha_syn or 0.0)
-        membrane = membrane.scaled(found.alpha) + synaptic
-    return membrane
+        parts.append(moved.scaled(share))
+        whole = sum_of(whole, share)
+    return total_of([*parts, steady.scaled(whole)])
 
 
-def is_running_sum(found: Integrator) -> bool:
-    """Whether an integrator keeps all of itself, and only adds up."""
-    return found.alpha_syn is None and isinstance(found.alpha, float) and is_zero(found.alpha - 1.0)
+def _time(product: tuple[object, ...]) -> int:
+    return max((getattr(atom, "time", STATIC) for atom in product), default=STATIC)
+
+
+def _share(now: Poly, flat: Poly, steps: int, chains: Chains) -> Coefficient | None:
+    """Return how much a current of some steps before counts; None if there is no such current."""
+    largest = sorted(now.terms, key=lambda p: -float(np.abs(now.terms[p]).max()))
+    for product in largest:
+        earlier = chains.shift(Poly({product: 1.0}), -steps)
+        if earlier is None or not earlier.terms:
+            continue
+        part = max(earlier.terms, key=lambda p: float(np.abs(earlier.terms[p]).max()))
+        expected = product_of(earlier.terms[part], now.terms[product])
+        return _quotient(flat.terms.get(part, 0.0), expected)
+    return None
+
+
+def _decays(
+    first: Coefficient | None, second: Coefficient | None
+) -> tuple[Coefficient, Coefficient | None]:
+    """Return the decays of membrane and synaptic current from the first two shares."""
+    if first is None:
+        return 0.0, None
+    square = np.square(first)
+    if second is None or same(reduced(square), second, 1e-5):
+        return first, None
+    product = np.subtract(square, second)
+    apart = square - 4 * product
+    apart = np.where(np.abs(apart) <= 1e-6 * square, 0.0, apart)
+    if (apart < 0).any():
+        raise ModelError("a value that never fires oscillates, as no leaky integrator does")
+    root = np.sqrt(apart)
+    return reduced((np.asarray(first) + root) / 2), reduced((np.asarray(first) - root) / 2)
+
+
+def _of_static(state: State, flat: Poly, chains: Chains) -> Integrator:
+    """Read an integrator whose current is the same at every step from how it goes on."""
+    silent = [a for a in state.definition.atoms() if isinstance(a, State) and chains.opens(a)]
+    if len(silent) != 1 or state.definition.coefficient(silent[0]) is None:
+        raise ModelError("the export has too few steps to tell what a read-out keeps")
+    (before,) = silent
+    alpha = state.definition.coefficient(before)
+    found = Integrator(state.definition.without((before,)), state.time, alpha)
+    expected = at_step(found, state.time, chains)
+    if expected is None or not expected.equals(flat, 1e-5):
+        raise ModelError("the export has too few steps to tell what a read-out keeps")
+    return found
+
+
+def _quotient(a: Coefficient, b: Coefficient) -> Coefficient:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return reduced(np.where(np.asarray(b) == 0, 0.0, np.divide(a, b)))

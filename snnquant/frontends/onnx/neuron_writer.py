@@ -15,9 +15,9 @@ from snnquant.frontends.onnx.equations import FoundNeuron, read_spiking
 from snnquant.frontends.onnx.facts import Shape
 from snnquant.frontends.onnx.graph_builder import GraphBuilder
 from snnquant.frontends.onnx.interpreter import leading
-from snnquant.frontends.onnx.linear import Integrator, at_step, is_running_sum, read_linear
+from snnquant.frontends.onnx.linear import Integrator, at_step, read_linear
 from snnquant.frontends.onnx.places import module_name
-from snnquant.frontends.onnx.polynomials import Coefficient, Poly
+from snnquant.frontends.onnx.polynomials import Coefficient, Poly, same
 from snnquant.frontends.onnx.recurrence import without_recurrence
 from snnquant.frontends.onnx.rolled import Rolled
 from snnquant.frontends.onnx.symbols import Atom, Count, Spike, State
@@ -57,7 +57,8 @@ class NeuronWriter:
         self.rolled = Rolled(chains, builder, steps, self._sequence)
         self.written: dict[Chain, WrittenNeuron] = {}
         self._steps = steps
-        self._integrators: dict[State, tuple[Integrator, str]] = {}
+        self._integrators: list[tuple[Integrator, str]] = []
+        self._found: dict[State, Integrator] = {}
         chains.implicit = self._early
 
     def write(self, chain: Chain) -> WrittenNeuron:
@@ -65,27 +66,32 @@ class NeuronWriter:
         if chain not in self.written:
             name = module_name(self.chains.values, chain)
             try:
-                found = read_spiking(chain, self.chains)
-                if len(chain.states) != self._steps or chain.start != 0:
-                    raise ModelError(
-                        f"it runs {len(chain.states)} steps from step {chain.start}, other layers "
-                        f"{self._steps}"
-                    )
-                current, weight, bias = without_recurrence(found, self.chains)
+                found, current, weight = self._understood(chain)
                 features = self.rolled.shapes.features(Poly.of(chain.last))
-                if bias is not None:
-                    found.parameters["v_init"] = np.subtract(found.parameters["v_init"], bias)
             except ModelError as error:
                 raise ModelError(f"neuron '{name}' is not understood: {error}") from error
             sequence = self._current(current, found.time, features)
             free = self.builder.fresh(name)
-            extra = [] if weight is None else [
-                self.builder.own_constant(np.asarray(weight, np.float32), f"{free}.recurrent_weight")
-            ]
+            extra = []
+            if weight is not None:
+                held = np.asarray(weight, np.float32)
+                extra.append(self.builder.own_constant(held, f"{free}.recurrent_weight"))
             parameters = complete(found.model, found.parameters, features)
             node = self._node(free, found.model, parameters, found.choices, sequence, extra)
             self.written[chain] = WrittenNeuron(free, found, node, current, weight, parameters)
         return self.written[chain]
+
+    def _understood(
+        self, chain: Chain
+    ) -> tuple[FoundNeuron, Poly, npt.NDArray[np.float64] | None]:
+        """Return a chain as a neuron, its current, and the weights of its recurrent synapse."""
+        found = read_spiking(chain, self.chains)
+        if len(chain.states) != self._steps or chain.start != 0:
+            raise ModelError(
+                f"it runs {len(chain.states)} steps from step {chain.start}, other layers "
+                f"{self._steps}"
+            )
+        return found, *without_recurrence(found, self.chains)
 
     def _current(self, current: Poly, time: int, features: Shape) -> str:
         sequence = self.rolled.timed(current, time)
@@ -120,7 +126,7 @@ class NeuronWriter:
             raise ModelError(f"{type(atom).__name__} has no sequence")
         if atom in self.chains.of:
             return self._membrane(self.write(self.chains.of[atom]), atom)
-        return self._integrator(atom)[1]
+        return self._integrator(atom)
 
     def _membrane(self, written: WrittenNeuron, state: State) -> str:
         """Return the membranes of a neuron, which its node gives from now on."""
@@ -139,48 +145,73 @@ class NeuronWriter:
             return membrane
         # The last step may not be compared any more, and be known up to a factor only.
         expected = self.chains.shift(self.chains.equation(found.chain.model), 1)
-        factor = leading(expected) / leading(state.definition) if expected else 0.0
-        if expected is None or not expected.equals(state.definition.scaled(factor)):
+        actual = self.chains.equation(state)
+        factor = leading(expected) / leading(actual) if expected else 0.0
+        synaptic = "alpha_syn" in found.parameters  # then a step holds the currents of all before
+        if expected is None or not (synaptic or expected.equals(actual.scaled(factor), 1e-5)):
             raise ModelError(f"the last step of '{written.name}' is not as those before")
         scale = self.builder.constant(np.asarray(1.0 / factor, np.float32), "scale")
         return self.builder.add("Mul", [membrane, scale], f"{membrane}.scaled")
 
-    def _integrator(self, state: State) -> tuple[Integrator, str]:
-        first = _first(state)
-        if first not in self._integrators:
-            last = _last(state)
-            found = read_linear(last, self.chains)
-            features = self.rolled.shapes.features(Poly.of(last))
-            sequence = self._current(found.current, found.time, features)
-            name = self.builder.fresh(module_name(self.chains.values, Chain([last])))
-            parameters: dict[str, Coefficient] = {"alpha": found.alpha}
-            choices = {}
-            if found.alpha_syn is not None:
-                parameters["alpha_syn"] = found.alpha_syn
-                choices["synaptic"] = 1
-            held = complete(LI, parameters, features)
-            node = self._node(name, LI, held, choices, sequence, [])
-            self._integrators[first] = found, str(node.output[0])
-        return self._integrators[first]
+    def _integrator(self, state: State) -> str:
+        """Return the sequence of a silent state."""
+        found = self._read(state)
+        if found.is_momentary:
+            return self.rolled.timed(found.current, found.time)
+        for known, sequence in self._integrators:
+            if self._alike(known, found):
+                return sequence
+        features = self.rolled.shapes.features(Poly.of(state))
+        sequence = self._current(found.current, found.time, features)
+        name = self.builder.fresh(module_name(self.chains.values, Chain([state])))
+        parameters: dict[str, Coefficient] = {"alpha": found.alpha}
+        choices = {}
+        if found.alpha_syn is not None:
+            parameters["alpha_syn"] = found.alpha_syn
+            choices["synaptic"] = 1
+        held = complete(LI, parameters, features)
+        node = self._node(name, LI, held, choices, sequence, [])
+        self._integrators.append((found, str(node.output[0])))
+        return str(node.output[0])
+
+    def _read(self, state: State) -> Integrator:
+        if state not in self._found:
+            self._found[state] = read_linear(state, self.chains)
+        return self._found[state]
+
+    def _alike(self, first: Integrator, second: Integrator) -> bool:
+        """Whether two states are the same integrator, maybe at different steps."""
+        if not same(first.alpha, second.alpha):
+            return False
+        if not same(first.alpha_syn or 0.0, second.alpha_syn or 0.0):
+            return False
+        moved = self.chains.shift(second.current, first.time - second.time)
+        return moved is not None and moved.equals(first.current)
 
     def total(self, poly: Poly) -> str | None:
         """Return the sum over time that a running sum ends with, or None if it is none."""
         atom = next(iter(poly.atoms()), None)
-        if len(poly.terms) != 1 or not isinstance(atom, State) or atom in self.chains.of or atom.later is not None:
+        if len(poly.terms) != 1 or not isinstance(atom, State) or not self.chains.opens(atom):
             return None
-        found = read_linear(atom, self.chains)
-        if not is_running_sum(found) or found.time != self._steps - 1:
+        try:
+            found = self._read(atom)
+        except ModelError:
+            return None  # it may still be written as a sum of steps
+        if not found.is_running_sum or found.time != self._steps - 1:
             return None
-        factor = poly.coefficient(atom)
-        sequence = self.rolled.timed(found.current.scaled(factor), found.time)
+        current = found.current.scaled(poly.coefficient(atom))
+        sequence = self.rolled.timed(current, found.time)
         axes = self.builder.integers([0], "time_axis")
         return self.builder.add("ReduceSum", [sequence, axes], f"{sequence}.sum", keepdims=0)
 
     def _early(self, state: State, steps: int) -> Poly | None:
-        """Return what a silent state is before the graph gives it a name."""
-        found = read_linear(_last(state), self.chains)
-        time = state.time + steps
-        return at_step(found, time, self.chains) if 0 <= time < state.time else None
+        """Return what a silent state is at another step, whether the graph names it or not."""
+        try:
+            found = self._read(state)
+        except ModelError:
+            return None
+        time = found.time + steps
+        return at_step(found, time, self.chains) if 0 <= time < self._steps else None
 
 
 def complete(
@@ -203,18 +234,6 @@ def along(value: Coefficient | None, features: Shape) -> npt.NDArray[np.float32]
     if full.shape == (features[0],) + (1,) * (len(features) - 1):
         return np.asarray(full.reshape(features[0]))
     return np.ascontiguousarray(np.broadcast_to(full, features))
-
-
-def _first(state: State) -> State:
-    while state.follows is not None:
-        state = state.follows
-    return state
-
-
-def _last(state: State) -> State:
-    while state.later is not None:
-        state = state.later
-    return state
 
 
 def timesteps_metadata(steps: int) -> dict[str, str]:

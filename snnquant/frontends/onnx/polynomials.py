@@ -71,7 +71,7 @@ class Poly:
     def __add__(self, other: Poly) -> Poly:
         terms = dict(self.terms)
         for product, c in other.terms.items():
-            terms[product] = _sum(terms[product], c) if product in terms else c
+            terms[product] = sum_of(terms[product], c) if product in terms else c
         return Poly(terms)
 
     def __sub__(self, other: Poly) -> Poly:
@@ -79,19 +79,19 @@ class Poly:
 
     def scaled(self, factor: Coefficient) -> Poly:
         """Return the polynomial times a constant."""
-        return Poly({product: _product(c, factor) for product, c in self.terms.items()})
+        return Poly({product: product_of(c, factor) for product, c in self.terms.items()})
 
     def __mul__(self, other: Poly) -> Poly:
         terms: dict[Product, Coefficient] = {}
         for first, a in self.terms.items():
             for second, b in other.terms.items():
-                product, c = _join(first, second), _product(a, b)
-                terms[product] = _sum(terms[product], c) if product in terms else c
+                product, c = joined(first, second), product_of(a, b)
+                terms[product] = sum_of(terms[product], c) if product in terms else c
         return Poly(terms)
 
     def coefficient(self, *atoms: Atom) -> Coefficient:
         """Return the coefficient of a product (of no atoms: the constant)."""
-        return self.terms.get(_join(atoms, ()), 0.0)
+        return self.terms.get(joined(atoms, ()), 0.0)
 
     def without(self, *products: Product) -> Poly:
         """Return the polynomial without some products."""
@@ -164,6 +164,15 @@ class Poly:
         )
 
 
+def total_of(polys: Iterable[Poly]) -> Poly:
+    """Return the sum of many polynomials."""
+    terms: dict[Product, Coefficient] = {}
+    for poly in polys:
+        for product, c in poly.terms.items():
+            terms[product] = sum_of(terms[product], c) if product in terms else c
+    return Poly(terms)
+
+
 def is_zero_beside(a: Coefficient, b: Coefficient, scale: float) -> bool:
     """Whether two coefficients differ by rounding of terms of size ``scale`` that cancelled."""
     try:
@@ -172,16 +181,21 @@ def is_zero_beside(a: Coefficient, b: Coefficient, scale: float) -> bool:
         return False
 
 
-def _sum(a: Coefficient, b: Coefficient) -> Coefficient:
+def sum_of(a: Coefficient, b: Coefficient) -> Coefficient:
+    """Return the sum of two coefficients."""
     return a + b if isinstance(a, float) and isinstance(b, float) else reduced(np.add(a, b))
 
 
-def _product(a: Coefficient, b: Coefficient) -> Coefficient:
+def product_of(a: Coefficient, b: Coefficient) -> Coefficient:
+    """Return the product of two coefficients."""
     return a * b if isinstance(a, float) and isinstance(b, float) else reduced(np.multiply(a, b))
 
 
-def _join(first: Iterable[Atom], second: Iterable[Atom]) -> Product:
+def joined(first: Iterable[Atom], second: Iterable[Atom]) -> Product:
+    """Return the product of two products, in canonical order; a 0-or-1 atom squared is itself."""
     atoms = [*first, *second]
+    if len(atoms) < 2:
+        return tuple(atoms)
     kept: list[Atom] = []
     for atom in atoms:
         if not (atom.binary and atom in kept):

@@ -2,65 +2,79 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
 from snnquant.errors import ModelError
-from snnquant.frontends.onnx.chains import Chains
-from snnquant.frontends.onnx.equations import FoundNeuron
-from snnquant.frontends.onnx.polynomials import Coefficient, Poly
-from snnquant.frontends.onnx.symbols import STATIC, Computed, Constant, Spike
+from snnquant.frontends.onnx.chains import Chain, Chains
+from snnquant.frontends.onnx.polynomials import Poly
+from snnquant.frontends.onnx.symbols import STATIC, Atom, Computed, Constant, Count, Spike
+
+if TYPE_CHECKING:
+    from snnquant.frontends.onnx.equations import FoundNeuron
 
 Array = npt.NDArray[np.float64]
 
 
-def without_recurrence(
-    found: FoundNeuron, chains: Chains
-) -> tuple[Poly, Array | None, Coefficient | None]:
-    """Return a neuron's current without its own spikes, their weights, and their bias.
+def recurrent_bias(atom: Atom, chain: Chain, chains: Chains) -> Array | None:
+    """Return what a matrix product with a layer's own spikes adds whatever they are."""
+    found = _matrix(atom, chain, chains) if isinstance(atom, Computed) else None
+    return None if found is None else found[1]
+
+
+def without_recurrence(found: FoundNeuron, chains: Chains) -> tuple[Poly, Array | None]:
+    """Return a neuron's current without its own spikes, and their weights.
+
+    What the recurrent synapse adds whatever the spikes is a part of the current already.
 
     Returns:
-        The current; weights ``[N, N]`` from neuron to neuron, or None; what the recurrent synapse
-        adds to the current whatever the spikes (it is part of the current already), or None.
+        The current; weights ``[N, N]`` from neuron to neuron, or None.
 
     Raises:
         ModelError: the layer feeds back through something else than one matrix.
     """
     weights: Array | None = None
-    bias: Coefficient | None = None
     current = found.current
     for product, c in found.current.terms.items():
         late = [a for a in product if a.time not in (STATIC, found.time)]
         if not late:
             continue
         atom = late[0]
-        matrix = None
-        if len(product) == 1 and isinstance(atom, Computed) and atom.time == found.time - 1:
-            matrix = _matrix(atom, found, chains)
-        if matrix is None:
+        weight = None
+        if len(product) == 1 and atom.time == found.time - 1:
+            weight = _weights(atom, found, chains)
+        if weight is None:
             raise ModelError(
                 f"it sees a value of step {atom.time} at step {found.time}, which is no matrix "
                 "product with its own last spikes"
             )
-        weight, added = matrix
         weight = weight * np.asarray(c)
         weights = weight if weights is None else weights + weight
         current = current.without(product)
-        if added is not None:
-            extra = added * np.asarray(c)
-            bias = extra if bias is None else bias + extra
-    if bias is not None:
-        current = current + Poly.constant(bias)
-    return current, weights, bias
+    return current, weights
+
+
+def _weights(atom: Atom, found: FoundNeuron, chains: Chains) -> Array | None:
+    """Return weights ``[from, to]`` of what an atom makes of the neuron's own last spikes."""
+    if isinstance(atom, Computed):
+        matrix = _matrix(atom, found.chain, chains)
+        return None if matrix is None else matrix[0]
+    if isinstance(atom, (Spike, Count)) and chains.of.get(atom.state) is found.chain:
+        # Each neuron to itself.
+        shape = chains.values.facts.shapes.get(found.chain.last.value, ())
+        return np.eye(shape[-1]) if len(shape) == 2 else None
+    return None
 
 
 def _matrix(
-    atom: Computed, found: FoundNeuron, chains: Chains
+    atom: Computed, chain: Chain, chains: Chains
 ) -> tuple[Array, Array | None] | None:
     """Return weights ``[from, to]`` and bias of a product with the neuron's own last spikes."""
     node, operands = atom.node, atom.operands
     spikes = operands[0].single if isinstance(operands[0], Poly) else None
-    own = isinstance(spikes, Spike) and chains.of.get(spikes.state) is found.chain
+    own = isinstance(spikes, Spike) and chains.of.get(spikes.state) is chain
     if not own or not isinstance(operands[1], Constant):
         return None
     weight = np.asarray(operands[1].array, np.float64)

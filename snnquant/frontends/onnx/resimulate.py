@@ -51,11 +51,17 @@ def resimulate(writer: NeuronWriter) -> dict[str, int]:
     names = _names_of_atoms(values)
     found = {}
     for written in writer.written.values():
-        try:
-            found[written.name] = _compare(written, writer, names)
-        except ModelError as error:
-            raise ModelError(f"neuron '{written.name}' is not understood: {error}") from error
+        found[written.name] = _proved(written, writer, names)
     return found
+
+
+def _proved(
+    written: WrittenNeuron, writer: NeuronWriter, names: Mapping[Atom, list[str]]
+) -> int:
+    try:
+        return _compare(written, writer, names)
+    except ModelError as error:
+        raise ModelError(f"neuron '{written.name}' is not understood: {error}") from error
 
 
 def _names_of_atoms(values: Interpreter) -> dict[Atom, list[str]]:
@@ -65,9 +71,9 @@ def _names_of_atoms(values: Interpreter) -> dict[Atom, list[str]]:
             # A current that is compared as it is has the name of the membrane.
             names[atom] = [atom.value]
     for name, poly in values.values.items():
-        atom = poly.single
-        if atom is not None and name not in names.setdefault(atom, []):
-            names[atom].append(name)
+        single = poly.single
+        if single is not None and name not in names.setdefault(single, []):
+            names[single].append(name)
     return names
 
 

@@ -209,7 +209,7 @@ class Rolled:
         start = entries[0].time
         alike = all(
             (moved := self.chains.shift(template, k - len(entries) + 1)) is not None
-            and moved.equals(entry)
+            and self.chains.opened(moved).equals(self.chains.opened(entry), 1e-5)
             for k, entry in enumerate(entries[:-1])
         )
         if not alike:
