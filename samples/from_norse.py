@@ -49,4 +49,4 @@ class Net(nn.Module):
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    to_integers.run("from_norse:Net", Net(), __doc__, epochs=12, rate=5e-3)
+    to_integers.run("from_norse:Net", Net(), __doc__, epochs=12, rate=3e-2)

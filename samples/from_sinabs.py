@@ -52,4 +52,4 @@ class Net(nn.Module):
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    to_integers.run("from_sinabs:Net", Net(), __doc__, epochs=8, rate=3e-3)
+    to_integers.run("from_sinabs:Net", Net(), __doc__, epochs=12, rate=1e-2)

@@ -42,4 +42,4 @@ class Net(nn.Module):
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    to_integers.run("from_snntorch:Net", Net(), __doc__, epochs=12, rate=1e-2)
+    to_integers.run("from_snntorch:Net", Net(), __doc__, epochs=10, rate=1e-2)

@@ -47,6 +47,7 @@ class SnnTorchNeuron(Described):
         self.last: tuple[Any, ...] = ()
         grade = finite("graded_spikes_factor", module.graded_spikes_factor.detach())
         self.grade = torch.as_tensor(grade)
+        self.graded = bool((self.grade != 1).any())
         if not bool(self.grade.all()):
             raise ModelError("graded_spikes_factor is 0, so that no spike leaves it")
         mode = self._reset_mode()
@@ -149,9 +150,8 @@ class SnnTorchNeuron(Described):
         """Return what forward would return, and set its buffers."""
         module: Any = self.module
         immediate = not getattr(module, "reset_delay", True)
-        graded = bool((self.grade != 1).any())
         held = {
-            "spk": signals.spikes * self.grade if graded else signals.spikes,
+            "spk": signals.spikes * self.grade if self.graded else signals.spikes,
             "syn": signals.synaptic,
             "mem": self.after_reset(signals) if immediate else signals.membrane,
         }
