@@ -123,14 +123,15 @@ def effective(op: str, values: Any, choices: Any, recurrent: bool) -> dict[str, 
 
     A hard reset before the leak and one after it, or ``alpha = 1`` in either order, are the same
     neuron: what counts is the membrane after the leak. And a constant may be added to the current
-    instead of the membrane, so that levels count from the leak's bias. ``membrane`` entries lie on
-    the membrane's scale, ``fixed`` ones are plain numbers or structure.
+    instead of the membrane, so that levels count from the leak's bias; a read-out's output can be
+    shifted too, so that nothing is left to tell its levels. ``membrane`` entries lie on the
+    membrane's scale, ``fixed`` ones are plain numbers or structure.
     """
     alpha = _array(values.get("alpha", 1.0))
     bias = _array(values.get("leak_bias", 0.0))
     membrane: dict[str, np.ndarray] = {}
     fixed: dict[str, Any] = {"alpha": alpha}
-    if values.get("v_init") is not None:
+    if op != "LI" and values.get("v_init") is not None:
         membrane["v_init"] = _combined(values["v_init"], bias, np.subtract)
     synaptic = op == "CubaLIF" or choices.get("synaptic", 0)
     fixed["alpha_syn"] = _array(values["alpha_syn"]) if synaptic else np.zeros(1)

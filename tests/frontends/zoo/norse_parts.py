@@ -216,7 +216,7 @@ mlp("iaf_cell", lambda n: norse.IAFCell(), lambda n: neuron(1.0, 1.0, "hard"), g
 mlp(
     "iaf_reset",
     lambda n: norse.IAFCell(norse.IAFParameters(v_reset=constant(-0.25), v_th=constant(0.7))),
-    lambda n: neuron(1.0, 0.7, "hard", v_reset=-0.25, v_init=0.0),
+    lambda n: neuron(1.0, 0.7, "hard", v_reset=-0.25, v_init=-0.25),
     kind="TB",
 )
 mlp("iaf_time", lambda n: norse.IAF(), lambda n: neuron(1.0, 1.0, "hard"), over_time=True, gain=0.8)
