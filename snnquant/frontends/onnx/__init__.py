@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 
 from snnquant.errors import ModelError
+from snnquant.frontends.onnx.facts import BakedBatchError
 from snnquant.frontends.onnx.free_batch import free_batch
 from snnquant.frontends.onnx.places import origins_of
 from snnquant.frontends.onnx.prepare import prepare
@@ -60,7 +61,11 @@ def read_proto(
 
 def _read_sequence(model: onnx.ModelProto, notes: list[str]) -> Reading:
     """Read a graph whose time steps are written out."""
-    found = recognise(model)
+    try:
+        found = recognise(model)
+    except BakedBatchError:
+        model = free_batch(model)
+        found = recognise(model)
     writer = found.writer
     edges = resimulate(writer)
     facts = writer.chains.values.facts

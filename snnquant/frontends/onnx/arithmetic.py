@@ -6,13 +6,16 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from snnquant.frontends.onnx.interpreter import Handler, Interpreter, is_recurrent, state_of
+from snnquant.frontends.onnx.interpreter import Handler, Interpreter
+from snnquant.frontends.onnx.mixtures import is_recurrent, state_of
 from snnquant.frontends.onnx.polynomials import Poly, reduced
-from snnquant.frontends.onnx.symbols import Bounded, Count, Shaped, Spike, State
+from snnquant.frontends.onnx.symbols import Bounded, Computed, Count, Shaped, Spike, State
 
 _FLOATS = frozenset(
     {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 )
+#: Operations that give integers, of which a cast makes something else.
+_WHOLE_OPS = frozenset({"ArgMax", "ArgMin", "NonZero", "Shape", "Size"})
 #: The larger of two operands, where it stands for "no bound".
 _NO_BOUND = 3e38
 
@@ -95,6 +98,8 @@ def _where(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
 def _cast(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
     target = next(a.i for a in node.attribute if a.name == "to")
     poly = of.poly(node.input[0])
+    if any(isinstance(a, Computed) and a.node.op_type in _WHOLE_OPS for a in poly.atoms()):
+        return None
     if target in _FLOATS or is_logical(poly) or isinstance(poly.single, Count):
         return poly
     found = state_of(poly)
@@ -159,9 +164,20 @@ def _floor(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
         return shaped(of, atom.state, atom.factor, "floor_abs")
     if isinstance(atom, Shaped) and atom.shape == "clipped":
         return count(of, atom.state, 1.0 / atom.factor, 0.0, atom.most)
+    if isinstance(atom, Bounded) and not np.any(np.asarray(atom.low)):
+        whole = state_of(atom.of)
+        if whole is not None and whole[1] > 0 and whole[2] == 0:
+            return count(of, whole[0], 1.0 / whole[1])
     if found is not None and found[1] > 0:
         return shaped(of, found[0], found[1], "floor", 0) if found[2] == 0 else None
     return None
+
+
+def _ceil(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
+    found = state_of(of.poly(node.input[0]))
+    if found is None or found[1] <= 0 or found[2] != 0:
+        return None
+    return shaped(of, found[0], found[1], "ceil")
 
 
 def _round(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
@@ -245,6 +261,8 @@ def _limited(of: Interpreter, poly: Poly, low: Poly | None, most: int) -> Poly |
         return poly
     if isinstance(atom, Shaped) and atom.shape == "floor" and from_zero:
         return count(of, atom.state, 1.0 / atom.factor, 0.0, most)
+    if isinstance(atom, Shaped) and atom.shape == "ceil" and from_zero and most == 1:
+        return of.spike(atom.state, Poly.constant(0.0), on_equal=False)
     if found is not None and from_zero and found[1] > 0 and found[2] == 0:
         return shaped(of, found[0], found[1], "clipped", most)
     return None
@@ -266,6 +284,7 @@ HANDLERS: dict[str, Handler] = {
     "Cast": _cast,
     "CastLike": _cast_like,
     "Floor": _floor,
+    "Ceil": _ceil,
     "Round": _round,
     "Abs": _absolute,
     "Equal": _equal,

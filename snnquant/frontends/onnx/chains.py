@@ -6,11 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from snnquant.frontends.onnx.flatten import flattened
 from snnquant.frontends.onnx.interpreter import Interpreter
 from snnquant.frontends.onnx.moves import Moves
-from snnquant.frontends.onnx.polynomials import Poly
+from snnquant.frontends.onnx.polynomials import Poly, reduced
 from snnquant.frontends.onnx.symbols import (
+    STATIC,
     Atom,
     Bounded,
     Computed,
@@ -130,8 +133,33 @@ class Chains:
     def equation(self, state: State) -> Poly:
         """Return what a state is, in currents, spikes and membranes."""
         if state not in self._equations:
-            self._equations[state] = self.opened(state.definition)
+            poly = self.opened(state.definition)
+            # A first membrane that is a current of all steps stands for that current later on.
+            poly = poly.replaced(
+                lambda a: a.definition
+                if isinstance(a, State) and is_steady(a) and a.time < state.time - 1
+                else None
+            )
+            self._equations[state] = self._with_membrane(state, poly)
         return self._equations[state]
+
+    def _with_membrane(self, state: State, poly: Poly) -> Poly:
+        """Return an equation in terms of the membrane before, where it holds the parts of that.
+
+        A graph that compares a share of a membrane, or its distance from the threshold, goes on
+        from another value than the one that is compared.
+        """
+        before = state.follows
+        if before is None or any(before in product for product in poly.terms):
+            return poly
+        earlier = self.opened(before.definition)
+        shared = [p for p in earlier.terms if p in poly.terms and _time(p) != STATIC]
+        if not shared:
+            return poly
+        product = max(shared, key=lambda p: float(np.abs(earlier.terms[p]).max()))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            keep = reduced(np.nan_to_num(np.divide(poly.terms[product], earlier.terms[product])))
+        return poly.minus(earlier.scaled(keep)) + Poly.of(before).scaled(keep)
 
     def opened(self, poly: Poly, *, thresholds: bool = False) -> Poly:
         """Return a polynomial with its silent states taken apart, and thresholds if wanted."""
@@ -149,6 +177,16 @@ class Chains:
         What is the same at every step stays.
         """
         return self._moves.shift(poly, steps)
+
+
+def is_steady(state: State) -> bool:
+    """Whether a membrane is nothing but a current that is the same at every step."""
+    current = state.definition.single
+    return current is not None and current.time == STATIC
+
+
+def _time(product: tuple[Atom, ...]) -> int:
+    return max((atom.time for atom in product), default=STATIC)
 
 
 def states_in(poly: Poly) -> Iterator[State]:

@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 
 from snnquant.frontends.onnx.facts import Facts
-from snnquant.frontends.onnx.interpreter import Handler, Interpreter, state_of
-from snnquant.frontends.onnx.polynomials import Poly
+from snnquant.frontends.onnx.interpreter import Handler, Interpreter
+from snnquant.frontends.onnx.mixtures import after_reset, state_of
+from snnquant.frontends.onnx.polynomials import Poly, reduced
 
 _COMPARES = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 #: Operations that round a membrane to a number of spikes.
@@ -123,10 +124,27 @@ def _undivided(value: str, facts: Facts, producers: Mapping[str, onnx.NodeProto]
         if node.input[0] not in facts.data:
             break
         by_constant = node.op_type in ("Div", "Mul") and node.input[1] not in facts.data
-        if not (by_constant or node.op_type in ("Abs", "Clip", *_LOOK_THROUGH)):
+        if not (by_constant or node.op_type in ("Abs", "Clip", "Relu", *_LOOK_THROUGH)):
             break
         value = node.input[0]
     return value
+
+
+def _compared_again(poly: Poly, threshold: Poly, comparison: Comparison) -> Poly | None:
+    """Return the comparison of a membrane that its own spikes have just reset.
+
+    Where it did not fire it is below the threshold; where it did it is what it was set to.
+    """
+    found = after_reset(poly)
+    if found is None or comparison.negated:
+        return None
+    spike, value = found
+    bound = threshold.coefficient()
+    if spike.on_equal != comparison.on_equal or not spike.threshold.equals(threshold):
+        return None
+    above = np.greater_equal if comparison.on_equal else np.greater
+    fires = above(value, bound)
+    return Poly.of(spike).scaled(reduced(np.asarray(fires, np.float64)))
 
 
 def handlers_for(model: onnx.ModelProto, facts: Facts) -> dict[str, Handler]:
@@ -137,11 +155,15 @@ def handlers_for(model: onnx.ModelProto, facts: Facts) -> dict[str, Handler]:
         comparison = comparison_of(node, facts, producers)
         if comparison is None:
             return None
-        found = state_of(of.poly(comparison.value))
+        poly = of.poly(comparison.value)
+        other = Poly.constant(0.0) if comparison.other is None else of.poly(comparison.other)
+        again = _compared_again(poly, other, comparison)
+        if again is not None:
+            return again
+        found = state_of(poly)
         if found is None:
             return None
         state, factor, constant = found
-        other = Poly.constant(0.0) if comparison.other is None else of.poly(comparison.other)
         threshold = (other - Poly.constant(constant)).scaled(1.0 / factor)
         # c*v > d with c < 0 is not (v >= d/c).
         downward = factor < 0

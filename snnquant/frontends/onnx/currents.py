@@ -24,6 +24,7 @@ from snnquant.frontends.onnx.polynomials import (
     Product,
     is_zero,
     product_of,
+    quotient,
     reduced,
     same,
     sum_of,
@@ -98,7 +99,7 @@ def synaptic_current(steps: Sequence[Seen]) -> SynapticCurrent:
     before = steps[-2]
     current = _new(last.currents, before, alpha)
     if before.own is not None and last.own is not None:
-        reset = _quotient(-np.asarray(current.coefficient(before.own)), alpha)
+        reset = quotient(-np.asarray(current.coefficient(before.own)), alpha)
         if (before.own,) in {*before.poly.terms, *last.poly.terms}:
             fed_back = reduced(np.subtract(by_spike, reset))
             current = current.without((before.own,))
@@ -124,16 +125,16 @@ def _decay(steps: Sequence[Seen]) -> Coefficient | None:
     # Spikes of the neuron itself reset it too, at the step right after.
     shared.sort(key=lambda p: (p[0] in own, -_size(before.poly.terms[p])))
     if shared:
-        return _kept(_quotient(last.poly.terms[shared[0]], before.poly.terms[shared[0]]))
+        return _kept(quotient(last.poly.terms[shared[0]], before.poly.terms[shared[0]]))
     steady = [p for p in last.currents.terms if _time(p) == STATIC]
     for product in sorted(steady, key=lambda p: -_size(last.poly.terms[p])):
         held = [step.poly.terms.get(product, 0.0) for step in steps]
         if steps[0].time == 0 and steps[1].time == 1 and not is_zero(held[0]):
-            return _kept(reduced(np.subtract(_quotient(held[1], held[0]), 1.0)))
+            return _kept(reduced(np.subtract(quotient(held[1], held[0]), 1.0)))
         if len(steps) > 2 and steps[0].time + 2 == steps[2].time:
             grown = reduced(np.subtract(held[1], held[0]))
             if not is_zero(grown):
-                return _kept(_quotient(reduced(np.subtract(held[2], held[1])), grown))
+                return _kept(quotient(reduced(np.subtract(held[2], held[1])), grown))
     return None
 
 
@@ -177,7 +178,7 @@ def _constants(
     bias, grown = first, reduced(np.multiply(first, np.add(1.0, alpha)))
     if not same(grown, second, 1e-5) and 2 in known:
         square = reduced(np.square(alpha))
-        bias = _quotient(reduced(np.subtract(known[2], second)), square)
+        bias = quotient(reduced(np.subtract(known[2], second)), square)
         if _negligible(bias, second):
             bias = 0.0
         grown = reduced(np.multiply(bias, np.add(1.0, alpha)))
@@ -201,8 +202,3 @@ def _time(product: Product) -> int:
 
 def _size(c: Coefficient) -> float:
     return float(np.abs(np.asarray(c)).max())
-
-
-def _quotient(a: Coefficient, b: Coefficient) -> Coefficient:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return reduced(np.where(np.asarray(b) == 0, 0.0, np.divide(a, b)))

@@ -17,18 +17,26 @@ import numpy as np
 from snnquant.errors import ModelError
 from snnquant.frontends.onnx.adaptation import adapt
 from snnquant.frontends.onnx.chains import Chain, Chains
-from snnquant.frontends.onnx.currents import Seen, SynapticCurrent, synaptic_current
+from snnquant.frontends.onnx.currents import SynapticCurrent, synaptic_current
 from snnquant.frontends.onnx.polynomials import (
     Coefficient,
     Poly,
-    Product,
     is_zero,
+    plus,
+    quotient,
     reduced,
     same,
-    total_of,
+    times,
 )
-from snnquant.frontends.onnx.recurrence import recurrent_bias
-from snnquant.frontends.onnx.symbols import Atom, Bounded, Count, Spike, State
+from snnquant.frontends.onnx.reasons import why_alone, why_through, why_twice
+from snnquant.frontends.onnx.step_equation import (
+    Step,
+    seen_at,
+    split_step,
+    telling_steps,
+    unbounded,
+)
+from snnquant.frontends.onnx.symbols import Count, Spike
 from snnquant.neurons import CUBALIF, EXTENDEDLIF, LIF, NeuronModel, Reset
 from snnquant.neurons.dynamics import MAX_SPIKES
 
@@ -58,29 +66,6 @@ class FoundNeuron:
     floor: Coefficient | None = None
 
 
-@dataclass(frozen=True)
-class Step:
-    """The parts of one step's equation.
-
-    Attributes:
-        keep: share of the membrane that stays (``A``).
-        constant: what every step adds (``C``).
-        by_spike: what a spike adds (``D``).
-        by_spike_and_membrane: share of the membrane that a spike adds (``E``).
-        by_spike_and_threshold: share of a computed threshold that a spike adds.
-        lost: what a spike adds of the inputs of the next step (``G``).
-        seen: the inputs (``w``).
-    """
-
-    keep: Coefficient
-    constant: Coefficient
-    by_spike: Coefficient
-    by_spike_and_membrane: Coefficient
-    by_spike_and_threshold: Coefficient
-    lost: Poly
-    seen: Poly
-
-
 def read_spiking(chain: Chain, chains: Chains) -> FoundNeuron:
     """Read a chain of membranes as a neuron.
 
@@ -89,21 +74,28 @@ def read_spiking(chain: Chain, chains: Chains) -> FoundNeuron:
     """
     last = chain.model
     if last.follows is None:
-        raise ModelError("its membrane does not go on from step to step")
+        raise ModelError(why_alone(last, chains))
+    twice = why_twice(chain, chains)
+    if twice is not None:
+        raise ModelError(twice)
     fires = _fires(chain, chains)
-    _, low = _unbounded(last, chains)
-    step, own = _split(last, chains)
-    drive = synaptic_current([_seen(s, chain, chains) for s in _telling(chain, last)])
+    _, low = unbounded(last, chains)
+    step, own = split_step(last, chains)
+    through = why_through(step.seen, chain, chains)
+    if through is not None:
+        raise ModelError(through)
+    telling = telling_steps(chain, last)
+    drive = synaptic_current([seen_at(state, chain, chains, step) for state in telling])
     step = replace(step, by_spike=drive.by_spike)
     found = _named_reset(step, drive, fires, own)
     found = replace(found, chain=chain, time=last.time)
     if low is not None:
         found.model = EXTENDEDLIF
-        carried = _times(low.share, low.low)
+        carried = times(low.share, low.low)
         if low.now:
             # A bound on the membrane before it fires is a bound on what the leak leaves of it.
-            found.floor, carried = low.low, _times(step.keep, low.low)
-        found.parameters["v_min"] = _plus(carried, found.parameters["leak_bias"])
+            found.floor, carried = low.low, times(step.keep, low.low)
+        found.parameters["v_min"] = plus(carried, found.parameters["leak_bias"])
     if isinstance(fires, Spike) and fires.threshold.atoms():
         adapt(found, fires, chain, chains)
     if drive.alpha is not None:
@@ -135,110 +127,6 @@ def _fires(chain: Chain, chains: Chains) -> Spike | Count:
     raise ModelError("its membrane is compared with nothing")
 
 
-@dataclass(frozen=True)
-class LowerBound:
-    """A lower bound in a step's equation.
-
-    Attributes:
-        low: the bound.
-        share: how much of what is bounded the membrane holds.
-        now: the bound is on the membrane itself, rather than on what goes on from the last step.
-    """
-
-    low: Coefficient
-    share: Coefficient
-    now: bool
-
-
-def _unbounded(state: State, chains: Chains) -> tuple[Poly, LowerBound | None]:
-    """Return a step without its lower bound, and the bound."""
-    definition = chains.equation(state)
-    bounded = [atom for atom in definition.atoms() if isinstance(atom, Bounded)]
-    if not bounded:
-        return definition, None
-    if len(bounded) > 1:
-        raise ModelError("its membrane has several lower bounds")
-    (atom,) = bounded
-    inner = chains.opened(atom.of)
-    bound = LowerBound(atom.low, definition.coefficient(atom), definition.single is atom)
-    return definition.replaced(lambda a: inner if a is atom else None), bound
-
-
-def _telling(chain: Chain, last: State) -> list[State]:
-    """Return the first three steps and the last two, which tell all that a layer does."""
-    states = [s for s in chain.states if 0 <= s.time <= last.time]
-    return [s for k, s in enumerate(states) if k < 3 or k >= len(states) - 2]
-
-
-def _seen(state: State, chain: Chain, chains: Chains) -> Seen:
-    """Return what a step sees beside its membrane; the biases of its recurrent synapse added up."""
-    if state.follows is None:
-        poly, own = _unbounded(state, chains)[0], None
-    else:
-        step, own = _split(state, chains)
-        poly = step.seen + Poly.constant(step.constant)
-        if own is not None:
-            by_spike = step.by_spike
-            if step.lost.terms:
-                # With the currents a spike takes their constants away.
-                by_spike = _plus(by_spike, step.constant)
-            poly = poly + Poly.of(own).scaled(by_spike)
-    biases = [
-        Poly.constant(reduced(np.multiply(c, bias)))
-        for product, c in poly.terms.items()
-        if len(product) == 1 and (bias := recurrent_bias(product[0], chain, chains)) is not None
-    ]
-    return Seen(total_of([poly, *biases]), own, state.time)
-
-
-def _own_spikes(definition: Poly, before: State, chains: Chains) -> Spike | Count | None:
-    """Return the spikes of the step before that reset the membrane."""
-    found = {
-        atom
-        for product in definition.terms
-        for atom in product
-        if isinstance(atom, (Spike, Count)) and atom.state is before
-    }
-    counts = {atom for atom in found if isinstance(atom, Count)}
-    if len(counts or found) > 1:
-        raise ModelError("two kinds of spikes of one membrane reset it")
-    return (counts or found).pop() if found else None
-
-
-def _split(state: State, chains: Chains) -> tuple[Step, Spike | Count | None]:
-    """Split a step's equation into its parts; also return the spikes that reset it."""
-    before = state.follows
-    if before is None:
-        raise ModelError("its membrane does not go on from step to step")
-    definition, _ = _unbounded(state, chains)
-    own = _own_spikes(definition, before, chains)
-    lost: dict[Product, Coefficient] = {}
-    adaptive = own.threshold.single if isinstance(own, Spike) else None
-    for product, c in definition.terms.items():
-        rest = tuple(a for a in product if a is not own)
-        if len(rest) < len(product) and rest not in ((), (before,), (adaptive,)):
-            lost[rest] = c
-    spike: tuple[Atom, ...] = () if own is None else (own,)
-    seen = definition.only(
-        lambda product: bool(product) and product != (before,) and own not in product
-    )
-    for product in seen.terms:
-        if before in product:
-            raise ModelError("its membrane is multiplied by a value that is no constant")
-    step = Step(
-        keep=definition.coefficient(before),
-        constant=definition.coefficient(),
-        by_spike=definition.coefficient(*spike) if own is not None else 0.0,
-        by_spike_and_membrane=definition.coefficient(before, *spike) if own is not None else 0.0,
-        by_spike_and_threshold=(
-            0.0 if own is None or adaptive is None else definition.coefficient(adaptive, own)
-        ),
-        lost=Poly(lost),
-        seen=seen,
-    )
-    return step, own
-
-
 def _named_reset(
     step: Step, drive: SynapticCurrent, fires: Spike | Count, own: Spike | Count | None
 ) -> FoundNeuron:
@@ -259,12 +147,12 @@ def _named_reset(
             "a spike changes a part of its input at the next step, which no reset here does"
         )
     if input_lost:
-        by_spike = _plus(by_spike, -np.asarray(drive.leak_bias))
+        by_spike = plus(by_spike, -np.asarray(drive.leak_bias))
         choices["refractory"] = 1
-        parameters["refractory_steps"] = 1.0
+        parameters["refractory_steps"] = 1.0 + step.blocked
     if _hard(step):
         choices["reset"] = int(Reset.HARD)
-        parameters["v_reset"] = _quotient(by_spike, keep)
+        parameters["v_reset"] = quotient(by_spike, keep)
         if isinstance(own, Count):
             raise ModelError("it resets by a number of spikes, to a fixed value")
     elif not is_zero(step.by_spike_and_membrane):
@@ -286,10 +174,15 @@ def _named_reset(
             if not _same(amount, taken) or _same(immediate, taken):
                 amount, after = immediate, False
         soft = _same(amount, threshold)
+        if isinstance(fires, Count) and not _same(amount, taken):
+            raise ModelError(
+                f"it counts its spikes by {_text(taken)}, but each takes "
+                f"{_text(reduced(amount))} away; set both to the same"
+            )
         choices["reset"] = int(Reset.SOFT if soft else Reset.SOFT_CONSTANT)
         choices["reset_after_leak"] = int(after)
         if not soft:
-            parameters["dv"] = _coefficient(amount)
+            parameters["dv"] = reduced(amount)
     elif input_lost:
         raise ModelError("a spike blocks its input at the next step without any reset")
     return FoundNeuron(LIF, parameters, choices, drive.current, 0, fires, Chain())
@@ -320,25 +213,7 @@ def _firing(fires: Spike | Count) -> dict[str, int]:
 
 
 def _same(a: object, b: object) -> bool:
-    return same(_coefficient(a), _coefficient(b), 1e-5)
-
-
-def _coefficient(value: object) -> Coefficient:
-    return reduced(value)
-
-
-def _quotient(a: Coefficient, b: Coefficient) -> Coefficient:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        result = np.where(np.asarray(b) == 0, 0.0, np.divide(a, b))
-    return _coefficient(result)
-
-
-def _plus(a: Coefficient, b: Coefficient) -> Coefficient:
-    return _coefficient(np.add(a, b))
-
-
-def _times(a: Coefficient, b: Coefficient) -> Coefficient:
-    return _coefficient(np.multiply(a, b))
+    return same(reduced(a), reduced(b), 1e-5)
 
 
 def _text(c: Coefficient) -> str:

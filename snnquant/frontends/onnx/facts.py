@@ -56,6 +56,10 @@ class Facts:
     varying: set[str] = field(default_factory=set)
 
 
+class BakedBatchError(ModelError):
+    """A graph that says that its batch is dynamic, and runs with none but one."""
+
+
 def gather_facts(model: onnx.ModelProto) -> Facts:
     """Work out constants and shapes of a prepared graph.
 
@@ -167,7 +171,7 @@ def _run(fixed: onnx.ModelProto, names: Iterable[str]) -> dict[str, Array]:
         return dict(zip(wanted, session.run(wanted, feeds), strict=True))
     except Exception as error:  # ONNX Runtime raises types of its own
         reason = str(error).strip().splitlines()[-1]
-        raise ModelError(
+        raise BakedBatchError(
             f"the model does not run with a batch of {_sizes(feeds)}: {reason}; a batch size may "
             "be baked in although the export says that it is dynamic; export it again"
         ) from error

@@ -108,9 +108,8 @@ class GraphBuilder:
         self, op: str, inputs: Sequence[str], name: str, output: str, attributes: dict[str, int]
     ) -> onnx.NodeProto:
         """Append a neuron under a name that is taken for it already, and return its node."""
-        node = helper.make_node(
-            op, list(inputs), [output], name=name, domain=DOMAIN, **attributes
-        )
+        given: dict[str, Any] = dict(attributes)
+        node = helper.make_node(op, list(inputs), [output], name=name, domain=DOMAIN, **given)
         self.nodes.append(node)
         return node
 

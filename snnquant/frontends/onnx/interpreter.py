@@ -14,18 +14,25 @@ from typing import Any
 import onnx
 
 from snnquant.errors import ModelError
+from snnquant.frontends.onnx.binary import TABULATED, is_binary, of_spikes
 from snnquant.frontends.onnx.facts import Facts
+from snnquant.frontends.onnx.mixtures import (
+    RECURRENT,
+    after_reset,
+    in_spikes,
+    is_mixed,
+    leading,
+    state_of,
+    state_time,
+)
 from snnquant.frontends.onnx.polynomials import Poly
 from snnquant.frontends.onnx.symbols import (
     STATIC,
     Atom,
-    Bounded,
     Computed,
     Constant,
-    Count,
     Operand,
     Pick,
-    Shaped,
     Source,
     Spike,
     Stack,
@@ -34,7 +41,6 @@ from snnquant.frontends.onnx.symbols import (
 
 #: ``handler(interpreter, node)`` returns a polynomial per output, or None: an atom of its own.
 Handler = Callable[["Interpreter", onnx.NodeProto], "Poly | list[Poly] | None"]
-_RECURRENT = (State, Spike, Bounded, Count, Shaped)
 
 
 class Interpreter:
@@ -47,6 +53,7 @@ class Interpreter:
         thresholds: computed thresholds, which are of the step after what they are made of.
         steps: (value, axis) pairs of which the graph picks every place in turn.
         sources: what each input is and of which step, for graphs written out from single steps.
+        spikes_stay: spikes that are compared once more stay spikes; else they are a membrane.
     """
 
     def __init__(
@@ -57,16 +64,23 @@ class Interpreter:
         thresholds: set[str],
         steps: set[tuple[str, int]],
         sources: Mapping[str, tuple[str, int]] | None = None,
+        *,
+        spikes_stay: bool = True,
     ) -> None:
         self.facts = facts
         self.handlers = handlers
         self.compared = compared
         self.thresholds = thresholds
         self.steps = steps
+        self.spikes_stay = spikes_stay
+        #: Values that were compared and stayed spikes.
+        self.compared_spikes: set[str] = set()
         self.values: dict[str, Poly] = {}
         self.states: list[State] = []
         self.spikes: list[Spike] = []
         self.origin: dict[Atom, onnx.NodeProto] = {}
+        #: Sequences of which some steps are written: axis, and value per place.
+        self.filled: dict[str, tuple[int, dict[int, Poly]]] = {}
         self._atoms: dict[Any, list[Any]] = {}
         self._named: dict[frozenset[tuple[int, ...]], list[State]] = {}
         self._sources = dict(sources or {})
@@ -118,13 +132,20 @@ class Interpreter:
         if atom is not None and not atom.value:
             atom.value = name
         wanted = name in self.compared or name in self.thresholds
-        if wanted and poly.atoms() and state_of(poly) is None:
-            poly = self.name_state(poly, name)
+        if wanted and poly.atoms() and state_of(poly) is None and after_reset(poly) is None:
+            if self.spikes_stay and is_binary(poly):
+                self.compared_spikes.add(name)
+            else:
+                poly = self.name_state(poly, name)
         self.values[name] = poly
 
     def _read(self, node: onnx.NodeProto) -> None:
         handler = self.handlers.get(node.op_type)
-        result = handler(self, node) if handler is not None and node.domain == "" else None
+        result: Poly | list[Poly] | None = None
+        if node.domain == "":
+            result = self._of_spikes(node)
+            if result is None and handler is not None:
+                result = handler(self, node)
         if result is None:
             results = [self.computed(node, output=k) for k in range(len(node.output))]
         else:
@@ -134,6 +155,20 @@ class Interpreter:
                 self.set(name, self.known(poly))
                 for atom in poly.atoms():
                     self.origin.setdefault(atom, node)
+
+    def _of_spikes(self, node: onnx.NodeProto) -> Poly | None:
+        """Return an operation on spikes and numbers alone."""
+        if node.op_type not in TABULATED:
+            return None
+        operands: list[Poly | None] = []
+        for name in node.input:
+            poly = self.values.get(name)
+            if poly is not None:
+                poly = in_spikes(poly)
+                if poly is None:
+                    return None
+            operands.append(self.poly(name) if poly is None and name else poly)
+        return of_spikes(node, operands)
 
     def atom(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return the atom of a key, made only once."""
@@ -232,7 +267,7 @@ class Interpreter:
         definition = poly.scaled(1.0 / factor)
         time = state_time(definition)
         if name in self.thresholds:
-            spikes = [a.time + 1 for a in definition.atoms() if isinstance(a, _RECURRENT)]
+            spikes = [a.time + 1 for a in definition.atoms() if isinstance(a, RECURRENT)]
             time = max(spikes, default=time)
         state = State(time, name, definition)
         self.states.append(state)
@@ -260,58 +295,6 @@ class Interpreter:
         state.spikes.append(made)
         self.spikes.append(made)
         return Poly.of(made)
-
-
-def is_mixed(poly: Poly) -> bool:
-    """Whether a polynomial holds atoms of several steps, or a state beside a static current."""
-    times = {atom.time for atom in poly.atoms()}
-    if STATIC in times and any(isinstance(atom, _RECURRENT) for atom in poly.atoms()):
-        return True
-    return len(times - {STATIC}) > 1
-
-
-def is_recurrent(poly: Poly) -> bool:
-    """Whether a polynomial holds states or spikes, rather than currents only."""
-    return any(isinstance(atom, _RECURRENT) for atom in poly.atoms())
-
-
-def state_time(definition: Poly) -> int:
-    """Return the step of a state: one after the states that it goes on from.
-
-    Spikes alone may be a current of this step (a layer without a synapse in front), or the reset of
-    the step before (a membrane that keeps nothing): then there is a current beside them.
-    """
-    atoms = definition.atoms()
-    if len(atoms) == 1 and isinstance(next(iter(atoms)), Bounded):
-        return definition.time
-    earlier = [a.time + 1 for a in atoms if isinstance(a, (State, Bounded))]
-    now = [a.time for a in atoms if a.time != STATIC]
-    spikes = {a for a in atoms if isinstance(a, (Spike, Count))}
-    if spikes and not earlier and atoms - spikes:
-        earlier = [max(a.time for a in spikes) + 1]
-    return max([*earlier, *now], default=0)
-
-
-def state_of(poly: Poly) -> tuple[State, float, float] | None:
-    """Return (state, factor, constant) if a polynomial is a multiple of a state and a constant."""
-    products = [product for product in poly.terms if product]
-    constant = poly.coefficient()
-    if len(products) != 1 or len(products[0]) != 1 or not isinstance(constant, float):
-        return None
-    atom, factor = products[0][0], poly.terms[products[0]]
-    if not isinstance(atom, State) or not isinstance(factor, float):
-        return None
-    return atom, factor, constant
-
-
-def leading(poly: Poly) -> float:
-    """Return the number by which a polynomial is divided to compare it with its multiples."""
-    products = [p for p, c in poly.terms.items() if p and isinstance(c, float)]
-    if not products:
-        return 1.0
-    first = max(products, key=lambda p: (max(a.time for a in p), [-a.number for a in p]))
-    found = poly.terms[first]
-    return found if isinstance(found, float) else 1.0
 
 
 def operation_key(node: onnx.NodeProto, operands: tuple[Operand, ...], output: int) -> Any:

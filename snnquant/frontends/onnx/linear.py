@@ -19,12 +19,16 @@ from snnquant.frontends.onnx.polynomials import (
     Poly,
     is_zero,
     product_of,
+    quotient,
     reduced,
     same,
     sum_of,
     total_of,
 )
-from snnquant.frontends.onnx.symbols import STATIC, State
+from snnquant.frontends.onnx.symbols import STATIC, Atom, Bounded, Computed, State
+
+
+_BOUNDS = frozenset({"Max", "Min", "Relu", "Clip", "Tanh", "Sigmoid"})
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,15 @@ def read_sum(flat: Poly, chains: Chains) -> Integrator:
         total = sum_of(total, share)
     if steady.terms and np.any(np.asarray(total) == 0):
         raise ModelError("the export has too few steps to tell what a read-out keeps")
-    current = now + steady.scaled(_quotient(1.0, total)) if steady.terms else now
+    current = now + steady.scaled(quotient(1.0, total)) if steady.terms else now
     found = Integrator(current, time, alpha, alpha_syn)
+    for atom in sorted(flat.atoms(), key=lambda a: a.number):
+        if _changes_a_state(atom):
+            op = atom.node.op_type if isinstance(atom, Computed) else "a lower bound"
+            raise ModelError(
+                f"a read-out goes through {op} ('{atom.value}') from step to step, as with a lower "
+                "bound on the membrane, which no leaky integrator here has"
+            )
     expected = at_step(found, time, chains)
     if expected is None or not expected.equals(flat, 1e-5):
         raise ModelError(
@@ -126,6 +137,15 @@ def at_step(found: Integrator, time: int, chains: Chains) -> Poly | None:
     return total_of([*parts, steady.scaled(whole)])
 
 
+def _changes_a_state(atom: Atom) -> bool:
+    """Whether an atom is what an operation makes of a sum over several steps."""
+    if isinstance(atom, Bounded):
+        return True
+    return isinstance(atom, Computed) and any(
+        isinstance(a, State) for o in atom.operands if isinstance(o, Poly) for a in o.atoms()
+    ) and atom.node.op_type in _BOUNDS
+
+
 def _time(product: tuple[object, ...]) -> int:
     return max((getattr(atom, "time", STATIC) for atom in product), default=STATIC)
 
@@ -139,7 +159,7 @@ def _share(now: Poly, flat: Poly, steps: int, chains: Chains) -> Coefficient | N
             continue
         part = max(earlier.terms, key=lambda p: float(np.abs(earlier.terms[p]).max()))
         expected = product_of(earlier.terms[part], now.terms[product])
-        return _quotient(flat.terms.get(part, 0.0), expected)
+        return quotient(flat.terms.get(part, 0.0), expected)
     return None
 
 
@@ -173,8 +193,3 @@ def _of_static(state: State, flat: Poly, chains: Chains) -> Integrator:
     if expected is None or not expected.equals(flat, 1e-5):
         raise ModelError("the export has too few steps to tell what a read-out keeps")
     return found
-
-
-def _quotient(a: Coefficient, b: Coefficient) -> Coefficient:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return reduced(np.where(np.asarray(b) == 0, 0.0, np.divide(a, b)))

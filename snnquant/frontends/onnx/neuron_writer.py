@@ -14,8 +14,8 @@ from snnquant.frontends.onnx.chains import Chain, Chains
 from snnquant.frontends.onnx.equations import FoundNeuron, read_spiking
 from snnquant.frontends.onnx.facts import Shape
 from snnquant.frontends.onnx.graph_builder import GraphBuilder
-from snnquant.frontends.onnx.interpreter import leading
 from snnquant.frontends.onnx.linear import Integrator, at_step, read_linear
+from snnquant.frontends.onnx.mixtures import leading
 from snnquant.frontends.onnx.places import module_name
 from snnquant.frontends.onnx.polynomials import Coefficient, Poly, same
 from snnquant.frontends.onnx.recurrence import without_recurrence
@@ -54,7 +54,7 @@ class NeuronWriter:
     def __init__(self, chains: Chains, builder: GraphBuilder, steps: int) -> None:
         self.chains = chains
         self.builder = builder
-        self.rolled = Rolled(chains, builder, steps, self._sequence)
+        self.rolled = Rolled(chains, builder, steps, self._sequence, self._is_read)
         self.written: dict[Chain, WrittenNeuron] = {}
         self._steps = steps
         self._integrators: list[tuple[Integrator, str]] = []
@@ -174,6 +174,14 @@ class NeuronWriter:
         self._integrators.append((found, str(node.output[0])))
         return str(node.output[0])
 
+    def _is_read(self, state: State) -> bool:
+        """Whether a silent state is an integrator."""
+        try:
+            self._read(state)
+        except ModelError:
+            return False
+        return True
+
     def _read(self, state: State) -> Integrator:
         if state not in self._found:
             self._found[state] = read_linear(state, self.chains)
@@ -193,10 +201,9 @@ class NeuronWriter:
         atom = next(iter(poly.atoms()), None)
         if len(poly.terms) != 1 or not isinstance(atom, State) or not self.chains.opens(atom):
             return None
-        try:
-            found = self._read(atom)
-        except ModelError:
-            return None  # it may still be written as a sum of steps
+        if not self._is_read(atom):
+            return None
+        found = self._read(atom)
         if not found.is_running_sum or found.time != self._steps - 1:
             return None
         current = found.current.scaled(poly.coefficient(atom))
@@ -230,6 +237,11 @@ def along(value: Coefficient | None, features: Shape) -> npt.NDArray[np.float32]
     array = np.asarray(0.0 if value is None else value, np.float32)
     if array.size == 1:
         return array.reshape(1)
+    if array.ndim > len(features):
+        raise ModelError(
+            "a constant of it differs from sample to sample: the export holds the state of an "
+            "earlier run; reset the network before export"
+        )
     full = array.reshape((1,) * (len(features) - array.ndim) + array.shape)
     if full.shape == (features[0],) + (1,) * (len(features) - 1):
         return np.asarray(full.reshape(features[0]))

@@ -77,6 +77,16 @@ class Poly:
     def __sub__(self, other: Poly) -> Poly:
         return self + other.scaled(-1.0)
 
+    def minus(self, other: Poly) -> Poly:
+        """Return the difference, without what is only rounding of terms that cancelled."""
+        terms = dict(self.terms)
+        for product, c in other.terms.items():
+            before = terms.get(product, 0.0)
+            after = sum_of(before, product_of(c, -1.0))
+            size = float(np.abs(np.asarray(c)).max())
+            terms[product] = 0.0 if is_zero_beside(after, 0.0, 5 * size) else after
+        return Poly(terms)
+
     def scaled(self, factor: Coefficient) -> Poly:
         """Return the polynomial times a constant."""
         return Poly({product: product_of(c, factor) for product, c in self.terms.items()})
@@ -189,6 +199,22 @@ def sum_of(a: Coefficient, b: Coefficient) -> Coefficient:
 def product_of(a: Coefficient, b: Coefficient) -> Coefficient:
     """Return the product of two coefficients."""
     return a * b if isinstance(a, float) and isinstance(b, float) else reduced(np.multiply(a, b))
+
+
+def quotient(a: Coefficient, b: Coefficient) -> Coefficient:
+    """Return a quotient of coefficients, 0 where the divisor is."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return reduced(np.where(np.asarray(b) == 0, 0.0, np.divide(a, b)))
+
+
+def plus(a: Coefficient, b: Any) -> Coefficient:
+    """Return the sum of a coefficient and any array."""
+    return reduced(np.add(a, b))
+
+
+def times(a: Coefficient, b: Any) -> Coefficient:
+    """Return the product of a coefficient and any array."""
+    return reduced(np.multiply(a, b))
 
 
 def joined(first: Iterable[Atom], second: Iterable[Atom]) -> Product:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import onnx
 
 from snnquant.errors import ModelError
-from snnquant.frontends.onnx import arithmetic, comparing, views
+from snnquant.frontends.onnx import arithmetic, comparing, scatters, views
 from snnquant.frontends.onnx.chains import Chains
 from snnquant.frontends.onnx.facts import gather_facts
 from snnquant.frontends.onnx.graph_builder import GraphBuilder
 from snnquant.frontends.onnx.interpreter import Interpreter
 from snnquant.frontends.onnx.neuron_writer import NeuronWriter, timesteps_metadata
+from snnquant.frontends.onnx.reasons import why_silent
 from snnquant.frontends.onnx.shapes import Shapes
 from snnquant.ops.attach import standard_opset
 
@@ -28,19 +29,26 @@ class Recognised:
 
 
 def interpret(
-    model: onnx.ModelProto, sources: Mapping[str, tuple[str, int]] | None = None
+    model: onnx.ModelProto,
+    sources: Mapping[str, tuple[str, int]] | None = None,
+    *,
+    spikes_stay: bool = True,
 ) -> Interpreter:
     """Return the values of a prepared graph without loops, read.
 
     Args:
         model: the graph.
         sources: what each input is and of which step, for graphs written out from single steps.
+        spikes_stay: spikes that are compared once more stay spikes; else they are a membrane.
     """
     facts = gather_facts(model)
-    handlers = {**arithmetic.HANDLERS, **views.HANDLERS, **comparing.handlers_for(model, facts)}
+    handlers = {**arithmetic.HANDLERS, **views.HANDLERS, **scatters.HANDLERS}
+    handlers |= comparing.handlers_for(model, facts)
     compared, thresholds = comparing.compared_values(model, facts)
     steps = views.step_axes(model, facts)
-    values = Interpreter(facts, handlers, compared, thresholds, steps, sources)
+    values = Interpreter(
+        facts, handlers, compared, thresholds, steps, sources, spikes_stay=spikes_stay
+    )
     values.run()
     return values
 
@@ -52,14 +60,25 @@ def recognise(model: onnx.ModelProto) -> Recognised:
         ModelError: something is not understood; the message says what, where, and what to do.
     """
     values = interpret(model)
-    facts = values.facts
+    try:
+        return _rolled_up(values)
+    except ModelError:
+        if not values.compared_spikes:
+            raise
+        # A neuron right behind spikes compares nothing but spikes at its first step.
+        return _rolled_up(interpret(model, spikes_stay=False))
+
+
+def _rolled_up(values: Interpreter) -> Recognised:
+    """Return the rolled-up graph of values that were read."""
+    facts, model = values.facts, values.facts.model
     chains = Chains(values)
     silent = [s for s in values.states if s in chains.live and s not in chains.of]
     steps = max((len(chain.states) for chain in chains.spiking), default=0)
     if not chains.spiking:
         steps = max((state.time + 1 for state in silent), default=0)
     if steps < 2:
-        raise ModelError("no neuron goes on from step to step")
+        raise ModelError(why_silent(values))
     if not facts.dynamic:
         first = chains.spiking[0].last if chains.spiking else silent[0]
         facts.batch = Shapes(facts).of_atom(first)[0]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from snnquant.errors import ModelError
 from snnquant.frontends.onnx.chains import Chain, Chains
 from snnquant.frontends.onnx.polynomials import Poly
+from snnquant.frontends.onnx.reasons import why_late
 from snnquant.frontends.onnx.symbols import STATIC, Atom, Computed, Constant, Count, Spike
 
 if TYPE_CHECKING:
@@ -46,10 +47,7 @@ def without_recurrence(found: FoundNeuron, chains: Chains) -> tuple[Poly, Array 
         if len(product) == 1 and atom.time == found.time - 1:
             weight = _weights(atom, found, chains)
         if weight is None:
-            raise ModelError(
-                f"it sees a value of step {atom.time} at step {found.time}, which is no matrix "
-                "product with its own last spikes"
-            )
+            raise ModelError(why_late(atom, found.time, found.chain, chains))
         weight = weight * np.asarray(c)
         weights = weight if weights is None else weights + weight
         current = current.without(product)
@@ -73,6 +71,8 @@ def _matrix(
 ) -> tuple[Array, Array | None] | None:
     """Return weights ``[from, to]`` and bias of a product with the neuron's own last spikes."""
     node, operands = atom.node, atom.operands
+    if len(operands) < 2:
+        return None
     spikes = operands[0].single if isinstance(operands[0], Poly) else None
     own = isinstance(spikes, Spike) and chains.of.get(spikes.state) is chain
     if not own or not isinstance(operands[1], Constant):

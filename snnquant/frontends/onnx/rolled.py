@@ -44,16 +44,23 @@ class Rolled:
         builder: where nodes go.
         steps: number of time steps.
         recurrent: gives the sequences of states and spikes: it writes the neurons.
+        readable: tells silent states that have a sequence; others are written as sums of steps.
     """
 
     def __init__(
-        self, chains: Chains, builder: GraphBuilder, steps: int, recurrent: Recurrent
+        self,
+        chains: Chains,
+        builder: GraphBuilder,
+        steps: int,
+        recurrent: Recurrent,
+        readable: Callable[[State], bool] = lambda state: True,
     ) -> None:
         self.chains = chains
         self.builder = builder
         self.steps = steps
         self.shapes = Shapes(chains.values.facts)
         self._recurrent = recurrent
+        self._readable = readable
         self._static: dict[Atom, str] = {}
         self._timed: dict[Atom, str] = {}
         self._merged: dict[Atom, str] = {}
@@ -61,10 +68,21 @@ class Rolled:
 
     def static(self, poly: Poly) -> str:
         """Return a value that belongs to no step, or that is of one step only, as ``[B, ...]``."""
+        poly = poly.replaced(self._as_sum)
         atom = poly.single
         if atom is not None:
             return self._static_atom(atom)
         return self._arithmetic(poly, self._static_atom)
+
+    def _as_sum(self, atom: Atom) -> Poly | None:
+        """Return what a state without a sequence of its own is at its step, in values that have."""
+        if not isinstance(atom, State):
+            return None
+        if atom in self.chains.thresholds:
+            return self.chains.opened(Poly.of(atom), thresholds=True)
+        if self.chains.opens(atom) and not self._readable(atom):
+            return self.chains.opened(Poly.of(atom))
+        return None
 
     def timed(self, poly: Poly, time: int) -> str:
         """Return the sequence ``[T, B, ...]`` of what a polynomial is at a step.
@@ -116,7 +134,7 @@ class Rolled:
             return atom.name
         if isinstance(atom, Stack):
             return self._stacked(atom)
-        if atom.time != STATIC:
+        if atom.time != STATIC and not self._is_of_no_step(atom):
             return self._step_of(atom)
         if isinstance(atom, Pick):
             index = self.builder.constant(np.asarray(atom.index, np.int64), "index")
@@ -125,6 +143,13 @@ class Rolled:
         if isinstance(atom, Computed):
             return plain_operation(self, atom, self._operand)
         raise ModelError(f"{type(atom).__name__} '{atom.value}' cannot stand outside of time")
+
+    def _is_of_no_step(self, atom: Atom) -> bool:
+        """Whether an operation takes values of several steps, or gives one without a batch."""
+        if not isinstance(atom, Computed):
+            return False
+        shape = self.shapes.of_atom(atom)
+        return _joins_steps(atom) or shape[:1] != (self.chains.values.facts.batch,)
 
     def _operand(self, operand: Operand, hint: str) -> str:
         if operand is None:
@@ -268,3 +293,18 @@ class Rolled:
     def _hint(self, atom: Atom) -> str:
         node = self.chains.values.origin.get(atom)
         return str(node.name) if node is not None and node.name else type(atom).__name__.lower()
+
+
+def _joins_steps(atom: Atom) -> bool:
+    """Whether an operation takes values of several steps, such as the larger of two steps."""
+    if not isinstance(atom, Computed):
+        return False
+    operands = [operand for operand in atom.operands if isinstance(operand, Poly)]
+    return any(
+        o.time not in (STATIC, atom.time) or _joins_steps_within(o) for o in operands
+    )
+
+
+def _joins_steps_within(poly: Poly) -> bool:
+    atom = poly.single
+    return atom is not None and _joins_steps(atom)

@@ -13,7 +13,7 @@ from snnquant.frontends.onnx.interpreter import Handler, Interpreter
 from snnquant.frontends.onnx.polynomials import Poly
 from snnquant.frontends.onnx.symbols import STATIC, Computed, Constant, Stack
 
-#: Axes along which a value can be a sequence: time-major or batch-major.
+#: Axes along which an inner value can be a sequence: time-major or batch-major.
 _TIME_AXES = (0, 1)
 
 
@@ -64,9 +64,10 @@ def _sliced(
 def step_axes(model: onnx.ModelProto, facts: Facts) -> set[tuple[str, int]]:
     """Return the (value, axis) pairs of which a graph picks every place: these axes are time."""
     places: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+    inputs = {value.name for value in model.graph.input}
     for node in model.graph.node:
         for axis, index in picked_place(node, facts) or ():
-            if axis in _TIME_AXES:
+            if axis in _TIME_AXES or node.input[0] in inputs:
                 places[node.input[0], axis].add(index)
     return {
         (name, axis)
@@ -151,8 +152,11 @@ def _reshape(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
     if unchanged is not None:
         return unchanged
     before, after = of.shape(node.input[0]), of.shape(node.output[0])
-    if after == (1, *before) and of.values[node.input[0]].time != STATIC:
-        return add_axis(of, of.values[node.input[0]], 0, node.output[0])
+    if of.values[node.input[0]].time == STATIC or len(after) != len(before) + 1:
+        return None
+    for axis in range(len(after)):
+        if after[axis] == 1 and after[:axis] + after[axis + 1 :] == before:
+            return add_axis(of, of.values[node.input[0]], axis, node.output[0])
     return None
 
 
@@ -187,6 +191,8 @@ def stack(of: Interpreter, entries: list[Poly], axis: int, name: str) -> Poly | 
 
 def _concat_batches(of: Interpreter, node: onnx.NodeProto, axis: int) -> Poly | None:
     """Read ``[B, ...]`` values of all steps that are joined along the batch as ``[T*B, ...]``."""
+    if any(of.is_constant(name) for name in node.input):
+        return None
     polys = [of.settled(of.values[name]) for name in node.input]
     if axis != 0 or any(poly.time == STATIC for poly in polys):
         return None

@@ -1,0 +1,96 @@
+"""Steps that are written one by one into a sequence made beforehand: ``out[t] = value``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from snnquant.frontends.onnx.interpreter import Handler, Interpreter
+from snnquant.frontends.onnx.polynomials import Poly
+from snnquant.frontends.onnx.views import added_axis, attribute, stack
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+#: Elements of a sequence up to which the place that is written is looked for.
+_MAX_ELEMENTS = 2**24
+
+
+def _numbered(node: onnx.NodeProto, shape: Shape, indices: Array, count: Shape) -> Array | None:
+    """Return which element of the update each place gets, from 1; 0 where it is not written."""
+    written = np.zeros(shape, np.int64)
+    numbers = np.arange(1, int(np.prod(count)) + 1).reshape(count)
+    try:
+        if node.op_type == "ScatterElements":
+            np.put_along_axis(written, indices, numbers, attribute(node, "axis", 0))
+        else:
+            written[tuple(np.moveaxis(indices, -1, 0))] = numbers
+    except (IndexError, ValueError):
+        return None
+    return written
+
+
+def written_place(node: onnx.NodeProto, shape: Shape, indices: Array, count: Shape) -> Any:
+    """Return (axis, index) where an update writes exactly one place of an axis, in order.
+
+    Args:
+        node: ScatterElements or ScatterND.
+        shape: of what is written to.
+        indices: the places.
+        count: shape of the update.
+    """
+    if int(np.prod(shape)) > _MAX_ELEMENTS:
+        return None
+    written = _numbered(node, shape, indices, count)
+    if written is None:
+        return None
+    for axis, size in enumerate(shape):
+        others = tuple(k for k in range(len(shape)) if k != axis)
+        places = np.flatnonzero((written != 0).any(axis=others))
+        if size < 2 or len(places) != 1:
+            continue
+        slab = written.take(places[0], axis=axis).reshape(-1)
+        if (slab == np.arange(1, len(slab) + 1)).all():
+            return axis, int(places[0])
+    return None
+
+
+def _scatter(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
+    base, indices, update = node.input[:3]
+    if not of.is_constant(indices) or of.is_constant(update):
+        return None
+    if any(a.name == "reduction" and a.s not in (b"", b"none") for a in node.attribute):
+        return None
+    filled = of.filled.get(base)
+    if filled is None and not of.is_constant(base):
+        return None
+    shape = of.shape(base)
+    place = written_place(node, shape, of.constant(indices), of.shape(update))
+    if place is None or (filled is not None and filled[0] != place[0]):
+        return None
+    axis, index = place
+    value = of.settled(of.values[update])
+    added = added_axis(value.single)
+    inner = value if added is None else added[1]
+    if shape[:axis] + shape[axis + 1 :] != _shape_of(of, update, added):
+        return None
+    held = {**(filled[1] if filled is not None else {}), index: inner}
+    of.filled[node.output[0]] = axis, held
+    if len(held) < shape[axis]:
+        return None
+    return stack(of, [held[k] for k in range(shape[axis])], axis, node.output[0])
+
+
+def _shape_of(of: Interpreter, update: str, added: tuple[int, Poly] | None) -> Shape:
+    """Return the shape of what is written, without an axis that was added to it."""
+    shape = of.shape(update)
+    if added is None:
+        return shape
+    axis = added[0] % len(shape)
+    return shape[:axis] + shape[axis + 1 :]
+
+
+HANDLERS: dict[str, Handler] = dict.fromkeys(("ScatterElements", "ScatterND"), _scatter)
