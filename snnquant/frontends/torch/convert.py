@@ -169,7 +169,8 @@ def _notes(network: Network, neurons: list[Neuron], proof: Proof) -> list[str]:
         where = f"Module '{neuron.layer.path}' ({translation.framework})"
         if neuron.layer.path in proof.counted:
             notes.append(f"{where}: more than {MAX_SPIKES.high} spikes in one step are cut.")
-        if translation.model.spiking and neuron.layer.path not in proof.fired:
+        can_fire = translation.model.spiking and not translation.never_fires
+        if can_fire and neuron.layer.path not in proof.fired:
             notes.append(f"{where} never fired on the random inputs on which it was compared.")
     if proof.skipped:
         notes.append(

@@ -7,7 +7,7 @@ import onnx
 from snnquant.errors import ModelError
 from snnquant.frontends.torch.graph import Written
 from snnquant.frontends.torch.trace import Neuron
-from snnquant.neurons import LI, NeuronModel, Reset
+from snnquant.neurons import CUBALIF, LI, LIF, NeuronModel, Reset
 from snnquant.neurons.li import SYNAPTIC
 from snnquant.ops import DOMAIN, op_name, schemas
 from snnquant.ops.schema import RECURRENT_WEIGHT
@@ -29,9 +29,10 @@ def emit_neuron(
     translation = neuron.described.translation
     choices = translation.all_choices()
     model: NeuronModel = translation.model
-    without_reset = model.spiking and choices["reset"] == Reset.NONE and neuron.weight is None
+    plain = model in (LIF, CUBALIF) and neuron.weight is None
+    without_reset = plain and choices["reset"] == Reset.NONE
     if without_reset and membrane_read and not spikes_read:
-        choices = {SYNAPTIC.name: int(model.name == "CubaLIF")}
+        choices = {SYNAPTIC.name: int(model is CUBALIF)}
         model = LI
     if translation.never_fires and spikes_read:
         raise ModelError(

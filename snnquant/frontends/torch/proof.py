@@ -82,7 +82,9 @@ def prove(
         found = session.run(None, {entry: x.numpy()})
         _prove_outputs(wanted, found, near, proof, example, batch)
     for neuron in neurons:
-        if neuron.described.translation.model.spiking and neuron.layer.path not in proof.fired:
+        translation = neuron.described.translation
+        can_fire = translation.model.spiking and not translation.never_fires
+        if can_fire and neuron.layer.path not in proof.fired:
             _stimulate(neuron, proof)
     if proof.skipped * 2 > proof.samples:
         raise ModelError(
@@ -182,8 +184,8 @@ def _prove_run(neuron: Neuron, current: Array, wanted: Array, proof: Proof) -> A
         recurrent_weight=neuron.weight,
     )
     batch = current.shape[1]
-    if not model.spiking:
-        if not translation.never_fires:
+    if not model.spiking or translation.never_fires:
+        if model.spiking or not translation.never_fires:
             _check_membranes(neuron, membranes, wanted)
         return np.zeros(batch, bool)
     if wanted.any():

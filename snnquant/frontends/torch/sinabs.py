@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -39,6 +39,9 @@ KINDS = (
 #: Buffers that hold states; a checkpoint saved after running has them in shapes of its own.
 STATE_BUFFERS = ("v_mem", "i_syn", "b")
 
+#: A threshold that no float32 membrane reaches.
+_OUT_OF_REACH = 3.0e38
+
 
 class SinabsNeuron(Described):
     """One of :data:`KINDS`."""
@@ -69,7 +72,7 @@ class SinabsNeuron(Described):
         minimum = module.min_v_mem
         if module.spike_fn is None:
             if minimum is not None:
-                raise ModelError("a read-out with min_v_mem has no counterpart; leave it out")
+                return self._bounded_read_out(name, values, feed)
             return Translation(name, LI, values, {"synaptic": int(synaptic is not None)}, feed=feed)
         choices = self._firing(values)
         if (minimum is not None or adapts) and synaptic is not None:
@@ -82,7 +85,7 @@ class SinabsNeuron(Described):
             model = EXTENDEDLIF
         if minimum is not None:
             # Bounded before the leak there, behind it here; the leak is monotone.
-            values["v_min"] = alpha * minimum.detach() + values["leak_bias"]
+            values["v_min"] = alpha * torch.as_tensor(minimum).detach() + values["leak_bias"]
             bound = torch.as_tensor(values["v_min"])
             if bool((bound > torch.as_tensor(values["v_threshold"])).any()):
                 raise ModelError("min_v_mem lies above the threshold; lower it")
@@ -104,6 +107,19 @@ class SinabsNeuron(Described):
             feed=feed,
             recurrence=None if connect is None else recurrence,
         )
+
+    def _bounded_read_out(
+        self,
+        name: str,
+        values: dict[str, Tensor | float],
+        feed: Callable[[Tensor], Tensor],
+    ) -> Translation:
+        """Return a read-out with a lower bound: a neuron that has one and never fires."""
+        minimum: Any = self.module.min_v_mem
+        alpha = torch.as_tensor(values["alpha"])
+        values |= {"v_min": alpha * minimum.detach(), "v_threshold": _OUT_OF_REACH}
+        choices = {"reset": int(Reset.NONE)}
+        return Translation(name, EXTENDEDLIF, values, choices, feed=feed, never_fires=True)
 
     def _firing(self, values: dict[str, Tensor | float]) -> dict[str, int]:
         """Return the choices of spikes and reset; adds their values."""
@@ -176,5 +192,5 @@ class SinabsNeuron(Described):
 
     def answer(self, signals: Signals) -> Any:
         """Return the output in the layout of the input."""
-        out = signals.spikes if self.translation.model.spiking else signals.membrane
+        out = signals.membrane if self.module.spike_fn is None else signals.spikes
         return out.flatten(0, 1) if hasattr(self.module, "num_timesteps") else out
