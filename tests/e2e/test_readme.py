@@ -1,5 +1,6 @@
 """What the README shows runs as it stands there, in one folder, from top to bottom."""
 
+import json
 import os
 import re
 import shlex
@@ -9,14 +10,46 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
+from sklearn.datasets import load_digits
 
 import snnquant
 
 README = Path(__file__).parents[2] / "README.md"
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def section(title):
+    """Return the text under a heading, up to the next one of its level or above."""
+    text = README.read_text(encoding="utf-8")
+    level = len(title) - len(title.lstrip("#"))
+    body = text.split(f"\n{title}\n", 1)[1]
+    return re.split(rf"\n#{{1,{level}}} ", re.sub(r"```.*?```", _hidden, body, flags=re.DOTALL))[0]
+
+
+def _hidden(block):
+    # Comments in code are no headings.
+    return block.group().replace("\n#", "\n\0#")
+
+
+def blocks(language, text):
+    found = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    return [block.replace("\0", "") for block in found]
+
+
+def commands_of(block):
+    return [shlex.split(line, comments=True)[1:] for line in block.splitlines() if line.strip()]
+
+
+def run_snnquant(words, folder):
+    ran = subprocess.run(
+        [sys.executable, "-m", "snnquant", *words],
+        capture_output=True,
+        env=os.environ,
+        cwd=folder,
+        check=False,
+    )
+    assert ran.returncode == 0, (words, ran)
+    return ran
 
 
 def _check_quantizing(block):
@@ -33,12 +66,18 @@ def _check_quantizing(block):
 def test_the_two_commands_are_the_checked_ones():
     checked = README.read_text(encoding="utf-8").split("<!-- checked -->")[1].split("<!-- end")[0]
     commands = [line for line in checked.splitlines() if line.startswith("pip install")]
-    assert commands == ["pip install . && snnquant demo", "pip install -e '.[test]' && pytest"]
+    frameworks = "snntorch==1.0.0 spikingjelly==2.0.0 norse==1.1.0 sinabs==3.1.3 nirtorch==2.6"
+    assert commands == [
+        "pip install . && snnquant demo",
+        f"pip install -e '.[test]' && pip install --no-deps {frameworks} && pytest",
+    ]
 
 
-def test_the_python_and_the_four_verbs_run_as_shown(tmp_path, monkeypatch):
+def test_the_python_and_the_verbs_run_as_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train, quantize, use = blocks("python")
+    (train,) = blocks("python", section("### snnquant.nn"))
+    (quantize,) = blocks("python", section("### Quantize in torch"))
+    (use,) = blocks("python", section("### Run it"))
     import torch
 
     torch.manual_seed(0)
@@ -48,16 +87,37 @@ def test_the_python_and_the_four_verbs_run_as_shown(tmp_path, monkeypatch):
     for name in ("train", "test"):
         images = rng.random((64, 1, 8, 8), dtype=np.float32) * 20
         np.savez(tmp_path / f"{name}.npz", x=images, y=rng.integers(0, 10, 64))
-    (lines,) = [block for block in blocks("sh") if "snnquant calibrate" in block]
-    commands = [shlex.split(line, comments=True) for line in lines.splitlines()]
-    assert [words[1] for words in commands] == ["inspect", "calibrate", "convert", "eval"]
-    for _, *words in commands:
-        ran = subprocess.run(
-            [sys.executable, "-m", "snnquant", *words], capture_output=True, env=os.environ
-        )
-        assert ran.returncode == 0, ran
-        assert b"warning: " not in ran.stderr
+    commands = commands_of(blocks("sh", section("## Your own network"))[0])
+    assert [words[0] for words in commands] == ["inspect", "import", "calibrate", "convert", "eval"]
+    for words in commands:
+        assert b"warning: " not in run_snnquant(words, tmp_path).stderr
     seen = {"images": images}
     exec(compile(use, "README.md", "exec"), seen)
     assert seen["session"].run(None, {"input": images})[0].shape == (64, 10)
     assert [n.op_type for n in onnx.load("net.int.onnx").graph.node].count("QLIF") == 2
+
+
+@pytest.mark.parametrize("framework", ["snnTorch", "SpikingJelly", "Norse", "sinabs"])
+def test_a_recipe_runs_as_shown(framework, tmp_path):
+    recipe = section("## From your framework")
+    (net,) = blocks("python", section(f"### {framework}"))
+    train = blocks("python", recipe)[0]
+    by_class, by_export = blocks("sh", recipe)[:2]
+    (tmp_path / "net.py").write_text(net, encoding="utf-8")
+    (tmp_path / "train.py").write_text(train, encoding="utf-8")
+    digits = load_digits()
+    images = (digits.images / 16).astype(np.float32)[:, None]
+    np.savez(tmp_path / "train.npz", x=images[:400], y=digits.target[:400])
+    np.savez(tmp_path / "test.npz", x=images[-200:], y=digits.target[-200:])
+    trained = subprocess.run(
+        [sys.executable, "-W", "ignore", "train.py"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert trained.returncode == 0, trained
+    for block, evaluated in ((by_class, 3), (by_export, 2)):
+        commands = commands_of(block)
+        assert commands[evaluated][0] == "eval"
+        for words in commands[:evaluated]:
+            run_snnquant(words, tmp_path)
+        result = json.loads(run_snnquant([*commands[evaluated], "--json"], tmp_path).stdout)
+        # Chance is 0.1; a few seconds of training on 400 digits give far more.
+        assert result["metrics"]["accuracy"] > 0.6
