@@ -35,8 +35,30 @@ def _subtract(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
 
 def _multiply(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
     first, second = of.combine(of.poly(node.input[0]), of.poly(node.input[1]))
+    same = _signed_size(first, second) or _signed_size(second, first)
+    if same is not None:
+        return same
     product = counted(of, first * second)
     return None if product.too_large else product
+
+
+def _signed_size(sign: Poly, size: Poly) -> Poly | None:
+    """Return ``x`` for ``sign(x) * relu(abs(x))``, which is how a sum pooling is exported."""
+    signed, atom = sign.single, None
+    if len(size.terms) == 1 and isinstance(signed, Computed) and signed.node.op_type == "Sign":
+        ((product, factor),) = size.terms.items()
+        atom = product[0] if len(product) == 1 else None
+        while isinstance(atom, Computed) and atom.node.op_type in ("Relu", "Abs"):
+            inner = atom.operands[0]
+            if inner.equals(signed.operands[0]) and atom.node.op_type == "Abs":
+                return Poly(dict(inner.terms)).scaled(factor)
+            atom = inner.single
+    return None
+
+
+def _power(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
+    exponent = of.poly(node.input[1])
+    return of.poly(node.input[0]) if exponent.equals(Poly.constant(1.0)) else None
 
 
 def _divide(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
@@ -198,6 +220,12 @@ def _equal(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
     if isinstance(atom, Count) and value == 0.0:
         threshold = Poly.constant(atom.divisor - atom.offset)
         return Poly.constant(1.0) - of.spike(atom.state, threshold, on_equal=True)
+    state = state_of(poly)
+    if state is not None and isinstance(value, float) and state[1] > 0:
+        # At the threshold is what reaches it and is not above it.
+        threshold = Poly.constant((value - state[2]) / state[1])
+        above = of.spike(state[0], threshold, on_equal=False)
+        return of.spike(state[0], threshold, on_equal=True) - above
     if not (len(poly.terms) == 1 and is_logical(poly)):
         return None
     if value == 0.0:
@@ -232,8 +260,12 @@ def _bound(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
     most = None if high is None else high.coefficient()
     if isinstance(most, float) and most.is_integer() and most > 0:
         return _limited(of, poly, low, int(most))
-    if is_logical(poly) and isinstance(poly.single, Spike):
+    atom = poly.single
+    if is_logical(poly) and isinstance(atom, Spike):
         return poly
+    from_zero = high is None and low is not None and not low.terms
+    if from_zero and isinstance(atom, Shaped) and atom.shape == "floor":
+        return count(of, atom.state, 1.0 / atom.factor)
     if high is not None or low is None or not low.is_constant or not is_recurrent(poly):
         return None
     # A bound on `v + c` is a bound on v.
@@ -274,6 +306,7 @@ HANDLERS: dict[str, Handler] = {
     "Sub": _subtract,
     "Mul": _multiply,
     "Div": _divide,
+    "Pow": _power,
     "Neg": _negate,
     "Identity": _same,
     "Not": _not,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
-from snnquant.frontends.onnx.polynomials import Poly, reduced
+from snnquant.frontends.onnx.polynomials import Poly, is_zero, joined, reduced, total_of
 from snnquant.frontends.onnx.symbols import Atom
 
 Array = npt.NDArray[Any]
@@ -114,9 +114,8 @@ def _from_table(
     for axis in range(len(atoms)):
         low, high = np.take(cube, [0], axis), np.take(cube, [1], axis)
         cube = np.concatenate([low, high - low], axis)
-    return Poly(
-        {
-            tuple(a for a, there in zip(atoms, index, strict=True) if there): reduced(cube[index])
-            for index in itertools.product((0, 1), repeat=len(atoms))
-        }
+    return total_of(
+        Poly({joined([a for a, there in zip(atoms, index, strict=True) if there], ()): c})
+        for index in itertools.product((0, 1), repeat=len(atoms))
+        if not is_zero(c := reduced(cube[index]))
     )

@@ -96,7 +96,10 @@ def compared_values(model: onnx.ModelProto, facts: Facts) -> tuple[set[str], set
     producers = {name: node for node in model.graph.node for name in node.output}
     found: set[str] = set()
     thresholds: set[str] = set()
+    sized = {node.input[0] for node in model.graph.node if node.op_type == "Abs"}
     for node in model.graph.node:
+        if node.op_type == "Sign" and node.input[0] in sized:
+            continue  # sign(x) * abs(x), as a sum pooling is exported
         comparison = comparison_of(node, facts, producers)
         if comparison is not None and comparison.value in facts.data:
             found.add(comparison.value)

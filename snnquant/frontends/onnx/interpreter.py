@@ -21,6 +21,7 @@ from snnquant.frontends.onnx.mixtures import (
     after_reset,
     in_spikes,
     is_mixed,
+    is_stronger,
     leading,
     state_of,
     state_time,
@@ -292,6 +293,11 @@ class Interpreter:
             if alike and known.threshold.equals(threshold):
                 return Poly.of(known)
         made = Spike(state.time, "", state, threshold, on_equal)
+        for known in state.spikes:
+            if is_stronger(made, known):
+                made.implied |= {known}
+            elif is_stronger(known, made):
+                known.implied |= {made}
         state.spikes.append(made)
         self.spikes.append(made)
         return Poly.of(made)

@@ -8,12 +8,13 @@ What goes in ``k`` steps before counts ``c[k]`` times as much as what goes in no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from snnquant.errors import ModelError
 from snnquant.frontends.onnx.chains import Chains
+from snnquant.frontends.onnx.mixtures import leading
 from snnquant.frontends.onnx.polynomials import (
     Coefficient,
     Poly,
@@ -25,8 +26,7 @@ from snnquant.frontends.onnx.polynomials import (
     sum_of,
     total_of,
 )
-from snnquant.frontends.onnx.symbols import STATIC, Atom, Bounded, Computed, State
-
+from snnquant.frontends.onnx.symbols import STATIC, Bounded, Computed, State
 
 _BOUNDS = frozenset({"Max", "Min", "Relu", "Clip", "Tanh", "Sigmoid"})
 
@@ -40,12 +40,23 @@ class Integrator:
         time: the step.
         alpha: share of itself that a step keeps.
         alpha_syn: share of the synaptic current that a step keeps; None: there is none.
+        leak_bias: constant that the leak adds at every step.
+        v_init: membrane before the first step.
     """
 
     current: Poly
     time: int
     alpha: Coefficient
     alpha_syn: Coefficient | None = None
+    leak_bias: Coefficient = 0.0
+    v_init: Coefficient = 0.0
+
+    def resting(self, time: int) -> Coefficient:
+        """Return what it holds at a step without any current."""
+        value = self.v_init
+        for _ in range(time):
+            value = sum_of(product_of(value, self.alpha), self.leak_bias)
+        return value
 
     def shares(self, steps: int) -> list[Coefficient]:
         """Return how much the currents of the last steps count, the latest first."""
@@ -81,7 +92,52 @@ def read_linear(state: State, chains: Chains) -> Integrator:
         ModelError: it is no linear filter of first or second order.
     """
     flat = chains.opened(state.definition)
-    return _of_static(state, flat, chains) if flat.time == STATIC else read_sum(flat, chains)
+    if flat.time == STATIC:
+        return _of_static(state, flat, chains)
+    found = read_sum(flat, chains)
+    return found if is_zero(flat.coefficient()) else _with_rest(found, flat, chains)
+
+
+def _with_rest(found: Integrator, flat: Poly, chains: Chains) -> Integrator:
+    """Return an integrator whose constant is its leak's, where the step before tells so.
+
+    Several states of that step can differ by a constant; the simplest reading is taken: a value at
+    which it rests, a bias of the synapse, a leak that starts from 0.
+    """
+    last = flat.coefficient()
+    bare = replace(found, current=found.current.without(()))
+    before = _rests_before(bare, chains)
+    whole = at_step(found, found.time - 1, chains)
+    leak_bias = product_of(last, reduced(np.subtract(1.0, found.alpha)))
+    resting = replace(bare, leak_bias=leak_bias, v_init=last)
+    unit = replace(bare, leak_bias=1.0).resting(found.time)
+    rising = replace(bare, leak_bias=quotient(last, unit))
+    readings = [
+        (last, resting),
+        (0.0 if whole is None else whole.coefficient(), found),
+        (rising.resting(max(found.time - 1, 0)), rising),
+    ]
+    for expected, reading in readings:
+        if any(same(value, expected, 1e-5) for value in before):
+            return reading
+    return found
+
+
+def _rests_before(found: Integrator, chains: Chains) -> list[Coefficient]:
+    """Return the constants that an integrator may hold one step before, as states say."""
+    expected = at_step(found, found.time - 1, chains)
+    if expected is None or not expected.terms:
+        return []
+    constants = []
+    for state in chains.values.states:
+        if state.time != found.time - 1 or not chains.opens(state):
+            continue
+        equation = chains.equation(state)
+        bare = equation.without(())
+        factor = leading(expected) / leading(bare)
+        if bare.scaled(factor).equals(expected, 1e-5):
+            constants.append(product_of(equation.coefficient(), factor))
+    return constants
 
 
 def read_sum(flat: Poly, chains: Chains) -> Integrator:
@@ -103,20 +159,26 @@ def read_sum(flat: Poly, chains: Chains) -> Integrator:
         raise ModelError("the export has too few steps to tell what a read-out keeps")
     current = now + steady.scaled(quotient(1.0, total)) if steady.terms else now
     found = Integrator(current, time, alpha, alpha_syn)
-    for atom in sorted(flat.atoms(), key=lambda a: a.number):
-        if _changes_a_state(atom):
-            op = atom.node.op_type if isinstance(atom, Computed) else "a lower bound"
-            raise ModelError(
-                f"a read-out goes through {op} ('{atom.value}') from step to step, as with a lower "
-                "bound on the membrane, which no leaky integrator here has"
-            )
     expected = at_step(found, time, chains)
     if expected is None or not expected.equals(flat, 1e-5):
-        raise ModelError(
-            "a value that never fires adds up earlier steps in other shares than a leaky "
-            "integrator does"
-        )
+        raise ModelError(_why_not(flat))
     return found
+
+
+def _why_not(flat: Poly) -> str:
+    """Return why a sum over steps is no leaky integrator."""
+    for atom in sorted(flat.atoms(), key=lambda a: a.number):
+        operation = atom.node.op_type if isinstance(atom, Computed) else ""
+        if isinstance(atom, Bounded) or (operation in _BOUNDS and atom.time < flat.time):
+            return (
+                f"a read-out goes through {operation or 'a lower bound'} ('{atom.value}') from "
+                "step to step, as with a lower bound on the membrane, which no leaky integrator "
+                "here has"
+            )
+    return (
+        "a value that never fires adds up earlier steps in other shares than a leaky integrator "
+        "does"
+    )
 
 
 def at_step(found: Integrator, time: int, chains: Chains) -> Poly | None:
@@ -134,16 +196,7 @@ def at_step(found: Integrator, time: int, chains: Chains) -> Poly | None:
             return None
         parts.append(moved.scaled(share))
         whole = sum_of(whole, share)
-    return total_of([*parts, steady.scaled(whole)])
-
-
-def _changes_a_state(atom: Atom) -> bool:
-    """Whether an atom is what an operation makes of a sum over several steps."""
-    if isinstance(atom, Bounded):
-        return True
-    return isinstance(atom, Computed) and any(
-        isinstance(a, State) for o in atom.operands if isinstance(o, Poly) for a in o.atoms()
-    ) and atom.node.op_type in _BOUNDS
+    return total_of([*parts, steady.scaled(whole), Poly.constant(found.resting(time))])
 
 
 def _time(product: tuple[object, ...]) -> int:

@@ -69,6 +69,16 @@ def after_reset(poly: Poly) -> tuple[Spike, float] | None:
     return (spike, left) if isinstance(left, float) and whole.equals(expected) else None
 
 
+def is_stronger(first: Spike, second: Spike) -> bool:
+    """Whether a state that is above one constant threshold is above another too."""
+    if first.threshold.atoms() or second.threshold.atoms():
+        return False
+    a, b = first.threshold.coefficient(), second.threshold.coefficient()
+    if not isinstance(a, float) or not isinstance(b, float):
+        return False
+    return a > b or (a == b and second.on_equal and not first.on_equal)
+
+
 def state_of(poly: Poly) -> tuple[State, float, float] | None:
     """Return (state, factor, constant) if a polynomial is a multiple of a state and a constant."""
     products = [product for product in poly.terms if product]

@@ -57,6 +57,7 @@ class NeuronWriter:
         self.rolled = Rolled(chains, builder, steps, self._sequence, self._is_read)
         self.written: dict[Chain, WrittenNeuron] = {}
         self._steps = steps
+        self._writing: set[Chain] = set()
         self._integrators: list[tuple[Integrator, str]] = []
         self._found: dict[State, Integrator] = {}
         chains.implicit = self._early
@@ -65,6 +66,12 @@ class NeuronWriter:
         """Write a chain as a neuron node, once."""
         if chain not in self.written:
             name = module_name(self.chains.values, chain)
+            if chain in self._writing:
+                raise ModelError(
+                    f"neuron '{name}' is not understood: it feeds back into itself through other "
+                    "layers or operations, which cannot be expressed"
+                )
+            self._writing.add(chain)
             try:
                 found, current, weight = self._understood(chain)
                 features = self.rolled.shapes.features(Poly.of(chain.last))
@@ -164,7 +171,11 @@ class NeuronWriter:
         features = self.rolled.shapes.features(Poly.of(state))
         sequence = self._current(found.current, found.time, features)
         name = self.builder.fresh(module_name(self.chains.values, Chain([state])))
-        parameters: dict[str, Coefficient] = {"alpha": found.alpha}
+        parameters: dict[str, Coefficient] = {
+            "alpha": found.alpha,
+            "leak_bias": found.leak_bias,
+            "v_init": found.v_init,
+        }
         choices = {}
         if found.alpha_syn is not None:
             parameters["alpha_syn"] = found.alpha_syn
@@ -191,7 +202,12 @@ class NeuronWriter:
         """Whether two states are the same integrator, maybe at different steps."""
         if not same(first.alpha, second.alpha):
             return False
-        if not same(first.alpha_syn or 0.0, second.alpha_syn or 0.0):
+        pairs = (
+            (first.alpha_syn or 0.0, second.alpha_syn or 0.0),
+            (first.leak_bias, second.leak_bias),
+            (first.v_init, second.v_init),
+        )
+        if not all(same(a, b) for a, b in pairs):
             return False
         moved = self.chains.shift(second.current, first.time - second.time)
         return moved is not None and moved.equals(first.current)

@@ -226,4 +226,6 @@ def joined(first: Iterable[Atom], second: Iterable[Atom]) -> Product:
     for atom in atoms:
         if not (atom.binary and atom in kept):
             kept.append(atom)
+    if any(atom.implied for atom in kept):
+        kept = [atom for atom in kept if not any(atom in other.implied for other in kept)]
     return tuple(sorted(kept, key=lambda atom: atom.number))

@@ -99,6 +99,32 @@ def why_late(atom: Atom, time: int, chain: Chain, chains: Chains) -> str:
     return f"it sees {late}: delays and connections that look back cannot be expressed"
 
 
+def why_changed(current: Poly, steps: int, chains: Chains) -> str:
+    """Return why a current has no equal some steps later (or earlier)."""
+    for atom in sorted(current.atoms(), key=lambda a: a.number):
+        if chains.shift(Poly.of(atom), steps) is not None:
+            continue
+        if not isinstance(atom, Computed):
+            break
+        operands = [o for o in atom.operands if isinstance(o, Poly)]
+        moved = [chains.shift(operand, steps) for operand in operands]
+        for operand, other in zip(operands, moved, strict=True):
+            if other is None:
+                return why_changed(operand, steps, chains)
+        for other_atom in chains.values.all_atoms(Computed):
+            same_data = [o for o in other_atom.operands if isinstance(o, Poly)]
+            if other_atom.node.op_type == atom.node.op_type and len(same_data) == len(moved):
+                pairs = zip(same_data, moved, strict=True)
+                if all(b is not None and a.equals(b) for a, b in pairs):
+                    return (
+                        f"the weights of node '{other_atom.node.name}' ({atom.node.op_type}) "
+                        f"differ from those of '{atom.node.name}', which is {abs(steps)} steps "
+                        "away; every step must use the same module, exported after model.eval()"
+                    )
+        return f"what node '{atom.node.name}' ({atom.node.op_type}) does is not done at every step"
+    return f"its current is built differently {abs(steps)} steps away"
+
+
 def why_silent(values: Interpreter) -> str:
     """Return why a graph has no neuron that goes on from step to step."""
     model, facts = values.facts.model, values.facts

@@ -20,6 +20,7 @@ from snnquant.errors import ModelError
 from snnquant.frontends.onnx.interpreter import Interpreter
 from snnquant.frontends.onnx.neuron_writer import NeuronWriter, WrittenNeuron
 from snnquant.frontends.onnx.polynomials import Poly
+from snnquant.frontends.onnx.reasons import why_changed
 from snnquant.frontends.onnx.symbols import Atom
 from snnquant.neurons.arithmetic import FloatArithmetic
 from snnquant.neurons.numpy_backend import NumpyBackend
@@ -86,7 +87,7 @@ def _compare(
     for state in states:
         current = chains.shift(written.current, state.time - found.time)
         if current is None:
-            raise ModelError(f"its current is built differently at step {state.time}")
+            raise ModelError(why_changed(written.current, state.time - found.time, chains))
         currents.append(current)
     atoms = sorted({a for c in currents for a in c.atoms()}, key=lambda a: a.number)
     missing = [a for a in atoms if a not in names]

@@ -1,4 +1,4 @@
-"""Steps that are written one by one into a sequence made beforehand: ``out[t] = value``."""
+"""Values that are written to places: ``out[t] = step`` of a sequence, ``v[fired] = value``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from snnquant.frontends.onnx.arithmetic import is_logical
 from snnquant.frontends.onnx.interpreter import Handler, Interpreter
-from snnquant.frontends.onnx.polynomials import Poly
+from snnquant.frontends.onnx.polynomials import Poly, reduced
+from snnquant.frontends.onnx.symbols import Computed, Constant
 from snnquant.frontends.onnx.views import added_axis, attribute, stack
 
 Array = npt.NDArray[Any]
@@ -60,9 +62,11 @@ def written_place(node: onnx.NodeProto, shape: Shape, indices: Array, count: Sha
 
 def _scatter(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
     base, indices, update = node.input[:3]
-    if not of.is_constant(indices) or of.is_constant(update):
-        return None
     if any(a.name == "reduction" and a.s not in (b"", b"none") for a in node.attribute):
+        return None
+    if not of.is_constant(indices) and not of.is_constant(base):
+        return _where_set(of, base, indices, update)
+    if not of.is_constant(indices) or of.is_constant(update):
         return None
     filled = of.filled.get(base)
     if filled is None and not of.is_constant(base):
@@ -82,6 +86,36 @@ def _scatter(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
     if len(held) < shape[axis]:
         return None
     return stack(of, [held[k] for k in range(shape[axis])], axis, node.output[0])
+
+
+def _where_set(of: Interpreter, base: str, indices: str, update: str) -> Poly | None:
+    """Read ``v[fired] = value``: the places come from NonZero, the value is one number."""
+    value = _one_number(of, update)
+    places = of.values[indices].single
+    while isinstance(places, Computed) and places.node.op_type in ("Transpose", "Cast"):
+        places = places.operands[0].single
+    if value is None or not isinstance(places, Computed) or places.node.op_type != "NonZero":
+        return None
+    fired: Poly = places.operands[0]
+    if of.shape(places.node.input[0]) != of.shape(base) or not is_logical(fired):
+        return None
+    poly = of.values[base]
+    return fired.scaled(value) + poly - fired * poly
+
+
+def _one_number(of: Interpreter, name: str) -> float | None:
+    """Return the number that a constant holds, repeated as often as data says."""
+    if of.is_constant(name):
+        held = reduced(of.constant(name))
+        return held if isinstance(held, float) else None
+    atom = of.values[name].single
+    if not isinstance(atom, Computed) or atom.node.op_type not in ("Expand", "Reshape"):
+        return None
+    inner = atom.operands[0]
+    if isinstance(inner, Constant):
+        held = reduced(inner.array)
+        return held if isinstance(held, float) else None
+    return _one_number(of, atom.node.input[0])
 
 
 def _shape_of(of: Interpreter, update: str, added: tuple[int, Poly] | None) -> Shape:

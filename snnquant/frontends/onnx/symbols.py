@@ -39,6 +39,8 @@ class Atom:
 
     #: The atom is 0 or 1, so that its square is itself.
     binary = False
+    #: Atoms that are 1 wherever this one is: the product with them is this one.
+    implied: frozenset[Atom] = field(default=frozenset(), init=False)
 
 
 @dataclass(frozen=True)

@@ -123,3 +123,22 @@ def test_read_out_with_a_lower_bound_is_refused() -> None:
         value = net.op("Max", net.add(net.mul(value, 0.9), new) if value else new, -0.3)
     with pytest.raises(ModelError, match="lower bound"):
         read_proto(net.model(value), "net")
+
+
+def test_read_out_that_rests_at_its_leak_potential() -> None:
+    """``v = v + 0.2*((0.5 - v) + j)`` from ``v = 0.5``."""
+    net = Unrolled(4)
+    weight = net.weights()
+    current, value, outputs = "", "", []
+    for spikes in _spiking(net, 4):
+        new = net.linear(spikes, weight)
+        current = net.add(net.mul(current, 0.7), new) if current else new
+        pull = net.sub(0.5, value) if value else 0.0
+        change = net.mul(net.add(pull, current), 0.2)
+        value = net.add(value or 0.5, change)
+        outputs.append(value)
+    reading = read_and_compare(net.model(net.stacked(outputs)))
+    (read_out,) = [node for node in neurons(reading) if node.op_type == "LI"]
+    # The node gives the value in units of what the current adds to it: v / 0.2.
+    assert parameter(reading, read_out, "v_init") == pytest.approx(0.5 / 0.2, rel=1e-5)
+    assert parameter(reading, read_out, "leak_bias") == pytest.approx(0.5, rel=1e-4)

@@ -64,6 +64,17 @@ def test_reason(name: str) -> None:
         read_proto(_loop(change), "net")
 
 
+def test_weights_that_differ_from_step_to_step() -> None:
+    net = Unrolled(STEPS)
+    membrane, found = "", []
+    for t in range(STEPS):
+        current = net.linear(net.step(t), net.weights())
+        membrane = net.add(net.mul(membrane, 0.8), current) if membrane else net.add(current, 0.0)
+        found.append(net.above(membrane))
+    with pytest.raises(ModelError, match="weights of node 'n_v.*differ.*same module"):
+        read_proto(net.model(net.total(found)), "net")
+
+
 def test_feedback_between_layers() -> None:
     net = Unrolled(STEPS)
     first, second, back = net.weights(), net.weights(), net.weights()
@@ -94,7 +105,7 @@ def test_counts_that_take_another_amount_away() -> None:
         current = net.linear(net.step(t), weight)
         membrane = change(net, membrane, "", current) if membrane else net.add(current, 0.0)
         found.append(net.op("Floor", net.op("Relu", membrane)))
-    with pytest.raises(ModelError, match="counts its spikes by 1, but each takes 0.6 away"):
+    with pytest.raises(ModelError, match=r"counts its spikes by 1, but each takes 0\.6 away"):
         read_proto(net.model(net.total(found)), "net")
 
 

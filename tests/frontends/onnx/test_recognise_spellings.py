@@ -12,6 +12,12 @@ from unrolled import N, Unrolled, neurons, parameter, read_and_compare
 STEPS = 4
 
 
+def _heaviside(net: Unrolled, distance: str) -> str:
+    """Write ``torch.heaviside(distance, 0)`` as it is exported."""
+    not_below = net.op("Where", net.op("Less", distance, 0.0), 0.0, 1.0)
+    return net.op("Where", net.op("Equal", distance, 0.0), 0.0, not_below)
+
+
 def _soft(net: Unrolled, fire: Callable[[str], str], *, steps: int = STEPS) -> list[str]:
     """Write ``h = 0.8*(h - s) + x`` with any spelling of the spikes."""
     weight, membrane, found = net.weights(), "", []
@@ -32,6 +38,12 @@ SPELLINGS: dict[str, Callable[[Unrolled, str], str]] = {
     "rectified_sign": lambda net, h: net.op("Relu", net.op("Sign", net.sub(h, 1.0))),
     "clipped_ceil": lambda net, h: net.op("Clip", net.op("Ceil", net.sub(h, 1.0)), 0.0, 1.0),
     "share_of_threshold": lambda net, h: net.above(net.op("Div", h, 1.0), 1.0),
+    "heaviside": lambda net, h: _heaviside(net, net.sub(h, 1.0)),
+    "above_both_of_two": lambda net, h: net.op(
+        "Cast",
+        net.op("And", net.op("Greater", h, 1.0), net.op("Greater", h, 0.5)),
+        to=TensorProto.FLOAT,
+    ),
     "scaled_distance": lambda net, h: net.above(net.mul(net.sub(h, 1.0), 5.0), 0.0),
 }
 
@@ -120,6 +132,39 @@ def test_steps_written_one_by_one(kind: str) -> None:
     reading = read_and_compare(model)
     assert [n.op_type for n in neurons(reading)] == ["LIF"]
     assert all(node.op_type != kind for node in reading.model.graph.node)
+
+
+def test_hard_reset_by_assigned_places() -> None:
+    """``v[spikes] = 0``, whose places only a run tells."""
+    net = Unrolled(STEPS)
+    weight, membrane, found = net.weights(), "", []
+    for t in range(STEPS):
+        current = net.linear(net.step(t), weight)
+        membrane = net.add(net.mul(membrane, 0.8), current) if membrane else net.add(current, 0.0)
+        fired = net.op("Greater", membrane, 1.0)
+        places = net.op("Transpose", net.op("NonZero", fired), perm=[1, 0])
+        count = net.op("ReduceSum", net.op("Cast", fired, to=TensorProto.INT64), keepdims=0)
+        shape = net.op("Reshape", count, net.const([1], np.int64))
+        zeros = net.op("Expand", 0.0, shape)
+        membrane = net.op("ScatterND", membrane, places, zeros)
+        found.append(net.op("Cast", fired, to=TensorProto.FLOAT))
+    reading = read_and_compare(net.model(net.total(found)))
+    assert [node.op_type for node in neurons(reading)] == ["LIF"]
+
+
+def test_sum_pooling_as_it_is_exported() -> None:
+    """``sign(x) * relu(abs(x)) * 4`` of an average is four times the average."""
+    net = Unrolled(STEPS)
+    weight, membrane, found = net.weights(), "", []
+    for spikes in _soft(net, net.above):
+        average = net.mul(net.linear(spikes, weight), 0.25)
+        size = net.op("Relu", net.op("Abs", average))
+        current = net.op("Pow", net.mul(net.mul(net.op("Sign", average), size), 4.0), 1.0)
+        membrane = net.add(net.mul(membrane, 0.8), current) if membrane else net.add(current, 0.0)
+        found.append(net.above(membrane))
+    reading = read_and_compare(net.model(net.total(found)))
+    assert [node.op_type for node in neurons(reading)] == ["LIF", "LIF"]
+    assert not {"Sign", "Abs", "Pow"} & {node.op_type for node in reading.model.graph.node}
 
 
 def test_largest_membrane_over_steps() -> None:
