@@ -62,6 +62,10 @@ def recognise(model: onnx.ModelProto) -> Recognised:
     values = interpret(model)
     try:
         return _rolled_up(values)
+    except RecursionError as error:
+        raise ModelError(
+            "operations depend on each other through too many steps to be read; export fewer steps"
+        ) from error
     except ModelError:
         if not values.compared_spikes:
             raise
