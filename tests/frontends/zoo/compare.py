@@ -217,7 +217,30 @@ def _close(a: np.ndarray, b: np.ndarray, factor: np.ndarray | None = None) -> bo
 
 
 def difference(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """Return the names in which two neurons differ, free of a common factor of the membrane."""
+    """Return the names in which two neurons differ, free of a common factor of the membrane.
+
+    A spelling such as ``5 * (v - 1) >= 0`` also shifts the membrane, so that its threshold is 0:
+    what counts then is how far from the threshold the levels are.
+    """
+    names = _difference(found, wanted)
+    if names and found["kind"] == wanted["kind"] == "spiking":
+        return names if _difference(_from_threshold(found), _from_threshold(wanted)) else []
+    return names
+
+
+def _from_threshold(neuron: dict[str, Any]) -> dict[str, Any]:
+    """Count levels from the threshold, in units of what a spike takes (or of the first level)."""
+    membrane = dict(neuron["membrane"])
+    left = _combined(neuron["fixed"]["alpha"], membrane.pop("threshold"), np.multiply)
+    for name in {"v_init", "after spike", "v_min"} & set(membrane):
+        membrane[name] = _combined(membrane[name], left, np.subtract)
+    unit = membrane.get("subtracted", membrane.get("after spike"))
+    if unit is not None and np.all(unit != 0):
+        membrane = {k: _combined(v, np.abs(unit), np.divide) for k, v in membrane.items()}
+    return {**neuron, "membrane": membrane}
+
+
+def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     if found["kind"] != wanted["kind"]:
         return ["kind"]
     names = [
