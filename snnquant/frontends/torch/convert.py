@@ -26,6 +26,8 @@ from snnquant.ops import schemas
 #: Comparisons in a folded graph: neurons written by hand, which only their operations tell.
 _COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 
+_UNKNOWN = "it has no neuron of a framework that is known by its class"
+
 
 def read_network(module: nn.Module, example: Example, name: str) -> Reading:
     """Read a torch module.
@@ -43,13 +45,13 @@ def read_network(module: nn.Module, example: Example, name: str) -> Reading:
         UsageError: the number of steps is missing or wrong.
     """
     module.eval()
-    layers, changed = neuron_layers(module)
+    layers, others = neuron_layers(module)
     own = [path for path, part in module.named_modules() if isinstance(part, NeuronLayer)]
-    if own and not layers and not changed:
+    if own and not layers and not others:
         return _read_own(module, example)
-    if not layers or changed:
+    if not layers or others:
         network = Network(module, layers)
-        return read_plainly(network, example, name, _why(changed))
+        return read_plainly(network, example, name, others[0] if others else _UNKNOWN)
     return read_layers(module, layers, example, name, mixed=bool(own))
 
 
@@ -82,12 +84,6 @@ def read_layers(
     frameworks = {layer.path: layer.described.translation.framework for layer in layers}
     origins = _origins(model, sources, frameworks, proof)
     return Reading(model, origins, _notes(network, neurons, proof))
-
-
-def _why(changed: list[str]) -> str:
-    if not changed:
-        return "it has no neuron of a framework that is known by its class"
-    return f"class of module '{changed[0]}' changes what its framework's neuron does"
 
 
 def _read_own(module: nn.Module, example: Example) -> Reading:

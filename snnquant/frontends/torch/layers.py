@@ -1,4 +1,4 @@
-"""Which modules of a network are neurons of a framework, and which of them we can express."""
+"""Which modules of a network are neurons of a framework, known by their classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Framework:
     Attributes:
         package: where its classes are defined.
         described: class names, and what describes them.
-        bases: class names whose subclasses are neurons; those not described are refused.
+        bases: class names whose subclasses are neurons, described or not.
     """
 
     package: str
@@ -70,39 +70,36 @@ class Layer:
 
 
 def neuron_layers(net: nn.Module) -> tuple[list[Layer], list[str]]:
-    """Return the neurons that a network holds, and what is written by the user on top of them.
+    """Return the neurons that a network holds.
 
     Returns:
-        The layers, in the order of the modules, and the paths of modules whose class changes a
-        framework's neuron: only their operations can tell what they compute.
+        The layers, in the order of the modules, and why others are none: their classes are not
+        described here, or changed by the user, so that only their operations can tell what they
+        compute.
 
     Raises:
-        ModelError: a framework's neuron that no neuron of ours expresses.
+        ModelError: a neuron whose options no neuron of ours expresses.
     """
     layers: list[Layer] = []
-    changed: list[str] = []
+    others: list[str] = []
     for path, module in net.named_modules():
         found = _framework_class(type(module))
         if found is None:
             continue
         framework, base = found
         where = path or type(module).__name__
-        if _overrides(type(module), base):
-            changed.append(where)
-            continue
+        name = f"module '{where}' ({framework.package.split('.')[0]} {base.__name__})"
         description = framework.described.get(base.__name__)
-        if description is None:
-            known = ", ".join(framework.described)
-            raise ModelError(
-                f"module '{where}' ({framework.package.split('.')[0]} {base.__name__}) has no "
-                f"counterpart; take one of {known}"
-            )
-        try:
-            layers.append(Layer(path, module, description(module)))
-        except ModelError as error:
-            name = f"{framework.package.split('.')[0]} {base.__name__}"
-            raise ModelError(f"module '{where}' ({name}): {error}") from error
-    return layers, changed
+        if _overrides(type(module), base):
+            others.append(f"the class of {name} changes what its framework's neuron does")
+        elif description is None:
+            others.append(f"{name} has no counterpart by its class")
+        else:
+            try:
+                layers.append(Layer(path, module, description(module)))
+            except ModelError as error:
+                raise ModelError(f"{name}: {error}") from error
+    return layers, others
 
 
 def other_states(net: nn.Module, layers: Sequence[Layer]) -> list[nn.Module]:

@@ -234,16 +234,28 @@ def test_sinabs_layers_that_take_batch_and_time_as_one():
     same_as_torch(reading, Merged(), *x.shape)
 
 
+def test_a_class_that_is_not_known_is_recognised_from_its_operations():
+    class Own(neuron.IFNode):
+        def single_step_forward(self, x):
+            return super().single_step_forward(2.0 * x)
+
+    net = SpikingJellyLoop(Own(v_reset=None), neuron.SLTTLIFNode(v_reset=None))
+    reading = read(net, 1, 12)
+    assert neurons(reading) == ["LIF", "LIF"]
+    assert any("class of module 'net.1' (spikingjelly IFNode)" in note for note in reading.notes)
+    same_as_torch(reading, net, 4, 12)
+
+
 @pytest.mark.parametrize(
     ("net", "reason"),
     [
         (
             lambda: SpikingJellyLoop(neuron.QIFNode(), neuron.IFNode()),
-            r"module 'net.1' \(spikingjelly QIFNode\) has no counterpart",
+            r"recognised .* module 'net.1' \(spikingjelly QIFNode\) has no counterpart by",
         ),
         (
             lambda: NorseLoop(norse.LIFAdExCell(), norse.LICell()),
-            r"module 'net.1' \(norse LIFAdExCell\) has no counterpart",
+            r"recognised .* module 'net.1' \(norse LIFAdExCell\) has no counterpart by",
         ),
         (
             lambda: SinabsNet(sl.LIF(5.0, tau_syn=3.0, min_v_mem=-1.0), sl.IAF()),

@@ -171,9 +171,8 @@ def test_stale_states_do_not_leak_in():
         (lambda: snntorch.Leaky(0.9, inhibition=True), "only one neuron of a layer"),
         (lambda: snntorch.Leaky(0.9, state_quant=torch.round), "state_quant rounds"),
         (lambda: snntorch.Leaky(float("nan")), "beta is not finite"),
-        (lambda: snntorch.Alpha(0.9, 0.8), "has no counterpart; take one of Leaky"),
     ],
-    ids=["reset-delay", "inhibition", "state-quant", "nan", "alpha"],
+    ids=["reset-delay", "inhibition", "state-quant", "nan"],
 )
 def test_what_no_neuron_expresses_is_refused_by_its_path(neuron, reason):
     with pytest.raises(ModelError, match=r"module 'lif1' \(snntorch \w+\)") as caught:
