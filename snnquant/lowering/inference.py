@@ -253,8 +253,11 @@ def with_constant(flow: Flow, offset: FloatArray, sign: int = 1, negated: bool =
 
 
 def times_constant(flow: Flow, factor: float, divide: bool = False) -> Flow:
-    """Return integers times (or divided by) a positive constant: only their real value changes."""
-    if flow.kind is not Kind.INTEGER or not factor > 0:
+    """Return integers times (or divided by) a positive constant: only their real value changes.
+
+    So it is for the membranes of a read-out; a current in front of a neuron must stay on its scale.
+    """
+    if not (flow.kind is Kind.INTEGER or flow.membrane) or not factor > 0:
         raise StaysFloat("its factor is not one positive constant on integers")
     return replace(flow, factor=flow.factor / factor if divide else flow.factor * factor)
 
