@@ -11,6 +11,7 @@ with the noise of exporters (identities, casts, constants). Each size runs in a 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import resource
 import subprocess
@@ -41,7 +42,7 @@ class Unrolled:
             "axes": np.zeros(1, np.int64),
         }
         sizes = (INPUTS, *LAYERS)
-        for k, (rows, columns) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for k, (rows, columns) in enumerate(itertools.pairwise(sizes)):
             weight = rng.normal(0.1, 0.6 / np.sqrt(rows), (rows, columns)).astype(np.float32)
             self.constants[f"w{k}"] = weight
             self.constants[f"b{k}"] = rng.normal(0, 0.1, columns).astype(np.float32)

@@ -7,16 +7,21 @@ from pathlib import Path
 import onnx
 
 from snnquant.errors import ModelError
-from snnquant.frontends.onnx.facts import BakedBatchError
-from snnquant.frontends.onnx.free_batch import free_batch
-from snnquant.frontends.onnx.places import origins_of
-from snnquant.frontends.onnx.prepare import prepare
-from snnquant.frontends.onnx.recognise import recognise
-from snnquant.frontends.onnx.resimulate import resimulate
-from snnquant.frontends.onnx.single_step import StatePairs, as_sequence, fixed_batch, state_pairs
-from snnquant.frontends.onnx.single_step_writer import is_single_step, recognise_step
-from snnquant.frontends.onnx.unroll import unroll
-from snnquant.frontends.onnx.whole_model import compare_outputs, layers_of
+from snnquant.frontends.onnx.batch.free_batch import free_batch
+from snnquant.frontends.onnx.preparation.prepare import prepare
+from snnquant.frontends.onnx.proof.resimulate import resimulate
+from snnquant.frontends.onnx.proof.whole_model import compare_outputs, layers_of
+from snnquant.frontends.onnx.recognition.facts import BakedBatchError
+from snnquant.frontends.onnx.recognition.places import origins_of
+from snnquant.frontends.onnx.recognition.recognise import recognise
+from snnquant.frontends.onnx.rolling.single_step import (
+    StatePairs,
+    as_sequence,
+    fixed_batch,
+    state_pairs,
+)
+from snnquant.frontends.onnx.rolling.single_step_writer import is_single_step, recognise_step
+from snnquant.frontends.onnx.unrolling.unroll import unroll
 from snnquant.frontends.reading import Reading, SourceOptions, reading_of
 from snnquant.model_file import neuron_nodes, read_model
 
@@ -33,9 +38,7 @@ def read(path: Path, options: SourceOptions) -> Reading:
     return read_proto(model, str(path), options)
 
 
-def read_proto(
-    model: onnx.ModelProto, name: str, options: SourceOptions | None = None
-) -> Reading:
+def read_proto(model: onnx.ModelProto, name: str, options: SourceOptions | None = None) -> Reading:
     """Read a graph in which neurons are written out in standard operations.
 
     Args:

@@ -7,7 +7,7 @@ from graphs import Graph, run_float
 from onnx import TensorProto, helper
 
 from snnquant.errors import ModelError
-from snnquant.frontends.onnx.free_batch import free_batch
+from snnquant.frontends.onnx.batch.free_batch import free_batch
 
 RANDOM = np.random.default_rng(5)
 W = RANDOM.normal(size=(6, 4)).astype(np.float32)

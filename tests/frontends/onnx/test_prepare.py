@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from snnquant.errors import ModelError
-from snnquant.frontends.onnx.prepare import prepare
+from snnquant.frontends.onnx.preparation.prepare import prepare
 from snnquant.runtime import load_session
 
 FLOAT = TensorProto.FLOAT

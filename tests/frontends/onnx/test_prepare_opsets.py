@@ -10,7 +10,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from snnquant.errors import ModelError
-from snnquant.frontends.onnx.prepare import prepare
+from snnquant.frontends.onnx.preparation.prepare import prepare
 from snnquant.ops.attach import SUPPORTED_OPSETS, standard_opset
 from snnquant.runtime import load_session
 

@@ -71,7 +71,7 @@ def test_weights_that_differ_from_step_to_step() -> None:
         current = net.linear(net.step(t), net.weights())
         membrane = net.add(net.mul(membrane, 0.8), current) if membrane else net.add(current, 0.0)
         found.append(net.above(membrane))
-    with pytest.raises(ModelError, match="weights of node 'n_v.*differ.*same module"):
+    with pytest.raises(ModelError, match=r"weights of node 'n_v.*differ.*same module"):
         read_proto(net.model(net.total(found)), "net")
 
 

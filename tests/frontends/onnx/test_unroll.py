@@ -11,8 +11,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from snnquant.errors import ModelError
-from snnquant.frontends.onnx.prepare import prepare
-from snnquant.frontends.onnx.unroll import unroll
+from snnquant.frontends.onnx.preparation.prepare import prepare
+from snnquant.frontends.onnx.unrolling.unroll import unroll
 from snnquant.runtime import load_session
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL

@@ -1,0 +1,1 @@
+"""Free a graph from the batch size that its export fixed."""

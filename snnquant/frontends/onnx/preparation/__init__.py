@@ -1,0 +1,1 @@
+"""Bring any ONNX model to the one form that the recogniser reads: opsets, types, constants."""

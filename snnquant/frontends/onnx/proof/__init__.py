@@ -1,0 +1,1 @@
+"""Prove what was read: run it beside the source."""

@@ -1,0 +1,1 @@
+"""Read the neurons of an unrolled graph off the coefficients of its steps."""

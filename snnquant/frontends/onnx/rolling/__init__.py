@@ -1,0 +1,1 @@
+"""Write what was recognised as one graph over time, or as a single step."""

@@ -1,0 +1,1 @@
+"""Write loops over time out as plain nodes."""
