@@ -108,6 +108,7 @@ NORSE = _rows(
     ("`LIFRecurrent()`", "lif_recurrent_plain"),
     ("`LICell()`", "sequential_recurrent", "last"),
     ("`LICell(v_leak=0.1)`", "li_cell_last", "last"),
+    ("`LI(v_leak=0.1)`", "li_time", "last"),
     ("`LILinearCell(v_leak=0.1)`", "li_linear", "last"),
     ("`LIBoxCell()`", "li_box", "last"),
     ("`LIFAdExCell()`", "lif_adex"),

@@ -14,6 +14,7 @@ import concurrent.futures
 import multiprocessing
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 from recognised_rows import NEURONS, STRUCTURES, Row
+from zoo.base import ZooNet
 from zoo.export import export
 from zoo.registry import nets
+from zoo.variant import Variant
 from zoo.variants import variants
 
 from snnquant.errors import ModelError
@@ -80,13 +83,21 @@ def read_row(row: Row) -> Reading | str:
         return str(error)
 
 
-def _exported(row: Row) -> onnx.ModelProto:
+def known(row: Row) -> ZooNet | Variant:
+    """Return the net of a row, and what is known of it."""
     group = row.net.split("/")[0]
-    if group in ("loop", "step", "naive", "wrong"):
-        (variant,) = [v for v in variants() if v.name == row.net]
-        return variant.export(row.exporter)
-    (net,) = [n for n in nets([group]) if n.name == row.net]
-    return export(net, row.exporter)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of frameworks at their import
+        listed = variants() if group in ("loop", "step", "naive", "wrong") else nets([group])
+    (found,) = [one for one in listed if one.name == row.net]
+    return found
+
+
+def _exported(row: Row) -> onnx.ModelProto:
+    found = known(row)
+    if isinstance(found, Variant):
+        return found.export(row.exporter)
+    return export(found, row.exporter)
 
 
 # -- words -----------------------------------------------------------------------------------------
@@ -145,7 +156,7 @@ def described(model: onnx.ModelProto, node: onnx.NodeProto) -> str:
         words.append("h ≥ threshold" if choices["fire_on_equal"] else "h > threshold")
         words += _reset(p, choices, leaks)
         words += _extras(schema, p, choices, leaks)
-    words += _levels(p, leaks)
+    words += _levels(p, leaks, schema.neuron.spiking)
     several = [word for name, word in _NAMES.items() if name in p and np.ptp(p[name]) > 1e-6]
     return ", ".join(words + ([f"per neuron: {' and '.join(several)}"] if several else []))
 
@@ -189,10 +200,12 @@ def _extras(schema: Any, p: dict[str, Any], choices: dict[str, int], leaks: bool
     return words
 
 
-def _levels(p: dict[str, Any], leaks: bool) -> list[str]:
+def _levels(p: dict[str, Any], leaks: bool, spiking: bool) -> list[str]:
     """Say where a membrane rests and starts, where that is not 0."""
     words = []
     rest = p["leak_bias"] / (1 - p["alpha"]) if leaks else np.zeros(1)
+    if not spiking:  # its numbers are on a scale of their own, without a threshold to tell it
+        return [] if _is(rest, 0.0) else ["rests at a level other than 0"]
     if leaks and not _is(rest, 0.0):
         words.append(f"rests at {_number(rest)}")
     if not leaks and not _is(p["leak_bias"], 0.0):

@@ -8,10 +8,17 @@ import warnings
 
 import pytest
 from recognised_rows import NEURONS, STRUCTURES
-from recognised_table import README, REFUSED, assembled, parts_of, read_section, refusal, section
+from recognised_table import (
+    README,
+    REFUSED,
+    assembled,
+    known,
+    parts_of,
+    read_section,
+    refusal,
+    section,
+)
 from zoo.compare import differing_parameters
-from zoo.registry import nets
-from zoo.variants import variants
 
 from snnquant.frontends import Reading
 
@@ -31,19 +38,11 @@ def written():
     return frame, rows
 
 
-def known(name):
-    """Return what the zoo says of a net."""
-    group = name.split("/")[0]
-    unusual = group in ("loop", "step", "naive", "wrong")
-    (found,) = [n for n in (variants() if unusual else nets([group])) if n.name == name]
-    return found
-
-
 @pytest.mark.parametrize("title", TITLES)
 def test_the_readme_says_what_reading_gives(title):
     read = read_section(title)
     for row, result in read:
-        truth = known(row.net)
+        truth = known(row)
         assert isinstance(result, str) or not truth.refused or truth.optional, row
         if isinstance(result, Reading) and truth.expected is not None:
             options = [list(e) if isinstance(e, tuple) else [e] for e in truth.expected]
@@ -77,7 +76,7 @@ def test_the_words_name_modules_of_the_net(title):
         options = {name: value for name, value in given.items() if value is not Ellipsis}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            modules = list(known(row.net).build().modules())
+            modules = list(known(row).build().modules())
         named = [m for m in modules if type(m).__name__ == call.func.id]
         assert named, row
         assert any(fits(m, options) for m in named), row
