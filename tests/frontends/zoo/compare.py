@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from snnquant.runtime import load_session
 
 GAINS = (1, 4)
 BATCHES = (1, 5)
+#: Draws of each batch and gain.
+SEEDS = 3
 #: Outputs may differ where a membrane meets a threshold to within rounding.
 KNIFE_EDGES = 0.01
 TOLERANCE = 1e-4
@@ -58,8 +61,8 @@ def differing_outputs(path: Path, reading: Any) -> str:
     known = {port.name for port in canonical.get_inputs()}
     ran = 0
     for batch in BATCHES:
-        for gain in GAINS:
-            feeds = drawn_inputs(original, batch, gain, 10 * batch + gain)
+        for gain, seed in itertools.product(GAINS, range(SEEDS)):
+            feeds = drawn_inputs(original, batch, gain, 100 * batch + 10 * gain + seed)
             try:
                 wanted = original.run(names, feeds)
             except Exception:

@@ -162,7 +162,8 @@ mlp(
     refused="complementary",
     gain=2.0,
 )
-mlp("resonate", lambda: sj.RAFNode(), None, refused="resonate", gain=1.5)
+# its second state shows in the spikes from step 4 on only
+mlp("resonate", lambda: sj.RAFNode(), None, refused="resonate", gain=1.5, steps=8, kind="TB")
 mlp("gated", lambda: sj.GatedLIFNode(T=4), None, refused="gated", modes="m", gain=1.5)
 mlp("psn", lambda: sj.PSN(T=4), None, refused="PSN", modes="m", gain=1.5)
 mlp("masked_psn", lambda: sj.MaskedPSN(k=2, T=4), None, refused="PSN", modes="m", gain=1.5)
