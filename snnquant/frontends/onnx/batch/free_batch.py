@@ -20,6 +20,7 @@ from snnquant.frontends.onnx.batch.propagate import (
     ConflictError,
     Propagation,
 )
+from snnquant.frontends.onnx.batch.settle import settle_sizes
 from snnquant.frontends.onnx.batch.sums import RULES
 from snnquant.frontends.onnx.preparation.names import Names
 from snnquant.frontends.onnx.preparation.shapes import MALFORMED, first_line, infer_shapes
@@ -88,16 +89,30 @@ def _with_axes(
 ) -> onnx.ModelProto | ConflictError:
     """Return the freed graph for one place of the batch, or why there is none."""
     sizes = {shapes[name][axis] for name, axis in axes.items()}
+    best: ConflictError | None = None
     try:
         free = _free_already(model, axes, shapes, runs) if sizes == {None} else None
         if free is not None:
             return free
-        batch = next(_batch_sizes(model, axes, shapes, sizes, runs), None)
-        if batch is not None:
-            return _freed(model, axes, batch, runs, where)
     except ConflictError as error:
         return error
-    return ConflictError("its inputs do not fit each other at any batch size")
+    for batch in _batch_sizes(model, axes, shapes, sizes, runs):
+        result = _at_size(model, axes, batch, runs, where)
+        if isinstance(result, onnx.ModelProto):
+            return result
+        if best is None or result.reached > best.reached:
+            best = result
+    return best or ConflictError("its inputs do not fit each other at any batch size")
+
+
+def _at_size(
+    model: onnx.ModelProto, axes: dict[str, int], batch: int, runs: Runs, where: str
+) -> onnx.ModelProto | ConflictError:
+    """Return the freed graph for one place and size of the batch, or why there is none."""
+    try:
+        return _freed(model, axes, batch, runs, where)
+    except ConflictError as error:
+        return error
 
 
 def _input_shapes(model: onnx.ModelProto, where: str) -> dict[str, Shape]:
@@ -150,18 +165,24 @@ def _batch_sizes(
         yield next(iter(static)) or 0
         return
     for batch in _numbers(model.graph):
+        # A size may run that only broadcasts against the real one.
         if runs.accepts(axes, shapes, batch):
             yield batch
 
 
 def _numbers(graph: onnx.GraphProto) -> list[int]:
-    """Return the sizes that a graph mentions: in short integer constants, and of constants."""
-    found = {1}
+    """Return the sizes that a graph mentions, the likely ones first and 1, which fits many, last.
+
+    They are those of its outputs, those in short integer constants, and those of constants.
+    """
+    told = [d for value in graph.output for d in shape_of_type(value.type) or () if d]
+    found: set[int] = set()
     for tensor in graph.initializer:
         found.update(tensor.dims[:2])
         if tensor.data_type == onnx.TensorProto.INT64 and sum(tensor.dims) <= 8:
             found.update(int(n) for n in np.reshape(numpy_helper.to_array(tensor), -1))
-    return sorted(n for n in found if 0 < n <= 1024)[:16]
+    likely = [n for n in dict.fromkeys([*told, *sorted(found)]) if 1 < n <= 1024]
+    return [*likely[:16], 1]
 
 
 def _free_already(
@@ -200,7 +221,9 @@ def _freed(
         ConflictError: the batch cannot be there.
     """
     fixed_model = _at(model, axes, batch, where)
-    constants = constant_values(fixed_model, KnownValues(fixed_model.graph, MAX_ELEMENTS))
+    settled = settle_sizes(fixed_model, where)
+    known = KnownValues(fixed_model.graph, MAX_ELEMENTS)
+    constants = {**constant_values(fixed_model, known), **settled}
     opset = standard_opset(model)
     choices: Choices | None = Choices({})
     best: ConflictError | None = None

@@ -20,7 +20,7 @@ from snnquant.frontends.onnx.batch.dims import (
     sizes,
     uniform,
 )
-from snnquant.frontends.onnx.preparation.names import Names, described
+from snnquant.frontends.onnx.preparation.names import Names, described, inner_graphs
 from snnquant.frontends.onnx.preparation.values import Array, KnownValues
 
 #: Constants are looked into up to this many elements.
@@ -128,9 +128,21 @@ class Propagation:
         if not any(has_batch(self.output_dims(value.name)) for value in self.graph.output):
             raise ConflictError("no output has a batch axis")
         kept = onnx.GraphProto()
-        kept.node.extend([*self._head, *self._nodes])
+        kept.node.extend(self._read([*self._head, *self._nodes]))
         del self.graph.node[:]
         self.graph.node.extend(kept.node)
+
+    def _read(self, nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
+        """Return the nodes that results depend on: rewritten sizes left others without a reader."""
+        if any(True for node in nodes for _ in inner_graphs(node)):
+            return list(nodes)  # they may read anything
+        read = {value.name for value in self.graph.output}
+        kept = []
+        for node in reversed(nodes):
+            if not read.isdisjoint(node.output):
+                kept.append(node)
+                read.update(node.input)
+        return kept[::-1]
 
     def conflict(self, node: onnx.NodeProto, why: str) -> ConflictError:
         """Return the error for a node that does not go with any batch size."""
