@@ -18,6 +18,7 @@ from snnquant.frontends.onnx.rolling.single_step import (
     StatePairs,
     as_sequence,
     fixed_batch,
+    name_outputs_once,
     state_pairs,
 )
 from snnquant.frontends.onnx.rolling.single_step_writer import is_single_step, recognise_step
@@ -94,7 +95,7 @@ def _read_step(model: onnx.ModelProto, pairs: StatePairs, options: SourceOptions
             as_sequence(model, pairs, options.timesteps, timed_input=timed), [note]
         )
     size = fixed_batch(model, pairs)
-    free = model if size is None else free_batch(model)
+    free = model if size is None else free_batch(name_outputs_once(model))
     found, writer = recognise_step(free, pairs)
     facts = writer.chains.values.facts
     compare_outputs(free, found, writer.layers(), facts)

@@ -15,6 +15,9 @@ from snnquant.frontends.onnx.recognition.symbols import Atom, Computed, Count, S
 #: Operations that add up or scale, by which a state of an earlier run enters.
 _MIXES = frozenset({"Add", "Sub", "Mul", "Div", "Sum", "Where"})
 
+#: What cells with gates make of their states; surrogate gradients leave nothing of it.
+_GATES = frozenset({"Sigmoid", "Tanh", "LSTM", "GRU"})
+
 
 def why_alone(state: State, chains: Chains) -> str:
     """Return why a compared membrane does not go on from the step before."""
@@ -128,6 +131,14 @@ def why_changed(current: Poly, steps: int, chains: Chains) -> str:
 def why_silent(values: Interpreter) -> str:
     """Return why a graph has no neuron that goes on from step to step."""
     model, facts = values.facts.model, values.facts
+    gate = next(
+        (n for n in model.graph.node if n.op_type in _GATES and n.output[0] in facts.data), None
+    )
+    if gate is not None:
+        return (
+            f"its states go through {gate.op_type} ('{gate.name}'), as in LSTM cells; no neuron "
+            "here has gates"
+        )
     stale = _stale_state(model, values)
     if stale is not None:
         return (

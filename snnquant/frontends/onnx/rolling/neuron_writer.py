@@ -154,7 +154,12 @@ class NeuronWriter:
         factor = leading(expected) / leading(actual) if expected else 0.0
         synaptic = "alpha_syn" in found.parameters  # then a step holds the currents of all before
         if expected is None or not (synaptic or expected.equals(actual.scaled(factor), 1e-5)):
-            raise ModelError(f"the last step of '{written.name}' is not as those before")
+            raise ModelError(
+                f"the last step of '{written.name}' is not as those before: what leaves the layer "
+                "is no spike and no membrane (as in neurons with graded or analog outputs)"
+            )
+        if factor == 1.0:
+            return membrane
         scale = self.builder.constant(np.asarray(1.0 / factor, np.float32), "scale")
         return self.builder.add("Mul", [membrane, scale], f"{membrane}.scaled")
 

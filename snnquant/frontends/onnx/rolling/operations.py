@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Operations whose result only says the input's elements in another shape.
 _RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+#: Operations that pick values by their place among all samples.
+_BY_PLACE = frozenset({"ScatterND", "GatherND", "NonZero", "Compress", "Unique"})
 
 
 def plain_operation(rolled: Rolled, atom: Computed, operand: Callable[[Operand, str], str]) -> str:
@@ -60,6 +62,11 @@ def fold_operation(rolled: Rolled, atom: Computed, time: int) -> str:
     """
     node = atom.node
     name = str(node.name or node.op_type)
+    if node.op_type in _BY_PLACE:
+        raise ModelError(
+            f"node '{name}' ({node.op_type}) picks values by their place among all samples, so "
+            "that steps cannot be folded (as where only the strongest neuron of a layer may fire)"
+        )
     features = rolled.shapes.features(Poly.of(atom))
     inputs = []
     for k, operand in enumerate(atom.operands):

@@ -88,6 +88,16 @@ def fixed_batch(model: onnx.ModelProto, pairs: StatePairs) -> int | None:
     return None
 
 
+def name_outputs_once(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model that lists each output once, where the export returned one twice."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    kept = {value.name: value for value in model.graph.output}
+    del copy.graph.output[:]
+    copy.graph.output.extend(kept.values())
+    return copy
+
+
 def later_name(name: str, step: int) -> str:
     """Return the name of a value at a step of the graph that is written out."""
     return name if step == 0 else f"{name}@{step}"
