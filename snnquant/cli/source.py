@@ -150,7 +150,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--time-axis",
         type=click.IntRange(0, 1),
-        help="Axis of time in the torch model's input. [default: none, it is static]",
+        help="Axis of time in the input of a torch or NIR model; 0 for an ONNX graph of a single "
+        "step, with --timesteps. [default: 0 for NIR; else none, the input is static]",
     ),
     click.option(
         "--dt",

@@ -46,7 +46,9 @@ _TORCH = Frontend(
     frozenset({"factory", "checkpoint", "input_shape", "timesteps", "time_axis"}),
 )
 #: Reads what has a suffix that nobody knows, too.
-_ONNX = Frontend((".onnx",), "snnquant.frontends.onnx", "ONNX", frozenset({"timesteps"}))
+_ONNX = Frontend(
+    (".onnx",), "snnquant.frontends.onnx", "ONNX", frozenset({"timesteps", "time_axis"})
+)
 FRONTENDS: tuple[Frontend, ...] = (
     _ONNX,
     Frontend(

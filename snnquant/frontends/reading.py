@@ -27,7 +27,8 @@ class SourceOptions:
         checkpoint: state dict of that module (.pt, .pth, .safetensors).
         input_shape: shape of one input of the torch module, batch included, if it must be given.
         timesteps: number of steps, where the source does not tell.
-        time_axis: axis of time in the torch module's input; None: the input is static.
+        time_axis: axis of time in the input of a torch module, of a NIR graph, or of the sequence
+            that a single-step ONNX graph becomes; None: the input is static.
         dt: length of one step in seconds, for NIR.
         reset: ``hard`` or ``soft``, for NIR, which has no field for it.
         discretize: ``euler`` or ``exp``, for NIR.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 
-from snnquant.errors import ModelError
-from snnquant.frontends.onnx.batch.free_batch import free_batch
+from snnquant.errors import ModelError, UsageError
+from snnquant.frontends.onnx.batch.free_batch import bakes_batch, free_batch
 from snnquant.frontends.onnx.preparation.prepare import prepare
 from snnquant.frontends.onnx.proof.resimulate import resimulate
 from snnquant.frontends.onnx.proof.whole_model import compare_outputs, layers_of
@@ -32,9 +33,11 @@ def read(path: Path, options: SourceOptions) -> Reading:
 
     Raises:
         ModelError: it cannot be read, or holds no spiking network that can be recognised.
+        UsageError: a time axis is given that it does not have.
     """
     model = read_model(path)
     if neuron_nodes(model):
+        _check_time_axis(options, str(path), single_step=False)
         return reading_of(model)
     return read_proto(model, str(path), options)
 
@@ -50,24 +53,48 @@ def read_proto(model: onnx.ModelProto, name: str, options: SourceOptions | None 
     Raises:
         ModelError: something in it is not understood, or is wrong; the message says what, where,
             and what to do.
+        UsageError: a time axis is given that it does not have.
     """
     given = options or SourceOptions()
     prepared = prepare(model, name)
     pairs = state_pairs(prepared)
     try:
-        if pairs is not None and is_single_step(prepared, pairs):
-            return _read_step(prepared, pairs, given)
-        plain = unroll(prepared, timesteps=given.timesteps, where="the model")
-        return _read_sequence(plain, [])
+        # Numbers that overflow are found by what comes of them.
+        with np.errstate(all="ignore"):
+            if pairs is not None and is_single_step(prepared, pairs):
+                _check_time_axis(given, name, single_step=True)
+                return _read_step(prepared, pairs, given)
+            _check_time_axis(given, name, single_step=False)
+            plain = unroll(prepared, timesteps=given.timesteps, where="the model")
+            return _read_sequence(plain, [])
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
+
+
+def _check_time_axis(options: SourceOptions, name: str, *, single_step: bool) -> None:
+    """Raise UsageError for a time axis that would be lost, or that no sequence gets."""
+    if options.time_axis is None:
+        return
+    if not single_step:
+        raise UsageError(
+            f"{name}: --time-axis means something for ONNX graphs of a single step only, and this "
+            "is a sequence; drop it"
+        )
+    if options.time_axis != 0:
+        raise UsageError(
+            f"{name}: a graph of a single step becomes a sequence [T, B, ...]; give --time-axis 0"
+        )
+    if options.timesteps is None:
+        raise UsageError(f"{name}: --time-axis needs a number of steps; give --timesteps N too")
 
 
 def _read_sequence(model: onnx.ModelProto, notes: list[str]) -> Reading:
     """Read a graph whose time steps are written out."""
     try:
         found = recognise(model)
-    except BakedBatchError:
+    except ModelError as error:
+        if not isinstance(error, BakedBatchError) and not bakes_batch(model):
+            raise
         model = free_batch(model)
         found = recognise(model)
     writer = found.writer

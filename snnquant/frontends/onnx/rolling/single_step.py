@@ -166,7 +166,7 @@ def as_sequence(
     graph.initializer.append(numpy_helper.from_array(np.zeros((), np.float32), zero))
     first = pairs.data[0]
     for value in states:
-        head += _zeros(graph, value, first, zero)
+        head += _zeros(graph, value, first, zero, batch_axis=int(timed_input))
     kept = [v for v in graph.input if v.name not in pairs.later and v.name in pairs.data]
     for name in pairs.data:
         for step in range(steps):
@@ -193,7 +193,7 @@ def as_sequence(
 
 
 def _zeros(
-    graph: onnx.GraphProto, value: onnx.ValueInfoProto, data: str, zero: str
+    graph: onnx.GraphProto, value: onnx.ValueInfoProto, data: str, zero: str, *, batch_axis: int
 ) -> list[onnx.NodeProto]:
     """Return nodes that make a state of zeros, as many samples as the data has."""
     dims = [d.dim_value for d in value.type.tensor_type.shape.dim]
@@ -201,7 +201,7 @@ def _zeros(
     graph.initializer.append(numpy_helper.from_array(np.asarray(dims[1:], np.int64), features))
     batch, shape = f"{value.name}.batch", f"{value.name}.shape"
     return [
-        helper.make_node("Shape", [data], [batch], start=0, end=1),
+        helper.make_node("Shape", [data], [batch], start=batch_axis, end=batch_axis + 1),
         helper.make_node("Concat", [batch, features], [shape], axis=0),
         helper.make_node("Expand", [zero, shape], [value.name]),
     ]
