@@ -62,15 +62,18 @@ def regroup(of: Dims, shape: Sequence[int], batch: int) -> list[Dims]:
     """Return all readings of a Reshape, the most likely first; none: it divides the batch.
 
     There is one as a rule. A batch of 1 may be in several places: alone in a dimension of 1 is
-    more likely than inside of steps, and that more likely than outside of features.
+    more likely than inside of steps, and that more likely than outside of features; the axis that
+    it had before is more likely than another one, and those come from the outermost on.
     """
+    before = batch_axis(of)
     found = list(_regroup(dim(f for d in of for f in d), tuple(shape), batch))
 
-    def doubt(dims: Dims) -> int:
+    def doubt(dims: Dims) -> tuple[int, bool, int]:
         axis = batch_axis(dims)
-        if axis is None or dims[axis] == (BATCH,):
-            return 0
-        return 1 if dims[axis][-1] == BATCH else 2
+        if axis is None:
+            return 0, False, 0
+        shared = 0 if dims[axis] == (BATCH,) else 1 if dims[axis][-1] == BATCH else 2
+        return shared, axis != before, axis
 
     return sorted(dict.fromkeys(found), key=doubt)
 

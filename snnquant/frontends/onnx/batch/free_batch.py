@@ -66,6 +66,16 @@ def free_batch(
         ) from error
 
 
+def bakes_batch(model: onnx.ModelProto) -> bool:
+    """Whether a graph calls dimensions of its inputs dynamic and does not run at any size."""
+    shapes = {value.name: shape_of_type(value.type) or () for value in model.graph.input}
+    dynamic = any(None in shape for shape in shapes.values())
+    if not dynamic or any(math.prod(s) > _MAX_INPUT for s in _whole(shapes, max(_TRIED)).values()):
+        return False
+    runs = Runs(model)
+    return not all(runs.accepts({}, _whole(shapes, batch), batch) for batch in _TRIED)
+
+
 def _free(model: onnx.ModelProto, batch_axes: dict[str, int] | None, where: str) -> onnx.ModelProto:
     shapes = _input_shapes(model, where)
     runs = Runs(model)
@@ -190,9 +200,7 @@ def _free_already(
 ) -> onnx.ModelProto | None:
     """Return the model with its batch named, if it runs at several batch sizes already."""
     for other in _OTHER_DIMENSIONS:
-        whole = {
-            name: tuple(other if d is None else d for d in shape) for name, shape in shapes.items()
-        }
+        whole = _whole(shapes, other)
         if not all(runs.accepts(axes, whole, batch) for batch in _TRIED):
             continue
         dims = runs.output_dims(axes, whole, _TRIED[:2])
@@ -205,6 +213,11 @@ def _free_already(
         _declare(free, axes, {})
         return free
     return None
+
+
+def _whole(shapes: dict[str, Shape], other: int) -> dict[str, tuple[int, ...]]:
+    """Return shapes with a number for every dynamic dimension."""
+    return {name: tuple(other if d is None else d for d in s) for name, s in shapes.items()}
 
 
 def _with_batch(shape: tuple[int, ...], axis: int | None) -> Dims:
