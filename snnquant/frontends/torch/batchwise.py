@@ -44,7 +44,7 @@ def batched_inputs(node: onnx.NodeProto, source: Source) -> list[int] | None:
     if node.op_type == "MatMul":
         return _matmul(node, carried, source)
     if node.op_type == "Concat":
-        return carried if _apart(node, [integer(node, "axis", 0)], rank) else None
+        return carried if _apart([integer(node, "axis", 0)], rank) else None
     if carried != [0]:
         return None
     if node.op_type in BATCHED or _keeps_batch(node, rank, source):
@@ -74,7 +74,7 @@ def _matmul(node: onnx.NodeProto, carried: Sequence[int], source: Source) -> lis
     return [0, 1] if list(carried) == [0, 1] and ranks[0] == ranks[1] >= 3 else None
 
 
-def _apart(node: onnx.NodeProto, axes: Sequence[int] | None, rank: int) -> bool:
+def _apart(axes: Sequence[int] | None, rank: int) -> bool:
     """Return whether axes are known and none is the first."""
     return bool(axes) and all(axis % rank != 0 for axis in axes or ())
 
@@ -99,10 +99,10 @@ def _keeps_batch(node: onnx.NodeProto, rank: int, source: Source) -> bool:
     if op not in ALONG or not in_rank:
         return False
     if op in ("Softmax", "LogSoftmax", "LayerNormalization", "Gather"):
-        return _apart(node, [integer(node, "axis", 0 if op == "Gather" else -1)], in_rank)
+        return _apart([integer(node, "axis", 0 if op == "Gather" else -1)], in_rank)
     if op == "Split":
-        return _apart(node, [integer(node, "axis", 0)], in_rank)
+        return _apart([integer(node, "axis", 0)], in_rank)
     place = 3 if op == "Slice" else 1
     axes = source.array(node.input[place]) if len(node.input) > place else None
     axes_list = None if axes is None else [int(a) for a in axes]
-    return _apart(node, axes_list, rank if op == "Unsqueeze" else in_rank)
+    return _apart(axes_list, rank if op == "Unsqueeze" else in_rank)

@@ -25,9 +25,8 @@ def prepare(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     The copy is in a supported opset, float32, sorted, without dead nodes, without functions but
     for the nodes of neurons, without an If whose condition is known. Every constant, of graphs
     inside nodes too, is an initializer of the main graph; every node has a name of its own; shapes
-    are inferred. Inputs and
-    outputs keep names and types: casts stand at the edges where the model was in another float
-    type. For a float32 model the outputs are the same to the bit.
+    are inferred. Inputs and outputs keep names and types: casts stand at the edges where the model
+    was in another float type. For a float32 model the outputs are the same to the bit.
 
     Args:
         model: any model.

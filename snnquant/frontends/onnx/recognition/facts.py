@@ -23,7 +23,7 @@ Shape = tuple[int, ...]
 
 #: Batch sizes for which shapes are worked out; both prime, and unlike common numbers of steps.
 BATCH_SIZES = (7, 11)
-#: Sizes tried for other dynamic dimensions if the graph does not run otherwise.
+#: Operations that look at the shape of a value alone.
 _SHAPE_OPS = frozenset({"Shape", "Size"})
 _RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli"}

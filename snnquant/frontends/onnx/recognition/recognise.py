@@ -25,7 +25,6 @@ class Recognised:
 
     model: onnx.ModelProto
     writer: NeuronWriter
-    steps: int
 
 
 def interpret(
@@ -99,4 +98,4 @@ def _rolled_up(values: Interpreter) -> Recognised:
     for output in model.graph.output:
         poly = values.poly(output.name)
         results.append(writer.total(poly) or writer.rolled.static(poly))
-    return Recognised(builder.finish(results, timesteps_metadata(steps)), writer, steps)
+    return Recognised(builder.finish(results, timesteps_metadata(steps)), writer)

@@ -115,7 +115,7 @@ def seen_at(state: State, chain: Chain, chains: Chains, model: Step) -> Seen:
     return Seen(total_of([poly, *biases]), own, state.time)
 
 
-def _own_spikes(definition: Poly, before: State, chains: Chains) -> Spike | Count | None:
+def _own_spikes(definition: Poly, before: State) -> Spike | Count | None:
     """Return the spikes of the step before that reset the membrane."""
     found = {
         atom
@@ -135,7 +135,7 @@ def split_step(state: State, chains: Chains) -> tuple[Step, Spike | Count | None
     if before is None:
         raise ModelError("its membrane does not go on from step to step")
     definition, _ = unbounded(state, chains)
-    own = _own_spikes(definition, before, chains)
+    own = _own_spikes(definition, before)
     lost: dict[Product, Coefficient] = {}
     adaptive = own.threshold.single if isinstance(own, Spike) else None
     for product, c in definition.terms.items():

@@ -152,8 +152,8 @@ class Shaped(Atom):
     Attributes:
         state: the membrane.
         factor: number by which it was multiplied.
-        shape: ``abs``, ``floor_abs`` (also for values cut off toward 0), or ``clipped`` to
-            ``0..most``.
+        shape: ``abs``, ``floor``, ``ceil``, ``floor_abs`` (also for values cut off toward 0), or
+            ``clipped`` to ``0..most``.
         most: upper bound of what is clipped.
     """
 

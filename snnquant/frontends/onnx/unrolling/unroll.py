@@ -25,7 +25,7 @@ def unroll(
     stay the same to the bit.
 
     Args:
-        model: a model as :func:`~snnquant.frontends.onnx.prepare.prepare` returns it.
+        model: as :func:`~snnquant.frontends.onnx.preparation.prepare.prepare` returns it.
         timesteps: size of the dynamic dimension along which the first loop runs, if it is dynamic.
         where: words for the model in messages.
 
