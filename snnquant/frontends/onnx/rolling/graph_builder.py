@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from snnquant.frontends.onnx.recognition.symbols import Constant
-from snnquant.ops import DOMAIN
+from snnquant.ops import DOMAIN, OPSET_VERSION
 from snnquant.ops.attach import MAX_IR_VERSION, attach_functions
 
 Array = npt.NDArray[Any]
@@ -140,7 +140,10 @@ class GraphBuilder:
         model = helper.make_model(
             graph,
             producer_name="snnquant",
-            opset_imports=[helper.make_opsetid("", self.opset), helper.make_opsetid(DOMAIN, 1)],
+            opset_imports=[
+                helper.make_opsetid("", self.opset),
+                helper.make_opsetid(DOMAIN, OPSET_VERSION),
+            ],
         )
         model.ir_version = MAX_IR_VERSION
         helper.set_model_props(model, metadata)

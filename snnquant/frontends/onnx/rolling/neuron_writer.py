@@ -23,6 +23,7 @@ from snnquant.frontends.onnx.rolling.graph_builder import GraphBuilder
 from snnquant.frontends.onnx.rolling.rolled import Rolled
 from snnquant.neurons import LI, NeuronModel
 from snnquant.neurons.simulate import along_channels
+from snnquant.ops.attach import TIMESTEPS_KEY
 from snnquant.ops.schema import MEMBRANE, SPIKES, op_name, schemas
 
 
@@ -269,4 +270,4 @@ def along(value: Coefficient | None, features: Shape) -> npt.NDArray[np.float32]
 
 def timesteps_metadata(steps: int) -> dict[str, str]:
     """Return the metadata of a graph with a fixed number of steps."""
-    return {"snnquant.timesteps": str(steps)}
+    return {TIMESTEPS_KEY: str(steps)}
