@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from snnquant import __version__
-from snnquant.errors import CalibrationMismatchError, DataError
+from snnquant.errors import CalibrationMismatchError, DataError, first_line
 from snnquant.lowering.plan import InputScale
 from snnquant.numerics import IntRange
 from snnquant.observers import OBSERVERS, TensorStatistics
@@ -189,9 +189,8 @@ def load_calibration(path: str | Path) -> Calibration:
             f"there is no calibration file {file}; run 'snnquant calibrate' first"
         ) from error
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"calibration {file} cannot be read: {reason}; run calibrate again"
+            f"calibration {file} cannot be read: {first_line(error)}; run calibrate again"
         ) from error
     if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
         raise DataError(f"{file} is not a calibration ({SCHEMA}); run 'snnquant calibrate' again")

@@ -67,3 +67,18 @@ class LibraryError(SnnquantError):
 
 
 INTERRUPTED_EXIT_CODE = 130
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, which is all that a one-line message holds."""
+    return _lines(error)[0]
+
+
+def last_line(error: BaseException) -> str:
+    """Return the last line of an error's text, where ONNX Runtime says what failed."""
+    return _lines(error)[-1]
+
+
+def _lines(error: BaseException) -> list[str]:
+    """Return the lines of an error's text; its type where it has none."""
+    return str(error).strip().splitlines() or [type(error).__name__]

@@ -16,7 +16,7 @@ import onnx
 from onnx import helper
 
 from snnquant import runtime
-from snnquant.errors import DataError, ModelError, NumericalError
+from snnquant.errors import DataError, ModelError, NumericalError, last_line
 from snnquant.model_file import neuron_nodes, scale_of
 from snnquant.ops.schema import DOMAIN
 from snnquant.ops.states import runs_of, state_inputs_of
@@ -216,7 +216,7 @@ class Runner:
                 reference = shapes(base)
                 break
             except Exception as error:  # ONNX Runtime raises types of its own
-                reason = str(error).strip().splitlines()[-1]
+                reason = last_line(error)
         if not reference:
             raise ModelError(f"the model cannot be run: {reason}; export it with fixed map sizes")
         moved = {}

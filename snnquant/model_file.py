@@ -14,7 +14,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from snnquant.errors import ModelError, NumericalError
+from snnquant.errors import ModelError, NumericalError, first_line
 from snnquant.external_data import MAX_MODEL_BYTES, load_external_data
 from snnquant.ops.attach import node_attributes
 from snnquant.ops.schema import DOMAIN, schemas
@@ -47,8 +47,7 @@ def read_model(path: str | Path) -> onnx.ModelProto:
     except DecodeError as error:
         raise ModelError(f"{file} is not an ONNX model or is truncated; export it again") from error
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{file} cannot be read: {reason}; export it again") from error
+        raise ModelError(f"{file} cannot be read: {first_line(error)}; export it again") from error
     if not model.graph.node:
         raise ModelError(f"{file} is not an ONNX model with nodes; export the network again")
     load_external_data(model, file.parent)

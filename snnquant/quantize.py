@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from snnquant.errors import ModelError, NumericalError, UsageError
+from snnquant.errors import ModelError, NumericalError, UsageError, first_line
 from snnquant.lowering import RULES
 from snnquant.lowering.decided import Decided, choose_scales
 from snnquant.lowering.emitter import Emitter
@@ -236,5 +236,6 @@ def _check(proto: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise NumericalError(f"the integer graph does not pass onnx.checker: {reason}") from error
+        raise NumericalError(
+            f"the integer graph does not pass onnx.checker: {first_line(error)}"
+        ) from error

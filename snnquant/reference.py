@@ -16,7 +16,7 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from snnquant.errors import ModelError, SelfCheckError
+from snnquant.errors import ModelError, SelfCheckError, first_line
 from snnquant.neurons.simulate import integer_arithmetic, simulate
 from snnquant.ops.schema import DOMAIN, MEMBRANE, RECURRENT_WEIGHT, OpSchema, schemas
 
@@ -280,8 +280,7 @@ class Reference:
             with np.errstate(all="ignore"):
                 results = self._evaluator.run(self.names, dict(inputs))
         except (IndexError, ValueError, TypeError, RuntimeError, NotImplementedError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise SelfCheckError(
-                f"the reference cannot evaluate the model: {reason}; please report this"
+                f"the reference cannot evaluate the model: {first_line(error)}; please report this"
             ) from error
         return dict(zip(self.names, results, strict=True))

@@ -16,7 +16,7 @@ from typing import Any
 import onnxruntime as ort  # type: ignore[import-untyped]
 
 import snnquant
-from snnquant.errors import LibraryError, ModelError
+from snnquant.errors import LibraryError, ModelError, first_line
 
 _LIBRARY_NAMES = {
     "darwin": "libsnnquant_ops.dylib",
@@ -68,7 +68,7 @@ def register(session_options: ort.SessionOptions) -> None:
             session_options.register_custom_ops_library(path)
         except Exception as error:
             raise LibraryError(
-                f"ONNX Runtime {ort.__version__} cannot load {path}: {_first_line(error)}; "
+                f"ONNX Runtime {ort.__version__} cannot load {path}: {first_line(error)}; "
                 "repair that, or run the model without the library"
             ) from error
         _registered.add(session_options)
@@ -121,10 +121,4 @@ def load_session(
         return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         what = "the model" if isinstance(source, bytes) else f"model '{source}'"
-        raise ModelError(f"ONNX Runtime cannot load {what}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an error's text, which is all that a one-line message holds."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+        raise ModelError(f"ONNX Runtime cannot load {what}: {first_line(error)}") from error

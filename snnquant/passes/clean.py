@@ -6,7 +6,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, first_line
 from snnquant.ops import DOMAIN
 from snnquant.ops.attach import MAX_IR_VERSION, SUPPORTED_OPSETS, standard_opset
 from snnquant.passes.edit import constant, replace_value, shape_of
@@ -64,8 +64,7 @@ def load(model: onnx.ModelProto) -> ir.Model:
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
         common.TopologicalSortPass()(graph)
     except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"the graph is malformed: {reason}") from error
+        raise ModelError(f"the graph is malformed: {first_line(error)}") from error
     return infer_shapes(graph)
 
 

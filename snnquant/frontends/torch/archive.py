@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, first_line
 
 _MODEL = "models/model.json"
 _CONFIGS = {
@@ -61,16 +61,15 @@ def load_program(path: Path) -> ExportedProgram:
     except FileNotFoundError as error:
         raise ModelError(f"there is no model file {path}; check the path") from error
     except (zipfile.BadZipFile, OSError, ValueError, RecursionError, NotImplementedError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
-            f"{path} is no archive of torch.export: {lines[0]}; write it with torch.export.save"
+            f"{path} is no archive of torch.export: {first_line(error)}; write it with "
+            "torch.export.save"
         ) from error
     try:
         return torch.export.load(copy)
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
-            f"{path}: torch cannot load the program: {lines[0]}; export it with torch "
+            f"{path}: torch cannot load the program: {first_line(error)}; export it with torch "
             f"{torch.__version__}"
         ) from error
 

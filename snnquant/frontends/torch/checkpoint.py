@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, first_line
 from snnquant.frontends.torch.layers import neuron_layers
 from snnquant.frontends.torch.safetensors import read_safetensors
 from snnquant.frontends.torch.sinabs import STATE_BUFFERS
@@ -77,8 +77,9 @@ def _read_torch(path: Path) -> Any:
             "save model.state_dict() instead"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(f"{path} is no torch checkpoint: {lines[0]}; save it again") from error
+        raise ModelError(
+            f"{path} is no torch checkpoint: {first_line(error)}; save it again"
+        ) from error
 
 
 def _state_dict(held: Any, path: Path) -> dict[str, Tensor]:

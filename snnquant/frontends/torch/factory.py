@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from snnquant.errors import UsageError
+from snnquant.errors import UsageError, first_line
 
 #: Loggers of torch that have levels of their own.
 _LOUD = ("torch._library", "torch._library.triton", "torch.onnx", "torch.export")
@@ -115,5 +115,5 @@ def quiet() -> Iterator[None]:
 
 
 def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    name = type(error).__name__
+    return f"{name}: {first_line(error)}" if str(error).strip() else name

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, first_line
 from snnquant.frontends.torch.layers import Layer
 from snnquant.frontends.torch.translation import Array, Described, Signals
 
@@ -168,10 +168,9 @@ def run(net: nn.Module, example: Tensor) -> Any:
     except ModelError:
         raise
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
             f"forward of {type(net).__name__} fails for an input {list(example.shape)}: "
-            f"{lines[0]}; give the shape that it takes with --input-shape"
+            f"{first_line(error)}; give the shape that it takes with --input-shape"
         ) from error
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, inliner, numpy_helper
 
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, first_line
 from snnquant.frontends.onnx.preparation.names import (
     Names,
     attribute_of,
@@ -19,7 +19,6 @@ from snnquant.frontends.onnx.preparation.names import (
     inner_graphs,
     rename_uses,
 )
-from snnquant.frontends.onnx.preparation.shapes import first_line
 from snnquant.frontends.onnx.preparation.values import constant_of
 from snnquant.ops.schema import DOMAIN
 

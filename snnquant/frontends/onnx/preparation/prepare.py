@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, first_line
 from snnquant.frontends.onnx.preparation.branches import resolve_branches
 from snnquant.frontends.onnx.preparation.graph import (
     inline_functions,
@@ -14,7 +14,7 @@ from snnquant.frontends.onnx.preparation.graph import (
 from snnquant.frontends.onnx.preparation.names import Names, graphs_of
 from snnquant.frontends.onnx.preparation.opset import convert_opset
 from snnquant.frontends.onnx.preparation.refusals import refuse
-from snnquant.frontends.onnx.preparation.shapes import MALFORMED, first_line, infer_shapes
+from snnquant.frontends.onnx.preparation.shapes import MALFORMED, infer_shapes
 from snnquant.frontends.onnx.preparation.types import unify_floats
 from snnquant.ops.attach import MAX_IR_VERSION, standard_opset
 

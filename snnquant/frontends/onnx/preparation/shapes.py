@@ -5,7 +5,9 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, first_line
+
+__all__ = ["MALFORMED", "first_line", "infer_shapes"]
 
 #: Tensors of more elements are no shapes: inference needs to know only how large they are.
 _LARGEST_SHAPE = 64
@@ -20,12 +22,6 @@ MALFORMED = (
     RuntimeError,
     MemoryError,
 )
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's text, which is all that a one-line message holds."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def infer_shapes(model: onnx.ModelProto, where: str) -> None:

@@ -12,7 +12,7 @@ import onnx
 from onnx import helper
 
 from snnquant import runtime
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, last_line
 from snnquant.frontends.onnx.proof.resimulate import KNIFE_EDGE, knife_edge
 from snnquant.frontends.onnx.recognition.facts import Facts
 from snnquant.frontends.onnx.rolling.neuron_writer import WrittenNeuron
@@ -98,8 +98,9 @@ def compare_outputs(
         try:
             before = dict(zip(wanted, first.run(wanted, feeds), strict=True)) | feeds
         except Exception as error:  # ONNX Runtime raises types of its own
-            reason = str(error).strip().splitlines()[-1]
-            raise ModelError(f"the source cannot be run: {reason}; export it again") from error
+            raise ModelError(
+                f"the source cannot be run: {last_line(error)}; export it again"
+            ) from error
         after = dict(zip([*names, *spikes], second.run([*names, *spikes], feeds), strict=True))
         size = _BATCH if facts.dynamic else facts.batch
         apart = _samples_apart(layers, before, after, size)

@@ -16,7 +16,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from snnquant import runtime
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, first_line, last_line
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -133,8 +133,9 @@ def _shapes(model: onnx.ModelProto, size: int) -> dict[str, Shape]:
     try:
         inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
     except Exception as error:  # the C++ inference raises types of its own
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"shapes cannot be inferred: {reason}; export the model again") from error
+        raise ModelError(
+            f"shapes cannot be inferred: {first_line(error)}; export the model again"
+        ) from error
     shapes: dict[str, Shape] = {t.name: tuple(t.dims) for t in model.graph.initializer}
     for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output):
         kind = value.type.tensor_type
@@ -168,10 +169,9 @@ def _run(fixed: onnx.ModelProto, names: Iterable[str]) -> dict[str, Array]:
         session = runtime.load_session(copy.SerializeToString(), custom_ops=False, optimized=False)
         return dict(zip(wanted, session.run(wanted, feeds), strict=True))
     except Exception as error:  # ONNX Runtime raises types of its own
-        reason = str(error).strip().splitlines()[-1]
         raise BakedBatchError(
-            f"the model does not run with a batch of {_sizes(feeds)}: {reason}; a batch size may "
-            "be baked in although the export says that it is dynamic; export it again"
+            f"the model does not run with a batch of {_sizes(feeds)}: {last_line(error)}; a batch "
+            "size may be baked in although the export says that it is dynamic; export it again"
         ) from error
 
 
@@ -243,5 +243,6 @@ def _evaluate(
         )
         return dict(zip(wanted, session.run(wanted, {}), strict=True))
     except Exception as error:  # ONNX Runtime raises types of its own
-        reason = str(error).strip().splitlines()[-1]
-        raise ModelError(f"constants of the graph cannot be computed: {reason}") from error
+        raise ModelError(
+            f"constants of the graph cannot be computed: {last_line(error)}"
+        ) from error

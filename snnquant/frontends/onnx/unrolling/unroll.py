@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import onnx
 
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, first_line
 from snnquant.frontends.onnx.preparation.branches import taken_branch
 from snnquant.frontends.onnx.preparation.graph import MAX_NODES, sort_nodes
 from snnquant.frontends.onnx.preparation.names import Names, described
-from snnquant.frontends.onnx.preparation.shapes import MALFORMED, first_line, infer_shapes
+from snnquant.frontends.onnx.preparation.shapes import MALFORMED, infer_shapes
 from snnquant.frontends.onnx.unrolling.loops import Unroller
 from snnquant.frontends.onnx.unrolling.sequences import SEQUENCE_OPS, Sequences
 from snnquant.frontends.onnx.unrolling.time import set_timesteps
