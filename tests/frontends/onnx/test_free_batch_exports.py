@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 from graphs import Graph, run_float
+from onnx import helper
 from torch import nn
 
 from snnquant.errors import ModelError
@@ -219,6 +220,20 @@ def test_shapes_are_known_from_a_run(use):
 def test_a_batch_size_that_is_a_number_to_compute_with_is_refused():
     with pytest.raises(ModelError, match="depends on the batch that it is in"):
         free_batch(sized(as_a_number))
+
+
+def test_steps_too_many_for_shape_inference():
+    """It does not look into the sizes that a Split of more than a few steps has."""
+    steps = 70
+    g = Graph()
+    x = g.input("x", [steps, "n", 2])
+    merged = g.reshape(g.op("Relu", g.reshape(x, [steps * 3, 2])), [steps, 3, 2])
+    names = [f"s{t}" for t in range(steps)]
+    g.nodes.append(helper.make_node("Split", [merged, ints(g, *[1] * steps)], names, axis=0))
+    g.output(g.op("Concat", *names[::-1], axis=0), 3)
+    free = free_batch(g.model())
+    x = np.random.default_rng(2).normal(size=(steps, 4, 2)).astype(np.float32)
+    np.testing.assert_array_equal(run_float(free, {"x": x})[0], np.maximum(x, 0)[::-1])
 
 
 def test_nodes_that_nothing_reads_any_more_go():

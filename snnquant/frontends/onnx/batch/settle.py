@@ -15,6 +15,8 @@ from snnquant.frontends.onnx.preparation.shapes import infer_shapes
 from snnquant.frontends.onnx.preparation.values import Array, shape_of_type
 
 _OF_SIZES = ("Shape", "Size")
+#: How often inference may stop and be helped on; further shapes stay unknown.
+_MAX_STOPS = 16
 
 
 def settle_sizes(model: onnx.ModelProto, where: str) -> dict[str, Array]:
@@ -35,9 +37,10 @@ def settle_sizes(model: onnx.ModelProto, where: str) -> dict[str, Array]:
     if any(True for node in model.graph.node for _ in inner_graphs(node)):
         return {}  # they may read anything
     settled, kept = _settled(model.graph)
-    if not settled:
-        return {}
     values = _run(model, [name for node in settled for name in node.output if name])
+    for name, array in values.items():
+        if array.size > MAX_ELEMENTS:
+            raise ConflictError(f"it computes '{name}' of more than {MAX_ELEMENTS} elements")
     read = {name for node in kept for name in node.input}
     light = onnx.ModelProto()
     light.CopyFrom(model)
@@ -47,6 +50,7 @@ def settle_sizes(model: onnx.ModelProto, where: str) -> dict[str, Array]:
         numpy_helper.from_array(array, name) for name, array in values.items() if name in read
     )
     infer_shapes(light, where)
+    _observe_shapes(light, where)
     del model.graph.value_info[:]
     model.graph.value_info.extend(light.graph.value_info)
     for value, told in zip(model.graph.output, light.graph.output, strict=True):
@@ -84,8 +88,52 @@ def _settled(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], list[onnx.No
     return settled, kept
 
 
+def _observe_shapes(model: onnx.ModelProto, where: str) -> None:
+    """Write down shapes that inference does not tell, in place: of a Split into many steps.
+
+    Only values where it stops are held in a run, not all behind them: it goes on from there.
+    """
+    graph = model.graph
+    for _ in range(_MAX_STOPS):
+        known = {tensor.name for tensor in graph.initializer} | {"", *map(_name, graph.input)}
+        known.update(
+            v.name for v in graph.value_info if None not in (shape_of_type(v.type) or [None])
+        )
+        known.update(map(_name, graph.output))
+        stops = [
+            name
+            for node in graph.node
+            if known.issuperset(node.input)
+            for name in node.output
+            if name not in known
+        ]
+        if not stops:
+            return
+        found = _run(model, stops)
+        told = [v for v in graph.value_info if v.name not in found]
+        told += [
+            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+            for n, a in found.items()
+        ]
+        kept = onnx.GraphProto()
+        kept.value_info.extend(told)
+        del graph.value_info[:]
+        graph.value_info.extend(kept.value_info)
+        infer_shapes(model, where)
+
+
+def _name(value: onnx.ValueInfoProto) -> str:
+    return value.name
+
+
 def _run(model: onnx.ModelProto, wanted: Sequence[str]) -> dict[str, Array]:
-    """Return inner values of a model; the data that it is fed do not matter to them."""
+    """Return inner values of a model at its sizes, fed with zeros.
+
+    Raises:
+        ConflictError: it does not run, or they are no tensors.
+    """
+    if not wanted:
+        return {}
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     del copy.graph.output[:]
@@ -99,6 +147,6 @@ def _run(model: onnx.ModelProto, wanted: Sequence[str]) -> dict[str, Array]:
         feeds[value.name] = np.zeros([d or 0 for d in shape], dtype)
     found = dict(zip(wanted, Runs(copy)(feeds), strict=True))
     for name, result in found.items():
-        if not isinstance(result, np.ndarray) or result.size > MAX_ELEMENTS:
-            raise ConflictError(f"it computes '{name}' from sizes, which is no small constant")
+        if not isinstance(result, np.ndarray):
+            raise ConflictError(f"its value '{name}' is no tensor")
     return found
