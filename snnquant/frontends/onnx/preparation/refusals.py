@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import onnx
@@ -24,7 +25,8 @@ _RANDOM = frozenset(
         "RandomUniformLike",
     }
 )
-_LARGEST_DIMENSION = 2**31 - 1
+#: Numbers in one input: 2 GiB of them.
+_LARGEST_INPUT = 2**29
 _BY_TORCH = (
     "export with torch.onnx.export(..., dynamo=True), in SpikingJelly with backend 'torch', "
     "or give the module by --model and --checkpoint"
@@ -52,7 +54,7 @@ def refuse(model: onnx.ModelProto, where: str) -> None:
             raise ModelError(f"{where}: '{value.name}' holds text; export with numbers")
     for value in model.graph.input:
         sizes = [d.dim_value for d in value.type.tensor_type.shape.dim if d.HasField("dim_value")]
-        if any(size < 1 or size > _LARGEST_DIMENSION for size in sizes):
+        if any(size < 1 for size in sizes) or math.prod(sizes) > _LARGEST_INPUT:
             raise ModelError(
                 f"{where}: input '{value.name}' has the shape {sizes}, which is empty or beyond "
                 "any memory; export it with an example of the right shape"

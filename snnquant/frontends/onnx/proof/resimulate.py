@@ -37,9 +37,17 @@ _MEMBRANE_TOLERANCE = 2e-3
 _SEED = 20_240_229
 
 
-def knife_edge(threshold: Array) -> Array:
-    """Return the distance from a threshold within which float32 rounding decides."""
-    return np.asarray(KNIFE_EDGE * np.maximum(1.0, np.abs(threshold)))
+def knife_edge(threshold: Array, membranes: Array) -> Array:
+    """Return the distance from a threshold within which float32 rounding decides.
+
+    Args:
+        threshold: broadcasts to a membrane.
+        membranes: of one step; a layer whose membranes are all small rounds less.
+    """
+    largest = min(1.0, float(np.abs(membranes).max(initial=0.0)))
+    return np.asarray(
+        KNIFE_EDGE * np.maximum(largest, np.maximum(np.abs(threshold), np.abs(membranes)))
+    )
 
 
 def resimulate(writer: NeuronWriter) -> dict[str, int]:
@@ -182,9 +190,7 @@ def _count_edges(
         if adaptive or counts:
             continue
         differs = (above(source[t], threshold) != (spikes[t] > 0)) & open_
-        near = np.abs(source[t] - threshold) <= np.maximum(
-            knife_edge(threshold), KNIFE_EDGE * np.abs(source[t])
-        )
+        near = np.abs(source[t] - threshold) <= knife_edge(threshold, source[t])
         if (differs & ~near).any():
             raise ModelError(f"re-simulated on random currents, its spikes differ at step {t}")
         edges += int(differs.sum())

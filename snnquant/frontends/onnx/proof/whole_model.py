@@ -13,7 +13,7 @@ from onnx import helper
 
 from snnquant import runtime
 from snnquant.errors import ModelError, last_line
-from snnquant.frontends.onnx.proof.resimulate import KNIFE_EDGE, knife_edge
+from snnquant.frontends.onnx.proof.resimulate import knife_edge
 from snnquant.frontends.onnx.recognition.facts import Facts
 from snnquant.frontends.onnx.rolling.neuron_writer import WrittenNeuron
 from snnquant.frontends.onnx.rolling.shapes import Shapes
@@ -159,7 +159,7 @@ def _samples_apart(
             membrane, fired = before[layer.membranes[t]], after[layer.spikes][t]
             above = np.greater_equal if layer.on_equal else np.greater
             differs = (above(membrane, layer.threshold) != (fired > 0)).reshape(size, -1)
-            edge = np.maximum(knife_edge(layer.threshold), KNIFE_EDGE * np.abs(membrane))
+            edge = knife_edge(layer.threshold, membrane)
             near = (np.abs(membrane - layer.threshold) <= edge).reshape(size, -1)
             wrong = (differs & ~near).any(axis=1) & ~apart
             if wrong.any() and not (differs & near).any(axis=1)[wrong].all():

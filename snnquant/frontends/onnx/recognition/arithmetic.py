@@ -13,7 +13,9 @@ from snnquant.frontends.onnx.recognition.symbols import (
     Bounded,
     Computed,
     Count,
+    Pick,
     Shaped,
+    Source,
     Spike,
     State,
 )
@@ -23,6 +25,8 @@ _FLOATS = frozenset(
 )
 #: Operations that give integers, of which a cast makes something else.
 _WHOLE_OPS = frozenset({"ArgMax", "ArgMin", "NonZero", "Shape", "Size"})
+#: Atoms that can hold another type than float32.
+_FROM_OUTSIDE = (Computed, Pick, Source)
 #: The larger of two operands, where it stands for "no bound".
 _NO_BOUND = 3e38
 
@@ -129,6 +133,9 @@ def _cast(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
     poly = of.poly(node.input[0])
     if any(isinstance(a, Computed) and a.node.op_type in _WHOLE_OPS for a in poly.atoms()):
         return None
+    kind = of.facts.kinds.get(node.input[0], TensorProto.FLOAT)
+    if kind != TensorProto.FLOAT and any(isinstance(a, _FROM_OUTSIDE) for a in poly.atoms()):
+        return None  # whole numbers, or an input in float64: what follows needs the cast
     if target in _FLOATS or is_logical(poly) or isinstance(poly.single, Count):
         return poly
     found = state_of(poly)
@@ -138,7 +145,8 @@ def _cast(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
 
 
 def _cast_like(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
-    return of.poly(node.input[0])
+    kinds = {of.facts.kinds.get(name, TensorProto.FLOAT) for name in node.input}
+    return of.poly(node.input[0]) if kinds <= {TensorProto.FLOAT} else None
 
 
 def shaped(of: Interpreter, state: State, factor: float, shape: str, most: int = 0) -> Poly:

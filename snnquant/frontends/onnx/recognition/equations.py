@@ -37,6 +37,7 @@ from snnquant.frontends.onnx.recognition.step_equation import (
     unbounded,
 )
 from snnquant.frontends.onnx.recognition.symbols import Count, Spike
+from snnquant.frontends.onnx.recognition.uniform import check_bounds, check_thresholds
 from snnquant.neurons import CUBALIF, EXTENDEDLIF, LIF, NeuronModel, Reset
 from snnquant.neurons.dynamics import MAX_SPIKES
 
@@ -79,7 +80,10 @@ def read_spiking(chain: Chain, chains: Chains) -> FoundNeuron:
     if twice is not None:
         raise ModelError(twice)
     fires = _fires(chain, chains)
+    if isinstance(fires, Spike):
+        check_thresholds(chain, chains, fires)
     _, low = unbounded(last, chains)
+    check_bounds(chain, chains, low)
     step, own = split_step(last, chains)
     through = why_through(step.seen, chain, chains)
     if through is not None:

@@ -44,6 +44,7 @@ class Facts:
         constants: values that do not depend on data, for :attr:`batch`.
         data: names of the values that depend on data.
         varying: constants that differ with the batch size.
+        kinds: ONNX element type of the values for which inference tells it.
     """
 
     model: onnx.ModelProto
@@ -54,6 +55,7 @@ class Facts:
     constants: dict[str, Array] = field(default_factory=dict)
     data: set[str] = field(default_factory=set)
     varying: set[str] = field(default_factory=set)
+    kinds: dict[str, int] = field(default_factory=dict)
 
 
 class BakedBatchError(ModelError):
@@ -74,11 +76,13 @@ def gather_facts(model: onnx.ModelProto) -> Facts:
     dynamic = any(not d.HasField("dim_value") for v in inputs for d in _dims(v))
     data = _depending_on_data(graph, {v.name for v in inputs})
     sizes = BATCH_SIZES if dynamic else (1,)
-    found = [_shapes(model, size) for size in sizes]
+    kinds: dict[str, int] = {}
+    found = [_shapes(model, size, kinds) for size in sizes]
     batch = sizes[0]
     if not dynamic:
         batch = next((_dims(v)[0].dim_value for v in inputs if _dims(v)), 1)
     facts = Facts(model, batch, dynamic, found[0], found[-1] if dynamic else {}, {}, data)
+    facts.kinds = kinds
     facts.constants = _constants(facts, facts.shapes)
     if dynamic:
         other = _constants(facts, facts.other_shapes)
@@ -127,8 +131,14 @@ def at_batch(model: onnx.ModelProto, size: int) -> onnx.ModelProto:
     return fixed
 
 
-def _shapes(model: onnx.ModelProto, size: int) -> dict[str, Shape]:
-    """Return all shapes for one batch size: inferred, and by a run where that does not do."""
+def _shapes(model: onnx.ModelProto, size: int, kinds: dict[str, int]) -> dict[str, Shape]:
+    """Return all shapes for one batch size: inferred, and by a run where that does not do.
+
+    Args:
+        model: the graph.
+        size: batch size.
+        kinds: element types are added here.
+    """
     fixed = at_batch(model, size)
     try:
         inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
@@ -139,6 +149,8 @@ def _shapes(model: onnx.ModelProto, size: int) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {t.name: tuple(t.dims) for t in model.graph.initializer}
     for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output):
         kind = value.type.tensor_type
+        if kind.elem_type:
+            kinds[value.name] = kind.elem_type
         if kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim):
             shapes[value.name] = tuple(d.dim_value for d in kind.shape.dim)
     missing = [

@@ -16,7 +16,6 @@ from snnquant.frontends.onnx.recognition.polynomials import (
     Coefficient,
     Poly,
     Product,
-    is_zero,
     joined,
     product_of,
     sum_of,
@@ -68,7 +67,7 @@ def flattened(poly: Poly, opens: Callable[[State], bool]) -> Poly:
             for inner, factor in state.definition.terms.items():
                 add(joined(rest, inner), product_of(c, factor))
         holding.pop(state, None)
-    return Poly({p: c for p, c in terms.items() if not is_zero(c) and not _rounding(c, mass[p])})
+    return Poly({p: c for p, c in terms.items() if not _rounding(c, mass[p])})
 
 
 def _rounding(c: Coefficient, mass: float) -> bool:

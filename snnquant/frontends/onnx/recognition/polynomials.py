@@ -16,6 +16,10 @@ Product = tuple[Atom, ...]
 #: Relative difference up to which coefficients are the same number: float32 constants, rounded in
 #: another order, differ by a few units in 2**-24.
 TOLERANCE = 2e-6
+#: Share of two terms below which their sum is rounding. A small constant is none by itself.
+_CANCELLED = 1e-9
+#: The same beside terms of float32 that cancelled.
+_ROUNDING = 4e-7
 #: A product of more atoms, or a sum of more products, is left as an operation.
 MAX_DEGREE = 4
 MAX_TERMS = 64
@@ -56,7 +60,7 @@ class Poly:
     __slots__ = ("terms",)
 
     def __init__(self, terms: Mapping[Product, Coefficient]) -> None:
-        self.terms = {product: c for product, c in terms.items() if not is_zero(c)}
+        self.terms = {product: c for product, c in terms.items() if np.any(c)}
 
     @staticmethod
     def constant(value: Any) -> Poly:
@@ -159,6 +163,11 @@ class Poly:
 
     def equals(self, other: Poly, tolerance: float = TOLERANCE) -> bool:
         """Whether two polynomials are equal to within rounding of their coefficients."""
+        if len(self.terms) == len(other.terms) == 1:
+            # Among thousands of multiples of one value this is what takes the time.
+            ((first, c),), ((second, d),) = self.terms.items(), other.terms.items()
+            if first == second and isinstance(c, float) and isinstance(d, float):
+                return same(c, d, tolerance) or abs(c - d) <= _ROUNDING * abs(c)
         scale = max((float(np.abs(c).max()) for c in self.terms.values()), default=0.0)
         for product in self.terms.keys() | other.terms.keys():
             a, b = self.terms.get(product, 0.0), other.terms.get(product, 0.0)
@@ -186,14 +195,19 @@ def total_of(polys: Iterable[Poly]) -> Poly:
 def is_zero_beside(a: Coefficient, b: Coefficient, scale: float) -> bool:
     """Whether two coefficients differ by rounding of terms of size ``scale`` that cancelled."""
     try:
-        return bool((np.abs(np.asarray(a) - np.asarray(b)) <= 4e-7 * scale).all())
+        return bool((np.abs(np.asarray(a) - np.asarray(b)) <= _ROUNDING * scale).all())
     except ValueError:
         return False
 
 
 def sum_of(a: Coefficient, b: Coefficient) -> Coefficient:
-    """Return the sum of two coefficients."""
-    return a + b if isinstance(a, float) and isinstance(b, float) else reduced(np.add(a, b))
+    """Return the sum of two coefficients; what is left where they cancel is 0."""
+    if isinstance(a, float) and isinstance(b, float):
+        total = a + b
+        return 0.0 if abs(total) <= _CANCELLED * max(abs(a), abs(b)) else total
+    sums = np.add(a, b)
+    size = _CANCELLED * np.maximum(np.abs(a), np.abs(b))
+    return reduced(np.where(np.abs(sums) <= size, 0.0, sums))
 
 
 def product_of(a: Coefficient, b: Coefficient) -> Coefficient:

@@ -15,6 +15,8 @@ from snnquant.frontends.onnx.recognition.symbols import STATIC, Computed, Consta
 
 #: Axes along which an inner value can be a sequence: time-major or batch-major.
 _TIME_AXES = (0, 1)
+#: The end of a slice that takes all there is.
+_NO_END = 2**31 - 1
 
 
 def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
@@ -119,7 +121,7 @@ def _unchanged(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
     before, after = of.shape(name), of.shape(node.output[0])
     poly = of.values[name]
     if before == after and _same_at_any_batch(of.facts, name, node.output[0]):
-        return poly if node.op_type != "Transpose" else None
+        return None if _reorders(of, node) else poly
     inner = added_axis(of.settled(poly).single)
     if inner is not None and before[: inner[0]] + before[inner[0] + 1 :] == after:
         axis, viewed = inner
@@ -127,6 +129,27 @@ def _unchanged(of: Interpreter, node: onnx.NodeProto) -> Poly | None:
         if dropped is None or dropped == axis:
             return viewed
     return None
+
+
+def _reorders(of: Interpreter, node: onnx.NodeProto) -> bool:
+    """Whether a view whose result has its input's shape may hold other values all the same."""
+    if node.op_type == "Slice":
+        steps = of.constant(node.input[4]) if len(node.input) > 4 and node.input[4] else None
+        if steps is not None and (steps != 1).any():
+            return True
+        # An end that only the batch sizes of the facts do not reach takes samples away.
+        axes = list(range(len(of.shape(node.input[0]))))
+        if len(node.input) > 3 and node.input[3]:
+            axes = [int(a) % len(axes) for a in of.constant(node.input[3]).reshape(-1)]
+        name, facts = node.input[0], of.facts
+        ends = of.constant(node.input[2]).reshape(-1)
+        return facts.dynamic and any(
+            facts.shapes[name][axis] != facts.other_shapes[name][axis]
+            and facts.shapes[name][axis] < end < _NO_END
+            and node.input[2] not in facts.varying
+            for axis, end in zip(axes, ends, strict=False)
+        )
+    return node.op_type in ("Transpose", "Gather")
 
 
 def _same_at_any_batch(facts: Facts, first: str, second: str) -> bool:

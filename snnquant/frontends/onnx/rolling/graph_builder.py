@@ -10,11 +10,16 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from snnquant.errors import ModelError
 from snnquant.frontends.onnx.recognition.symbols import Constant
 from snnquant.ops import DOMAIN, OPSET_VERSION
 from snnquant.ops.attach import MAX_IR_VERSION, attach_functions
 
 Array = npt.NDArray[Any]
+
+_CAST_OUTPUTS = frozenset(
+    {onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
+)
 
 
 class GraphBuilder:
@@ -124,12 +129,24 @@ class GraphBuilder:
         Args:
             results: a value per output.
             metadata: properties of the model.
+
+        Raises:
+            ModelError: an output is an input.
         """
+        given = {value.name for value in self.inputs}
+        same = next((value.name for value in self.outputs if value.name in given), None)
+        if same is not None:
+            raise ModelError(f"output '{same}' is an input, unchanged; export without it")
         # An export may name one value as several outputs.
         by_name = {v.name: (v, result) for v, result in zip(self.outputs, results, strict=True)}
         for value, result in by_name.values():
             name = self.fresh(f"{value.name}.output")
-            self.nodes.append(helper.make_node("Identity", [result], [value.name], name=name))
+            kind = value.type.tensor_type.elem_type
+            # Inside all is float32; outputs keep the types that the source gave them.
+            node = helper.make_node("Identity", [result], [value.name], name=name)
+            if kind in _CAST_OUTPUTS:
+                node = helper.make_node("Cast", [result], [value.name], name=name, to=kind)
+            self.nodes.append(node)
         graph = helper.make_graph(
             self.nodes,
             "snnquant",

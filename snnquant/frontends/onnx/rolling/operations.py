@@ -17,6 +17,9 @@ _RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 #: Operations that pick values by their place among all samples.
 _BY_PLACE = frozenset({"ScatterND", "GatherND", "NonZero", "Compress", "Unique"})
 
+#: Operations along the axis of their attribute, by default the last.
+_ALONG_AXIS = frozenset({"Softmax", "LogSoftmax", "Hardmax", "LpNormalization", "TopK"})
+
 
 def plain_operation(rolled: Rolled, atom: Computed, operand: Callable[[Operand, str], str]) -> str:
     """Write an operation that belongs to no step, as it is."""
@@ -67,6 +70,11 @@ def fold_operation(rolled: Rolled, atom: Computed, time: int) -> str:
             f"node '{name}' ({node.op_type}) picks values by their place among all samples, so "
             "that steps cannot be folded (as where only the strongest neuron of a layer may fire)"
         )
+    if _mixes_samples(atom):
+        raise ModelError(
+            f"node '{name}' ({node.op_type}) works along the batch, so that samples would not be "
+            "treated alike; export without that"
+        )
     features = rolled.shapes.features(Poly.of(atom))
     inputs = []
     for k, operand in enumerate(atom.operands):
@@ -90,6 +98,17 @@ def fold_operation(rolled: Rolled, atom: Computed, time: int) -> str:
         node.op_type, inputs, name, node.attribute, domain=node.domain, outputs=outputs
     )
     return outputs[atom.output]
+
+
+def _mixes_samples(atom: Computed) -> bool:
+    """Whether an operation of one step works along its first axis."""
+    node = atom.node
+    if node.op_type == "Slice":
+        axes = atom.operands[3] if len(atom.operands) > 3 else None
+        return not isinstance(axes, Constant) or bool((axes.array == 0).any())
+    return node.op_type in _ALONG_AXIS and any(
+        a.name == "axis" and a.i == 0 for a in node.attribute
+    )
 
 
 def _is_matrix(rolled: Rolled, operand: Poly) -> bool:
