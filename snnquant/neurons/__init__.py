@@ -22,6 +22,7 @@ from snnquant.neurons.definition import (
     Quantization,
     Reset,
     StateVariable,
+    completed,
     constants_of,
 )
 from snnquant.neurons.extendedlif import EXTENDEDLIF
@@ -43,5 +44,6 @@ __all__ = [
     "Quantization",
     "Reset",
     "StateVariable",
+    "completed",
     "constants_of",
 ]

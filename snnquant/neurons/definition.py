@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 State = dict[str, Any]
 Step = Callable[[Any, State, Any, "Constants"], tuple[Any, State, Any]]
+Value = TypeVar("Value")
 
 
 class Reset(IntEnum):
@@ -148,6 +149,17 @@ class NeuronModel:
     def integer_choices(self) -> tuple[Choice, ...]:
         """Return the structural choices that the integer op has."""
         return tuple(choice for choice in self.choices if not choice.float_only)
+
+
+def completed(model: NeuronModel, given: Mapping[str, Value]) -> dict[str, Value | float]:
+    """Return all parameters of a neuron, in order; its defaults for those that are not given."""
+    held: dict[str, Value | float] = {}
+    for parameter in model.parameters:
+        source = parameter
+        if parameter.name not in given and parameter.default is None:
+            source = model.parameter(parameter.default_from)
+        held[parameter.name] = given.get(source.name, source.default or 0.0)
+    return held
 
 
 def constants_of(

@@ -48,6 +48,17 @@ def along_channels(value: Array, step_shape: tuple[int, ...]) -> Array:
     )
 
 
+def smallest_form(full: Array) -> Array:
+    """Return a constant of neurons ``[C, ...]`` as ``[1]``, ``[C]`` or ``[C, ...]``, what suffices.
+
+    :func:`along_channels` is the way back.
+    """
+    if (full == full.reshape(-1)[:1]).all():
+        return np.array(full.reshape(-1)[:1])
+    rows = full.reshape(len(full), -1)
+    return np.array(rows[:, 0] if (rows == rows[:, :1]).all() else full)
+
+
 def simulate(
     model: NeuronModel,
     arithmetic: FloatArithmetic | IntegerArithmetic,

@@ -17,7 +17,9 @@ from snnquant.frontends.nir.loops import Loop, recurrence
 from snnquant.frontends.nir.neurons import Neuron, neuron_of
 from snnquant.frontends.nir.shapes import Shape, window_of
 from snnquant.frontends.reading import NeuronOrigin
+from snnquant.neurons import completed
 from snnquant.neurons.equation import equation_of
+from snnquant.neurons.simulate import smallest_form
 from snnquant.ops import op_name, schemas
 from snnquant.ops.schema import RECURRENT_WEIGHT
 
@@ -187,7 +189,8 @@ class _Builder:
                 value = self.writer.op("Add", [value, added], f"{node.path}.bias")
             inputs.append(self.writer.const(weight, f"{node.path}.{RECURRENT_WEIGHT}"))
         schema = schemas()[op_name(neuron.model, integer=False, recurrent=loop is not None)]
-        given = _defaults(neuron)
+        parameters = completed(neuron.model, neuron.parameters)
+        given = {name: np.asarray(value) for name, value in parameters.items()}
         for name in schema.parameter_names:
             held = _compact(given[name], shape)
             inputs.append(self.writer.const(held, f"{node.path}.{name}"))
@@ -284,25 +287,12 @@ class _Builder:
         return self.writer.op("Add", [value, added], f"{node.path}.biased")
 
 
-def _defaults(neuron: Neuron) -> dict[str, Array]:
-    """Return every parameter of a neuron, those that were not given at their defaults."""
-    given = dict(neuron.parameters)
-    for parameter in neuron.model.parameters:
-        if parameter.name not in given:
-            default = given.get(parameter.default_from, np.zeros(()))
-            given[parameter.name] = (
-                default if parameter.default is None else np.full((), parameter.default)
-            )
-    return given
-
-
 def _compact(value: Array, shape: Shape) -> Array:
-    """Return a parameter in the smallest of its forms: ``[1]``, ``[C]``, or ``[C, ...]``."""
-    if (value == value.flat[0]).all():
-        return value.reshape(-1)[:1]
-    if all(size == 1 for size in value.shape[1:]):
-        return value.reshape(-1)
-    return np.broadcast_to(value, shape)
+    """Return a parameter, one value or along the first axes, in the smallest of its forms."""
+    if value.size == 1:
+        return value.reshape(1)
+    along = value.reshape(value.shape + (1,) * (len(shape) - value.ndim))
+    return smallest_form(np.broadcast_to(along, shape))
 
 
 _EMITTERS: dict[str, Callable[[_Builder, Node, str], str]] = {

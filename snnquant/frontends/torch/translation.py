@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.errors import ModelError
-from snnquant.neurons import NeuronModel, Reset
+from snnquant.neurons import NeuronModel, Reset, completed
+from snnquant.neurons.simulate import smallest_form
 
 Array = npt.NDArray[Any]
 Value = Tensor | float
@@ -54,14 +55,8 @@ class Translation:
         Raises:
             ModelError: a value does not broadcast to the neurons.
         """
-        found: dict[str, Array] = {}
-        for parameter in (model or self.model).parameters:
-            given = self.values.get(parameter.name, parameter.default)
-            if given is None:
-                found[parameter.name] = found[parameter.default_from]
-            else:
-                found[parameter.name] = _own_shape(parameter.name, given, tuple(features))
-        return found
+        held = completed(model or self.model, self.values)
+        return {name: _own_shape(name, value, tuple(features)) for name, value in held.items()}
 
     def all_choices(self) -> dict[str, int]:
         """Return every structural choice."""
@@ -81,12 +76,7 @@ def _own_shape(name: str, value: Value, features: tuple[int, ...]) -> Array:
             f"{name} has shape {list(array.shape)}, which does not fit neurons {list(features)}; "
             "give one value, or one that broadcasts to the neurons"
         ) from error
-    if (full == full.reshape(-1)[0]).all():
-        return np.array(full.reshape(-1)[:1])
-    rows = full.reshape(features[0], -1)
-    if (rows == rows[:, :1]).all():
-        return np.array(rows[:, 0])
-    return np.array(full)
+    return smallest_form(full)
 
 
 @dataclass(frozen=True)

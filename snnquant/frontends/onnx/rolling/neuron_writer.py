@@ -21,8 +21,8 @@ from snnquant.frontends.onnx.recognition.recurrence import without_recurrence
 from snnquant.frontends.onnx.recognition.symbols import Atom, Count, Spike, State
 from snnquant.frontends.onnx.rolling.graph_builder import GraphBuilder
 from snnquant.frontends.onnx.rolling.rolled import Rolled
-from snnquant.neurons import LI, NeuronModel
-from snnquant.neurons.simulate import along_channels
+from snnquant.neurons import LI, NeuronModel, completed
+from snnquant.neurons.simulate import along_channels, smallest_form
 from snnquant.ops.attach import TIMESTEPS_KEY
 from snnquant.ops.schema import MEMBRANE, SPIKES, op_name, schemas
 
@@ -245,16 +245,13 @@ def complete(
     model: NeuronModel, given: Mapping[str, Coefficient], features: Shape
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Return all parameters of a neuron, in order, as its op takes them."""
-    held = {p.name: given.get(p.name, p.default) for p in model.parameters}
-    for parameter in model.parameters:
-        if held[parameter.name] is None:
-            held[parameter.name] = held[parameter.default_from]
+    held = completed(model, given)
     return {name: along(value, features) for name, value in held.items()}
 
 
-def along(value: Coefficient | None, features: Shape) -> npt.NDArray[np.float32]:
+def along(value: Coefficient, features: Shape) -> npt.NDArray[np.float32]:
     """Return a parameter as a neuron op takes it: one value, per channel, or per neuron."""
-    array = np.asarray(0.0 if value is None else value, np.float32)
+    array = np.asarray(value, np.float32)
     if array.size == 1:
         return array.reshape(1)
     if array.ndim > len(features):
@@ -263,9 +260,7 @@ def along(value: Coefficient | None, features: Shape) -> npt.NDArray[np.float32]
             "earlier run; reset the network before export"
         )
     full = array.reshape((1,) * (len(features) - array.ndim) + array.shape)
-    if full.shape == (features[0],) + (1,) * (len(features) - 1):
-        return np.asarray(full.reshape(features[0]))
-    return np.ascontiguousarray(np.broadcast_to(full, features))
+    return smallest_form(np.broadcast_to(full, features))
 
 
 def timesteps_metadata(steps: int) -> dict[str, str]:
