@@ -172,7 +172,6 @@ def _count_edges(
         ModelError: a spike or a membrane differs otherwise.
     """
     found = written.found
-    adaptive = "threshold_increment" in found.parameters
     counts = found.choices.get("max_spikes", 1) > 1
     threshold = written.threshold_along(source.shape)
     above = np.greater_equal if found.choices.get("fire_on_equal") else np.greater
@@ -187,7 +186,7 @@ def _count_edges(
                 f"re-simulated on random currents, its membrane differs at step {t} (by up to "
                 f"{np.abs(source[t] - membranes[t])[open_].max():.3g})"
             )
-        if adaptive or counts:
+        if found.adaptive or counts:
             continue
         differs = (above(source[t], threshold) != (spikes[t] > 0)) & open_
         near = np.abs(source[t] - threshold) <= knife_edge(threshold, source[t])

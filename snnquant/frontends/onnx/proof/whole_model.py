@@ -54,7 +54,7 @@ def layers_of(written: Iterable[WrittenNeuron], facts: Facts) -> list[ComparedLa
     for neuron in written:
         states = neuron.found.chain.states
         single = neuron.found.choices.get("max_spikes", 1) == 1
-        plain = single and "threshold_increment" not in neuron.found.parameters
+        plain = single and not neuron.found.adaptive
         if plain and all(state.value for state in states):
             shape = Shapes(facts).of_atom(states[0])
             found.append(

@@ -39,7 +39,7 @@ from snnquant.frontends.onnx.recognition.step_equation import (
 from snnquant.frontends.onnx.recognition.symbols import Count, Spike
 from snnquant.frontends.onnx.recognition.uniform import check_bounds, check_thresholds
 from snnquant.neurons import CUBALIF, EXTENDEDLIF, LIF, NeuronModel, Reset
-from snnquant.neurons.dynamics import MAX_SPIKES
+from snnquant.neurons.dynamics import MAX_SPIKES, THRESHOLD_INCREMENT
 
 
 @dataclass
@@ -65,6 +65,11 @@ class FoundNeuron:
     fires: Spike | Count
     chain: Chain
     floor: Coefficient | None = None
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether spikes move the threshold."""
+        return THRESHOLD_INCREMENT.name in self.parameters
 
 
 def read_spiking(chain: Chain, chains: Chains) -> FoundNeuron:

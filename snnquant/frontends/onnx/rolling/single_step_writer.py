@@ -26,6 +26,7 @@ from snnquant.frontends.onnx.rolling.rolled import Rolled
 from snnquant.frontends.onnx.rolling.shapes import Shapes
 from snnquant.frontends.onnx.rolling.single_step import STEPS, StatePairs, write_out
 from snnquant.neurons import LIF, NeuronModel
+from snnquant.neurons.dynamics import I_STATE, V_STATE
 from snnquant.ops.attach import standard_opset
 from snnquant.ops.schema import op_name, schemas
 
@@ -58,7 +59,7 @@ class StepWriter:
 
     def _write(self, chain: Chain, name: str) -> WrittenNeuron:
         found = read_spiking(chain, self.chains)
-        if "threshold_increment" in found.parameters:
+        if found.adaptive:
             raise ModelError(
                 "single steps with an adaptive threshold are not understood; export the loop over "
                 "all steps"
@@ -77,38 +78,35 @@ class StepWriter:
         carried = equation - current
         like = self.rolled.static(Poly.of(_state_source(carried)))
         zeros = self._zeros(like, f"{name}.zeros")
-        states = {"r": zeros, "a": zeros, "i": zeros}
+        states = {state.name: zeros for state in found.model.states}
         if chain.start < 0:
             before = self.rolled.static(chain.states[0].definition)
-            states["v"], states["r"] = self._carry(name, found, before, zeros)
+            states |= self._carry(name, found, before, zeros)
             carried = carried.only(lambda p: all(isinstance(a, Source) for a in p))
-        else:
-            states["v"] = ""
         synaptic = self._synaptic(carried, found)
         if synaptic is not None:
             carried = carried.without((synaptic,))
             alpha = found.parameters["alpha_syn"]
             share = np.divide(equation.coefficient(synaptic), alpha)
-            states["i"] = self.rolled.static(Poly.of(synaptic).scaled(reduced(share)))
-        if not states["v"]:
-            states["v"] = self.rolled.static(carried) if carried.terms else zeros
+            states[I_STATE.name] = self.rolled.static(Poly.of(synaptic).scaled(reduced(share)))
+        if chain.start >= 0 and carried.terms:
+            states[V_STATE.name] = self.rolled.static(carried)
         node = self._node(name, found.model, parameters, found.choices, sequence, states)
         return WrittenNeuron(name, found, node, current, None, parameters)
 
-    def _carry(self, name: str, found: FoundNeuron, membrane: str, zeros: str) -> tuple[str, str]:
-        """Return membrane and refractory counter after the reset of a membrane from outside."""
+    def _carry(self, name: str, found: FoundNeuron, membrane: str, zeros: str) -> dict[str, str]:
+        """Return the states after the reset of a membrane from outside."""
         axes = self.builder.integers([0], "time_axis")
         silence = self.builder.add("Unsqueeze", [zeros, axes], f"{name}.no_current")
         features = self.rolled.shapes.features(Poly.of(found.chain.last))
-        parameters = complete(LIF, found.parameters, features)
-        model = found.model if found.model.name == "ExtendedLIF" else LIF
-        if model is not LIF:
-            parameters = complete(model, found.parameters, features)
-        states = {"v": membrane, "r": zeros, "a": zeros}
+        # A synaptic current has no part in a reset.
+        model = LIF if I_STATE in found.model.states else found.model
+        parameters = complete(model, found.parameters, features)
+        states = {state.name: zeros for state in model.states} | {V_STATE.name: membrane}
         carry = self.builder.fresh(f"{name}.before")
         node = self._node(carry, model, parameters, found.choices, silence, states)
-        order = [s.name for s in model.states]
-        return str(node.output[1 + order.index("v")]), str(node.output[1 + order.index("r")])
+        later = schemas()[node.op_type].state_names
+        return dict(zip(later, node.output[1:], strict=False))
 
     def _synaptic(self, carried: Poly, found: FoundNeuron) -> Source | None:
         """Return the input that holds the synaptic current."""
