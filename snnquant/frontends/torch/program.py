@@ -21,8 +21,8 @@ from snnquant.frontends.reading import Reading, SourceOptions
 from snnquant.frontends.torch.archive import load_program
 from snnquant.frontends.torch.convert import read_layers
 from snnquant.frontends.torch.network import Example, Network
-from snnquant.frontends.torch.operations import neuron_operations
 from snnquant.frontends.torch.plain import read_plainly
+from snnquant.frontends.torch.spikingjelly_operations import neuron_operations
 from snnquant.nn.export import OPSET
 
 _WHY = "a .pt2 program says of its neurons only what they compute"
