@@ -12,6 +12,7 @@ from unrolled import Unrolled, neurons, read_and_compare
 
 from snnquant.errors import ModelError
 from snnquant.frontends.onnx import read_proto
+from snnquant.frontends.reading import SourceOptions
 from snnquant.runtime import load_session
 
 STEPS = 4
@@ -190,3 +191,13 @@ def test_a_batch_beyond_memory_is_refused():
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 10**9
     with pytest.raises(ModelError, match="beyond any memory"):
         read_proto(model, "net")
+
+
+def test_more_steps_than_can_be_written_out_are_refused():
+    g = Unrolled()
+    g.inputs.append(helper.make_tensor_value_info("v", TensorProto.FLOAT, ["batch", 4]))
+    h = g.add(g.mul("v", 0.5), "x")
+    s = g.above(h)
+    model = g.model(s, g.sub(h, s))
+    with pytest.raises(ModelError, match="100000 steps cannot be written out; give at most 4096"):
+        read_proto(model, "net", SourceOptions(timesteps=100_000))

@@ -9,6 +9,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from snnquant.errors import ModelError
+from snnquant.frontends.onnx.unrolling.loops import MAX_STEPS
+
 #: Steps that are written out to see how a step follows from the one before.
 STEPS = 4
 
@@ -157,7 +160,12 @@ def as_sequence(
         pairs: its states.
         steps: number of steps.
         timed_input: the input is a sequence ``[T, B, ...]``; else it is the same at every step.
+
+    Raises:
+        ModelError: that would be too many steps.
     """
+    if steps > MAX_STEPS:
+        raise ModelError(f"{steps} steps cannot be written out; give at most {MAX_STEPS}")
     out, _ = write_out(model, pairs, steps)
     graph = out.graph
     states = [v for v in graph.input if v.name in pairs.later]
@@ -168,6 +176,7 @@ def as_sequence(
     for value in states:
         head += _zeros(graph, value, first, zero, batch_axis=int(timed_input))
     kept = [v for v in graph.input if v.name not in pairs.later and v.name in pairs.data]
+    renamed = {}
     for name in pairs.data:
         for step in range(steps):
             old = later_name(name, step)
@@ -175,9 +184,10 @@ def as_sequence(
                 index = f"{name}.index.{step}"
                 graph.initializer.append(numpy_helper.from_array(np.asarray(step, np.int64), index))
                 head.append(helper.make_node("Gather", [name, index], [f"{old}.step"], axis=0))
-                _rename_uses(graph, old, f"{old}.step")
+                renamed[old] = f"{old}.step"
             elif step:
-                _rename_uses(graph, old, name)
+                renamed[old] = name
+    _rename_uses(graph, renamed)
     if timed_input:
         for value in kept:
             dim = onnx.TensorShapeProto.Dimension(dim_value=steps)
@@ -207,9 +217,9 @@ def _zeros(
     ]
 
 
-def _rename_uses(graph: onnx.GraphProto, old: str, new: str) -> None:
+def _rename_uses(graph: onnx.GraphProto, new: Mapping[str, str]) -> None:
     for node in graph.node:
-        node.input[:] = [new if name == old else name for name in node.input]
+        node.input[:] = [new.get(name, name) for name in node.input]
 
 
 def _stacks(
