@@ -51,6 +51,15 @@ def test_a_step_with_a_slightly_different_threshold_is_refused(odd):
 
 
 @pytest.mark.parametrize("odd", [1, 2])
+def test_a_step_that_keeps_slightly_more_is_refused(odd):
+    def left(g: Unrolled, t: int, v: str) -> str:
+        return g.mul(v, 1.001 if t == odd else 1.0)
+
+    with pytest.raises(ModelError, match="its membrane differs at step"):
+        read_proto(lif(left=left), "net")
+
+
+@pytest.mark.parametrize("odd", [1, 2])
 def test_a_bound_that_only_one_step_has_is_refused(odd):
     def left(g: Unrolled, t: int, v: str) -> str:
         return g.op("Max", v, -1000.0) if t == odd else v

@@ -32,8 +32,8 @@ Array = npt.NDArray[Any]
 GAINS = (0.4, 1.0, 3.0, 10.0)
 #: Distance from the threshold, relative to it, within which rounding decides about a spike.
 KNIFE_EDGE = 1e-5
-#: Relative difference between membranes that rounding can make over many steps.
-_MEMBRANE_TOLERANCE = 2e-3
+#: Relative difference between membranes that rounding can make: per step, and over many steps.
+_STEP_TOLERANCE, _MEMBRANE_TOLERANCE = 1e-4, 2e-3
 _SEED = 20_240_229
 
 
@@ -180,7 +180,8 @@ def _count_edges(
     size = np.maximum(np.abs(source), np.abs(membranes)) + np.abs(threshold)
     for t in range(len(source)):
         # Membranes agree until a spike has differed; from then on the sample is left out.
-        apart = np.abs(source[t] - membranes[t]) > _MEMBRANE_TOLERANCE * size[t] + 1e-6
+        tolerance = min(_MEMBRANE_TOLERANCE, _STEP_TOLERANCE * (t + 1))
+        apart = np.abs(source[t] - membranes[t]) > tolerance * size[t] + 1e-6
         if (apart & open_).any():
             raise ModelError(
                 f"re-simulated on random currents, its membrane differs at step {t} (by up to "
