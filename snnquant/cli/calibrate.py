@@ -102,7 +102,9 @@ def command(
     check_output(output_file, (*source.files, data))
     check_output(samples_path(output_file), (*source.files, data))
     target = load_target("generic")
-    graph = canonical_graph(source.read(), str(source))
+    reading = source.read()
+    speaker.notes(reading.notes)
+    graph = canonical_graph(reading, str(source))
     dataset = open_data(data)
     with speaker.progress("calibrating") as progress:
         calibration = calibrate_model(

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -58,6 +58,11 @@ class Speaker:
         """Say something that a person may want to know."""
         if not self.quiet:
             self._line(self.err, text)
+
+    def notes(self, texts: Iterable[str]) -> None:
+        """Say what was assumed in reading a model."""
+        for text in texts:
+            self.say(f"  note: {text}")
 
     def warn(self, text: str) -> None:
         """Warn, quiet or not."""

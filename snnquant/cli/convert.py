@@ -110,6 +110,7 @@ def command(
             "calibrate again, or drop --timesteps"
         )
     reading = source.read()
+    speaker.notes(reading.notes)
     source_sha256 = source.sha256(reading)
     graph = canonical_graph(reading, str(source))
     result, check = convert_files(graph, source_sha256, calibration, known, options)

@@ -61,9 +61,13 @@ class _Term:
         return _Term("-", other, self)
 
     def __mul__(self, other: Any) -> Any:
+        if other == 0:
+            return 0
         return self if other == 1 else _Term("*", self, other)
 
     def __rmul__(self, other: Any) -> Any:
+        if other == 0:
+            return 0
         return self if other == 1 else _Term("*", other, self)
 
     def __truediv__(self, other: Any) -> Any:
@@ -71,6 +75,18 @@ class _Term:
 
     def __neg__(self) -> _Term:
         return _Term("-", 0, self)
+
+
+def _number(value: Any) -> float | None:
+    """Return the number that a value is written as, or None if it is more than a number."""
+    if not isinstance(value, _Term):
+        return float(value)
+    if value.operands or value.parameter:
+        return None
+    try:
+        return float(value.op)
+    except ValueError:
+        return None
 
 
 class _TextBackend:
@@ -89,10 +105,13 @@ class _TextBackend:
         return _Term("=", a, b)
 
     def maximum(self, a: Any, b: Any) -> Any:
-        """Return the larger."""
-        if not isinstance(a, _Term):
-            return max(a, b)
-        return a if b in _UNBOUNDED else _Term("max", a, b)
+        """Return the larger; of two numbers, which it is."""
+        if isinstance(a, _Term) and not isinstance(b, _Term) and b in _UNBOUNDED:
+            return a
+        first, second = _number(a), _number(b)
+        if first is None or second is None:
+            return _Term("max", a, b)
+        return a if first >= second else b
 
     def minimum(self, a: Any, b: Any) -> _Term:
         """Return the smaller."""
@@ -206,12 +225,20 @@ def _write_step(
             constants[parameter.constant_name] = float(value)
         else:
             constants[parameter.constant_name] = _Term(f"{value:.6g}")
-    state = {variable.name: _Term(f"{variable.name}[t-1]") for variable in neuron.states}
+    state: dict[str, Any] = {v.name: _Term(f"{v.name}[t-1]") for v in neuron.states}
     current = _Term(CURRENT)
     seen = _Term("+", current, _Term(_RECURRENT)) if recurrent else current
     p = constants_of(neuron, constants, choices)
-    output, after, membrane = neuron.step(FloatArithmetic(_TextBackend()), state, seen, p)
-    used = {variable.name for variable in neuron.states_in_use(vars(p))}
+    ops = FloatArithmetic(_TextBackend())
+    for variable in neuron.states:
+        # A state that starts at 0 and that nothing moves is none.
+        if not variable.initial and not variable.counter:
+            still = neuron.step(ops, state | {variable.name: 0}, seen, p)[1][variable.name]
+            if not isinstance(still, _Term) and still == 0:
+                state[variable.name] = 0
+    output, after, membrane = neuron.step(ops, state, seen, p)
+    after = {name: value for name, value in after.items() if isinstance(state[name], _Term)}
+    used = {variable.name for variable in neuron.states_in_use(vars(p))} & set(after)
     # A state that the membrane reads in the same step is written before it.
     first = {name for name in used if _reads(membrane, after[name])}
     writer = _Writer()

@@ -25,7 +25,8 @@ from snnquant.frontends.onnx.rolling.single_step import (
 from snnquant.frontends.onnx.rolling.single_step_writer import is_single_step, recognise_step
 from snnquant.frontends.onnx.unrolling.unroll import unroll
 from snnquant.frontends.reading import Reading, SourceOptions, reading_of
-from snnquant.model_file import neuron_nodes, read_model
+from snnquant.model_file import metadata, neuron_nodes, read_model
+from snnquant.ops.attach import TIMESTEPS_KEY
 
 
 def read(path: Path, options: SourceOptions) -> Reading:
@@ -66,9 +67,20 @@ def read_proto(model: onnx.ModelProto, name: str, options: SourceOptions | None 
                 return _read_step(prepared, pairs, given)
             _check_time_axis(given, name, single_step=False)
             plain = unroll(prepared, timesteps=given.timesteps, where="the model")
-            return _read_sequence(plain, [])
+            reading = _read_sequence(plain, [])
+            _check_timesteps(given, name, reading)
+            return reading
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
+
+
+def _check_timesteps(options: SourceOptions, name: str, reading: Reading) -> None:
+    """Raise UsageError for a number of steps that the graph does not have."""
+    steps = metadata(reading.model).get(TIMESTEPS_KEY)
+    if options.timesteps is not None and steps != str(options.timesteps):
+        raise UsageError(
+            f"{name}: --timesteps is {options.timesteps}, but the graph runs {steps} steps; drop it"
+        )
 
 
 def _check_time_axis(options: SourceOptions, name: str, *, single_step: bool) -> None:
@@ -102,6 +114,7 @@ def _read_sequence(model: onnx.ModelProto, notes: list[str]) -> Reading:
     facts = writer.chains.values.facts
     compare_outputs(model, found.model, layers_of(writer.written.values(), facts), facts)
     names = {chain: written.name for chain, written in writer.written.items()}
+    names |= {chain: name for name, chain in writer.read_outs.items()}
     return Reading(
         found.model if facts.dynamic else free_batch(found.model),
         origins_of(writer.chains.values, names, edges),

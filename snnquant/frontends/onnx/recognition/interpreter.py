@@ -86,6 +86,7 @@ class Interpreter:
         self._named: dict[frozenset[tuple[int, ...]], list[State]] = {}
         self._sources = dict(sources or {})
         self._constants: dict[str, Constant] = {}
+        self._node: onnx.NodeProto | None = None
 
     def run(self) -> None:
         """Read all values, in order."""
@@ -98,7 +99,9 @@ class Interpreter:
         for node in graph.node:
             if any(name in self.facts.data for name in node.output):
                 self._read(node)
+        producers = {name: node for node in graph.node for name in node.output}
         for value in graph.output:
+            self._node = producers.get(value.name)
             if value.name in self.values:
                 self.values[value.name] = self.settled(self.values[value.name])
 
@@ -141,6 +144,7 @@ class Interpreter:
         self.values[name] = poly
 
     def _read(self, node: onnx.NodeProto) -> None:
+        self._node = node
         handler = self.handlers.get(node.op_type)
         result: Poly | list[Poly] | None = None
         if node.domain == "":
@@ -272,6 +276,8 @@ class Interpreter:
             time = max(spikes, default=time)
         state = State(time, name, definition)
         self.states.append(state)
+        if self._node is not None:
+            self.origin[state] = self._node
         self._named.setdefault(definition.products(), []).append(state)
         return Poly.of(state).scaled(factor)
 

@@ -60,6 +60,8 @@ class NeuronWriter:
         self._steps = steps
         self._writing: set[Chain] = set()
         self._integrators: list[tuple[Integrator, str]] = []
+        #: Read-outs that were written, by name, with their states.
+        self.read_outs: dict[str, Chain] = {}
         self._found: dict[State, Integrator] = {}
         chains.implicit = self._early
 
@@ -174,7 +176,12 @@ class NeuronWriter:
                 return sequence
         features = self.rolled.shapes.features(Poly.of(state))
         sequence = self._current(found.current, found.time, features)
-        name = self.builder.fresh(module_name(self.chains.values, Chain([state])))
+        states = [state]
+        while states[0].follows is not None:
+            states.insert(0, states[0].follows)
+        chain = Chain(states)
+        name = self.builder.fresh(module_name(self.chains.values, chain))
+        self.read_outs[name] = chain
         parameters: dict[str, Coefficient] = {
             "alpha": found.alpha,
             "leak_bias": found.leak_bias,
