@@ -16,6 +16,13 @@ from snnquant.model_file import metadata
 #: Metadata: how each neuron was read, so that an imported file can still tell.
 ORIGINS_KEY = "snnquant.origins"
 NOTES_KEY = "snnquant.notes"
+#: How users read the name of a framework, by its Python package.
+FRAMEWORK_NAMES = {
+    "snntorch": "snnTorch",
+    "spikingjelly": "SpikingJelly",
+    "norse": "Norse",
+    "sinabs": "sinabs",
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class NeuronOrigin:
 
     Attributes:
         node: name of the neuron node.
-        framework: what the source hints at, such as ``snntorch Leaky``; "": unknown.
+        framework: what the source hints at, such as ``snnTorch Leaky``; "": unknown.
         found_at: names of places in the source: nodes, one or several per step, or a module.
         equation: the neuron as it was read, in the field's terms.
         knife_edges: spikes that differ in re-simulation because the membrane is at the threshold

@@ -13,7 +13,7 @@ import numpy as np
 
 from snnquant.errors import UsageError
 from snnquant.frontends.nir.graph import NEURONS, Array, Graph, Node
-from snnquant.frontends.reading import SourceOptions
+from snnquant.frontends.reading import FRAMEWORK_NAMES, SourceOptions
 
 #: Step that snnTorch's and SpikingJelly's exporters and importers take.
 _DT = 1e-4
@@ -57,12 +57,14 @@ class Convention:
 
 NIR = Convention("NIR", _DT)
 CONVENTIONS = {
-    "snntorch": Convention("snnTorch", _DT, "soft", delayed=True, loses_input=True),
-    "spikingjelly": Convention("SpikingJelly", _DT, fire_on_equal=True),
+    "snntorch": Convention(
+        FRAMEWORK_NAMES["snntorch"], _DT, "soft", delayed=True, loses_input=True
+    ),
+    "spikingjelly": Convention(FRAMEWORK_NAMES["spikingjelly"], _DT, fire_on_equal=True),
     # Its exporter divides the step by the inverse time constant, so that both are multiplied.
-    "norse": Convention("Norse", 1e-6, jumps=True, steps=True),
+    "norse": Convention(FRAMEWORK_NAMES["norse"], 1e-6, jumps=True, steps=True),
     "sinabs": Convention(
-        "sinabs",
+        FRAMEWORK_NAMES["sinabs"],
         1.0,
         "soft",
         "exp",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from snnquant.errors import ModelError
+from snnquant.frontends.reading import FRAMEWORK_NAMES
 from snnquant.frontends.torch import norse, sinabs, snntorch, spikingjelly
 from snnquant.frontends.torch.translation import Described
 
@@ -25,6 +26,11 @@ class Framework:
     package: str
     described: dict[str, type[Described]]
     bases: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return FRAMEWORK_NAMES[self.package.split(".")[0]]
 
 
 FRAMEWORKS = (
@@ -88,7 +94,7 @@ def neuron_layers(net: nn.Module) -> tuple[list[Layer], list[str]]:
             continue
         framework, base = found
         where = path or type(module).__name__
-        name = f"module '{where}' ({framework.package.split('.')[0]} {base.__name__})"
+        name = f"module '{where}' ({framework.name} {base.__name__})"
         description = framework.described.get(base.__name__)
         if _overrides(type(module), base):
             others.append(f"the class of {name} changes what its framework's neuron does")

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from snnquant.errors import ModelError
+from snnquant.frontends.reading import FRAMEWORK_NAMES
 from snnquant.frontends.torch.translation import Described, Signals, Translation, same_tensor
 from snnquant.neurons import CUBALIF, LI, LIF, Reset
 
@@ -67,7 +68,7 @@ class NorseNeuron(Described):
             seen = x if weights is None else functional.linear(x, weights)
             return seen if integrates else seen * gain
 
-        name = f"norse {kind}"
+        name = f"{FRAMEWORK_NAMES['norse']} {kind}"
         if not fires:
             return Translation(name, LI, values, {"synaptic": int(synaptic)}, feed=feed)
         method = getattr(getattr(p, "reset_method", None), "__name__", "reset_value")

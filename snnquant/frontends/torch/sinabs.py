@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from snnquant.errors import ModelError
+from snnquant.frontends.reading import FRAMEWORK_NAMES
 from snnquant.frontends.torch.translation import (
     Described,
     Signals,
@@ -68,7 +69,7 @@ class SinabsNeuron(Described):
             gain = gain * synaptic.detach()
         scaled = isinstance(gain, Tensor)
         feed = (lambda x: x * gain) if scaled else (lambda x: x)
-        name = f"sinabs {kind}"
+        name = f"{FRAMEWORK_NAMES['sinabs']} {kind}"
         minimum = module.min_v_mem
         if module.spike_fn is None:
             if minimum is not None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from snnquant.errors import ModelError
+from snnquant.frontends.reading import FRAMEWORK_NAMES
 from snnquant.frontends.torch.translation import (
     Described,
     Signals,
@@ -85,7 +86,7 @@ class SnnTorchNeuron(Described):
         if synaptic:
             values["alpha_syn"] = finite("alpha", module.alpha.detach().clamp(0, 1))
         return Translation(
-            f"snntorch {self.kind}",
+            f"{FRAMEWORK_NAMES['snntorch']} {self.kind}",
             CUBALIF if synaptic else LIF,
             values,
             choices,

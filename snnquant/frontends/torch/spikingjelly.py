@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from snnquant.errors import ModelError
+from snnquant.frontends.reading import FRAMEWORK_NAMES
 from snnquant.frontends.torch.translation import (
     Described,
     Signals,
@@ -69,7 +70,7 @@ class SpikingJellyNeuron(Described):
         }
         if kind == "CUBALIFNode":
             values["alpha_syn"] = plain(module.c_decay)
-        name = f"spikingjelly {kind}"
+        name = f"{FRAMEWORK_NAMES['spikingjelly']} {kind}"
         feed = (lambda x: x * rate) if decays_input else (lambda x: x)
         if is_infinite(module.v_threshold):
             synaptic = int(kind == "CUBALIFNode")
@@ -149,7 +150,7 @@ class SpikingJellyReadOut(Described):
         rate = 1.0 / plain(getattr(module, "tau", 1.0))
         leaky = kind == "NonSpikingLIFNode"
         return Translation(
-            f"spikingjelly {kind}",
+            f"{FRAMEWORK_NAMES['spikingjelly']} {kind}",
             LI,
             {"alpha": 1.0 - rate if leaky else 1.0},
             feed=(lambda x: x * rate) if leaky else (lambda x: x),

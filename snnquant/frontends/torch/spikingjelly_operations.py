@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from snnquant.errors import ModelError
+from snnquant.frontends.reading import FRAMEWORK_NAMES
 from snnquant.frontends.torch.layers import Layer
 from snnquant.frontends.torch.translation import Described, Signals, Translation
 from snnquant.neurons import LIF, Reset
@@ -72,7 +73,7 @@ class OperationNeuron(Described):
         alpha, bias = 1.0 - rate, rate * rest
         decays = bool(others.get("decay_input", False))
         return Translation(
-            f"spikingjelly {kind}",
+            f"{FRAMEWORK_NAMES['spikingjelly']} {kind}",
             LIF,
             {
                 "alpha": alpha,

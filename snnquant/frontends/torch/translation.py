@@ -26,7 +26,7 @@ class Translation:
     """One neuron module as one of our neurons.
 
     Attributes:
-        framework: what a reader calls it, such as ``snntorch Leaky``.
+        framework: what a reader calls it, such as ``snnTorch Leaky``.
         model: the definition that expresses it.
         values: real parameters by name; tensors broadcast along the last axes, as torch does.
         choices: structural choices by name; defaults for those left out.

@@ -242,7 +242,7 @@ def test_a_class_that_is_not_known_is_recognised_from_its_operations():
     net = SpikingJellyLoop(Own(v_reset=None), neuron.SLTTLIFNode(v_reset=None))
     reading = read(net, 1, 12)
     assert neurons(reading) == ["LIF", "LIF"]
-    assert any("class of module 'net.1' (spikingjelly IFNode)" in note for note in reading.notes)
+    assert any("class of module 'net.1' (SpikingJelly IFNode)" in note for note in reading.notes)
     same_as_torch(reading, net, 4, 12)
 
 
@@ -251,11 +251,11 @@ def test_a_class_that_is_not_known_is_recognised_from_its_operations():
     [
         (
             lambda: SpikingJellyLoop(neuron.QIFNode(), neuron.IFNode()),
-            r"recognised .* module 'net.1' \(spikingjelly QIFNode\) has no counterpart by",
+            r"recognised .* module 'net.1' \(SpikingJelly QIFNode\) has no counterpart by",
         ),
         (
             lambda: NorseLoop(norse.LIFAdExCell(), norse.LICell()),
-            r"recognised .* module 'net.1' \(norse LIFAdExCell\) has no counterpart by",
+            r"recognised .* module 'net.1' \(Norse LIFAdExCell\) has no counterpart by",
         ),
         (
             lambda: SinabsNet(sl.LIF(5.0, tau_syn=3.0, min_v_mem=-1.0), sl.IAF()),

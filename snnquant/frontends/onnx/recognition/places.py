@@ -10,17 +10,10 @@ import onnx
 
 from snnquant.frontends.onnx.recognition.chains import Chain
 from snnquant.frontends.onnx.recognition.interpreter import Interpreter
-from snnquant.frontends.reading import NeuronOrigin
+from snnquant.frontends.reading import FRAMEWORK_NAMES, NeuronOrigin
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _CLASSES = "pkg.torch.onnx.class_hierarchy"
-#: Package of a module class -> how people call the framework.
-_FRAMEWORKS = {
-    "snntorch": "snnTorch",
-    "spikingjelly": "SpikingJelly",
-    "norse": "Norse",
-    "sinabs": "sinabs",
-}
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.\-]+")
 _REPEATED = re.compile(r"_\d+$")
 
@@ -66,8 +59,8 @@ def framework_of(values: Interpreter, chain: Chain) -> str:
     classes = [] if node is None else _listed(node, _CLASSES)
     for name in reversed(classes):
         package = name.split(".")[0]
-        if package in _FRAMEWORKS:
-            return f"{_FRAMEWORKS[package]} {name.split('.')[-1]}"
+        if package in FRAMEWORK_NAMES:
+            return f"{FRAMEWORK_NAMES[package]} {name.split('.')[-1]}"
     return ""
 
 
