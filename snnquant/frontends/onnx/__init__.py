@@ -10,6 +10,7 @@ import onnx
 from snnquant.errors import ModelError, UsageError
 from snnquant.frontends.onnx.batch.free_batch import bakes_batch, free_batch
 from snnquant.frontends.onnx.preparation.prepare import prepare
+from snnquant.frontends.onnx.proof.original import check_original
 from snnquant.frontends.onnx.proof.resimulate import resimulate
 from snnquant.frontends.onnx.proof.whole_model import compare_outputs, layers_of
 from snnquant.frontends.onnx.recognition.facts import BakedBatchError
@@ -64,9 +65,12 @@ def read_proto(model: onnx.ModelProto, name: str, options: SourceOptions | None 
         with np.errstate(all="ignore"):
             if pairs is not None and is_single_step(prepared, pairs):
                 _check_time_axis(given, name, single_step=True)
+                check_original(model, prepared)
                 return _read_step(prepared, pairs, given)
             _check_time_axis(given, name, single_step=False)
             plain = unroll(prepared, timesteps=given.timesteps, where="the model")
+            if given.timesteps is None:
+                check_original(model, plain)
             reading = _read_sequence(plain, [])
             _check_timesteps(given, name, reading)
             return reading

@@ -93,7 +93,7 @@ def compare_outputs(
     rng = np.random.default_rng(_SEED)
     edges = 0
     for gain in GAINS:
-        feeds = _random_inputs(source, gain, rng)
+        feeds = random_inputs(source, gain, rng)
         wanted = list(dict.fromkeys([*names, *(m for m in membranes if m not in feeds)]))
         try:
             before = dict(zip(wanted, first.run(wanted, feeds), strict=True)) | feeds
@@ -123,9 +123,10 @@ def _open(model: onnx.ModelProto, extra: Sequence[str], what: str) -> Any:
         raise ModelError(f"{what} is not valid: {error}") from error
 
 
-def _random_inputs(
+def random_inputs(
     model: onnx.ModelProto, gain: float, rng: np.random.Generator
 ) -> dict[str, Array]:
+    """Return random values for all inputs, a few samples where the batch is dynamic."""
     held = {t.name for t in model.graph.initializer}
     feeds = {}
     for value in model.graph.input:
