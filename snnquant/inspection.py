@@ -14,9 +14,9 @@ from snnquant.frontends import NeuronOrigin, Reading
 from snnquant.instrument import Layout, ModelLayout, Runner
 from snnquant.lowering.plan import make_plan
 from snnquant.model_file import metadata, neuron_nodes
-from snnquant.neurons import Quantization, Reset
-from snnquant.neurons.equation import equation_of
-from snnquant.ops.schema import DOMAIN, LEAK_SHIFT, OpSchema, schemas
+from snnquant.neurons import Reset
+from snnquant.ops.equation import equation_of_node
+from snnquant.ops.schema import DOMAIN, OpSchema, schemas
 from snnquant.ops.states import state_inputs_of
 from snnquant.passes import canonicalise
 from snnquant.passes.edit import SYNAPSES, constant, shape_of, state_inputs
@@ -134,18 +134,7 @@ def _neuron(
 ) -> dict[str, Any]:
     """Describe one neuron layer with the parameters and states that its structure uses."""
     spans = {key: None if array is None else _span(array) for key, array in held.items()}
-    real: dict[str, float | None] = {}
-    for parameter in schema.neuron.parameters:
-        key = parameter.constant_name if schema.integer else parameter.name
-        value = spans.get(key)
-        real[parameter.name] = value if isinstance(value, (int, float)) else None
-        if schema.integer and value is not None and parameter.rule is Quantization.MULTIPLIER:
-            known = real[parameter.name]
-            shifted = None if known is None else known / 2 ** choices[LEAK_SHIFT.name]
-            real[parameter.name] = shifted
-    equation = equation_of(
-        schema.neuron, real, choices, recurrent=schema.recurrent, integer=schema.integer
-    )
+    equation = equation_of_node(schema, held, choices)
     read = {
         parameter.constant_name if schema.integer else parameter.name
         for parameter in schema.neuron.parameters

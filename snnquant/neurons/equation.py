@@ -37,6 +37,11 @@ class Equation:
     lines: tuple[str, ...]
     parameters: frozenset[str]
 
+    @property
+    def text(self) -> str:
+        """All of it in one line."""
+        return "; ".join(self.lines)
+
 
 class _Term:
     """A value of the step: an operation over terms and numbers, or a name (no operands)."""

@@ -18,9 +18,9 @@ from snnquant.frontends.nir.neurons import Neuron, neuron_of
 from snnquant.frontends.nir.shapes import Shape, window_of
 from snnquant.frontends.reading import NeuronOrigin
 from snnquant.neurons import completed
-from snnquant.neurons.equation import equation_of
 from snnquant.neurons.simulate import smallest_form
 from snnquant.ops import op_name, schemas
+from snnquant.ops.equation import equation_of_node
 from snnquant.ops.schema import RECURRENT_WEIGHT
 
 
@@ -196,11 +196,8 @@ class _Builder:
             inputs.append(self.writer.const(held, f"{node.path}.{name}"))
         choices = dict(neuron.choices)
         name, output = self.writer.neuron(schema, [value, *inputs], node.path, choices)
-        one = {k: float(v.flat[0]) if (v == v.flat[0]).all() else None for k, v in given.items()}
-        equation = equation_of(neuron.model, one, choices, recurrent=loop is not None)
-        self.origins.append(
-            NeuronOrigin(name, f"NIR {node.kind}", (node.path,), "; ".join(equation.lines))
-        )
+        equation = equation_of_node(schema, given, choices).text
+        self.origins.append(NeuronOrigin(name, f"NIR {node.kind}", (node.path,), equation))
         return output
 
     def linear(self, node: Node, value: str) -> str:

@@ -28,6 +28,7 @@ from snnquant.frontends.onnx.unrolling.unroll import unroll
 from snnquant.frontends.reading import Reading, SourceOptions, reading_of
 from snnquant.model_file import metadata, neuron_nodes, read_model
 from snnquant.ops.attach import TIMESTEPS_KEY
+from snnquant.ops.equation import equations_in
 
 
 def read(path: Path, options: SourceOptions) -> Reading:
@@ -121,7 +122,7 @@ def _read_sequence(model: onnx.ModelProto, notes: list[str]) -> Reading:
     names |= {chain: name for name, chain in writer.read_outs.items()}
     return Reading(
         found.model if facts.dynamic else free_batch(found.model),
-        origins_of(writer.chains.values, names, edges),
+        origins_of(writer.chains.values, names, edges, equations_in(found.model)),
         notes,
         None if facts.dynamic else facts.batch,
     )
@@ -149,4 +150,5 @@ def _read_step(model: onnx.ModelProto, pairs: StatePairs, options: SourceOptions
         f"the graph is a single step with states as inputs and outputs ({later}); "
         "--timesteps N makes a sequence of it"
     )
-    return Reading(found, origins_of(writer.chains.values, names, {}), [note], size)
+    origins = origins_of(writer.chains.values, names, {}, equations_in(found))
+    return Reading(found, origins, [note], size)

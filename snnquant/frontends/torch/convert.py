@@ -18,10 +18,9 @@ from snnquant.frontends.torch.reshapes import fix_reshapes
 from snnquant.frontends.torch.trace import Neuron, calls_as_nodes
 from snnquant.model_file import check_weights, neuron_nodes
 from snnquant.neurons.dynamics import MAX_SPIKES
-from snnquant.neurons.equation import equation_of
 from snnquant.nn.export import export_float
 from snnquant.nn.layer import NeuronLayer
-from snnquant.ops import schemas
+from snnquant.ops.equation import equations_in
 
 #: Comparisons in a folded graph: neurons written by hand, which only their operations tell.
 _COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
@@ -90,10 +89,9 @@ def _read_own(module: nn.Module, example: Example) -> Reading:
     """Export a module of :mod:`snnquant.nn`, whose neurons are nodes already."""
     model, sources = export_float(module, example.input(2), example.time_axis, False)
     check_weights(model, type(module).__name__)
+    equations = equations_in(model)
     origins = [
-        NeuronOrigin(
-            node.name, "snnquant.nn", (sources.get(node.name, ""),), _equation(node, model)
-        )
+        NeuronOrigin(node.name, "snnquant.nn", (sources.get(node.name, ""),), equations[node.name])
         for node in neuron_nodes(model)
     ]
     return Reading(model, origins)
@@ -126,6 +124,7 @@ def _origins(
 ) -> list[NeuronOrigin]:
     """Return where each neuron comes from; the framework is our own where none is named."""
     found = []
+    equations = equations_in(model)
     for node in neuron_nodes(model):
         path = sources.get(node.name, "")
         found.append(
@@ -133,25 +132,11 @@ def _origins(
                 node.name,
                 frameworks.get(path) or frameworks.get(f"{path}.neuron", "snnquant.nn"),
                 (path,) if path else (),
-                _equation(node, model),
+                equations[node.name],
                 proof.edges.get(path, 0),
             )
         )
     return found
-
-
-def _equation(node: onnx.NodeProto, model: onnx.ModelProto) -> str:
-    schema = schemas()[node.op_type]
-    held = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    values: dict[str, float | None] = dict.fromkeys(
-        (parameter.name for parameter in schema.neuron.parameters), None
-    )
-    for port, name in zip(schema.inputs, node.input, strict=True):
-        if port.name in values and name in held and held[name].size == 1:
-            values[port.name] = float(held[name].reshape(-1)[0])
-    choices = {attribute.name: attribute.i for attribute in node.attribute}
-    lines = equation_of(schema.neuron, values, choices, recurrent=schema.recurrent).lines
-    return "; ".join(lines)
 
 
 def _notes(network: Network, neurons: list[Neuron], proof: Proof) -> list[str]:

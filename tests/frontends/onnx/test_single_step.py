@@ -78,6 +78,8 @@ def test_each_step_sees_its_own_input(save):
     reading = read_source(save(STEP), SourceOptions(timesteps=STEPS, time_axis=0))
     assert [node.op_type for node in neuron_nodes(reading.model)] == ["LIF"]
     assert "one step of the input each" in reading.notes[0]
+    (origin,) = reading.origins
+    assert origin.equation.startswith("h[t] = v[t-1] + x[t]; s[t] = h[t] > 1; v[t] = 0.5*")
     x = np.random.default_rng(0).normal(0, 1, (STEPS, BATCH, 2)).astype(np.float32)
     spikes = run(reading.model, x)
     np.testing.assert_array_equal(spikes, stepped(x))

@@ -71,7 +71,10 @@ def found_at(values: Interpreter, chain: Chain) -> tuple[str, ...]:
 
 
 def origins_of(
-    values: Interpreter, names: Mapping[Chain, str], edges: Mapping[str, int]
+    values: Interpreter,
+    names: Mapping[Chain, str],
+    edges: Mapping[str, int],
+    equations: Mapping[str, str],
 ) -> list[NeuronOrigin]:
     """Return where each neuron was found.
 
@@ -79,13 +82,15 @@ def origins_of(
         values: the interpreted graph.
         names: name of the node per chain of membranes.
         edges: knife-edge spikes per name.
+        equations: what each node computes, by its name.
     """
     return [
         NeuronOrigin(
             name,
             framework_of(values, chain),
             found_at(values, chain),
-            knife_edges=edges.get(name, 0),
+            equations[name],
+            edges.get(name, 0),
         )
         for chain, name in names.items()
     ]
