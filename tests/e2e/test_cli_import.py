@@ -26,7 +26,7 @@ def read(path, options):
     if "snnquant.fixed_batch" in metadata(model):
         return reading_of(model)
     origin = NeuronOrigin(
-        "lif1", "snntorch Leaky", ("/lif/Greater", "/lif/Greater_1", "/lif/Greater_2"),
+        "lif1", "snnTorch Leaky", ("/lif/Greater", "/lif/Greater_1", "/lif/Greater_2"),
         "U[t] = beta U[t-1] + I[t] - S[t-1]", 3,
     )
     return Reading(model, [origin], ["The input is repeated."], fixed_batch=2)
@@ -85,7 +85,7 @@ def test_import_says_what_it_recognised(folder):
     assert ran.returncode == 0, ran
     out = ran.stdout.decode()
     for words in (
-        "snntorch Leaky at /lif/Greater .. /lif/Greater_2 (3 places)",
+        "snnTorch Leaky at /lif/Greater .. /lif/Greater_2 (3 places)",
         "read as U[t] = beta U[t-1] + I[t] - S[t-1]",
         "v[t] = 0.9*(1 - s[t])*h[t]",
         "note: The input is repeated.",
@@ -94,7 +94,7 @@ def test_import_says_what_it_recognised(folder):
     ):
         assert words in out
     ran = started(folder, "", ("inspect", "new.onnx"))
-    assert b"snntorch Leaky at /lif/Greater .. /lif/Greater_2 (3 places)" in ran.stdout
+    assert b"snnTorch Leaky at /lif/Greater .. /lif/Greater_2 (3 places)" in ran.stdout
 
 
 def test_import_tells_machines(folder):
@@ -114,7 +114,7 @@ def test_import_tells_machines(folder):
     (artifact,) = found["artifacts"]
     assert artifact["path"] == "new.onnx"
     layer = next(entry for entry in found["layers"] if entry["name"] == "lif1")
-    assert layer["framework"] == "snntorch Leaky"
+    assert layer["framework"] == "snnTorch Leaky"
     assert layer["found_at"] == ["/lif/Greater", "/lif/Greater_1", "/lif/Greater_2"]
     assert layer["equation"][1] == "s[t] = h[t] > 1"
     assert layer["timesteps"] == 8

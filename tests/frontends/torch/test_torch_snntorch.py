@@ -175,7 +175,7 @@ def test_stale_states_do_not_leak_in():
     ids=["reset-delay", "inhibition", "state-quant", "nan"],
 )
 def test_what_no_neuron_expresses_is_refused_by_its_path(neuron, reason):
-    with pytest.raises(ModelError, match=r"module 'lif1' \(snntorch \w+\)") as caught:
+    with pytest.raises(ModelError, match=r"module 'lif1' \(snnTorch \w+\)") as caught:
         read(SnnTorchLoop(neuron(), snntorch.Leaky(0.9)), 1, 12)
     assert reason in str(caught.value)
 
