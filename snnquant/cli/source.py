@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,7 @@ def source_of(record: Any) -> Source:
     return Source(None if path == options.get("checkpoint") else path, SourceOptions(**options))
 
 
+#: MODEL, and one option per field of :class:`SourceOptions`, of the field's name.
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("model", type=PATH, required=False),
     click.option(
@@ -178,20 +179,10 @@ def source_options(command: Command) -> Command:
     def with_source(
         *,
         model: Path | None,
-        factory: str | None,
-        checkpoint: Path | None,
-        input_shape: tuple[int, ...] | None,
-        timesteps: int | None,
-        time_axis: int | None,
-        dt: float | None,
-        reset: str | None,
-        discretize: str | None,
-        **others: Any,
+        **given: Any,
     ) -> Any:
-        options = SourceOptions(
-            factory, checkpoint, input_shape, timesteps, time_axis, dt, reset, discretize
-        )
-        return command(source=Source(model, options), **others)
+        options = {entry.name: given.pop(entry.name) for entry in fields(SourceOptions)}
+        return command(source=Source(model, SourceOptions(**options)), **given)
 
     decorated: Any = with_source
     for option in reversed(_OPTIONS):

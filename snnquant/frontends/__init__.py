@@ -1,7 +1,9 @@
 """Frontends: whatever a user brings becomes a float graph with neuron nodes.
 
 A frontend is a package with one function ``read(path, options) -> Reading``; it is imported only
-when it is needed. To add one: write the package, add a line to :data:`FRONTENDS`.
+when it is needed. To add one: write the package, add a line to :data:`FRONTENDS`. A new option
+needs a field of :class:`SourceOptions`, its name in ``takes`` of the frontends that it means
+something to, and an option of the same name in ``cli/source.py``.
 """
 
 from __future__ import annotations

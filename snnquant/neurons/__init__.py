@@ -10,7 +10,11 @@ To add a neuron:
    ``tests/bitexact`` holds the two equal without an edit;
 4. for training, add a class to ``nn/neurons.py``; for quantization in torch, its counterpart to
    ``nn/quantized/neurons.py``, and the latter to ``nn/quantized/__init__.py``;
-5. list both in ``nn/__init__.py``.
+5. list both in ``nn/__init__.py``;
+6. for models from elsewhere, name it where frontends choose a neuron: in
+   ``frontends/onnx/recognition/equations.py``, in ``frontends/nir/neurons.py`` (and
+   ``write_neuron.py`` for the way back), and in the torch frontend's descriptions of frameworks,
+   with ``frontends/torch/merged.py``.
 """
 
 from snnquant.neurons.cubalif import CUBALIF

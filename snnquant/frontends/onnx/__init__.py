@@ -1,4 +1,17 @@
-"""ONNX files: with neuron nodes as they are, others by recognising neurons in them."""
+"""ONNX files: with neuron nodes as they are, others by recognising neurons in them.
+
+A foreign graph goes through these folders, in this order:
+
+1. ``preparation``: one form for every export (opset, float32, sorted, no functions);
+2. ``unrolling``: loops over time are written out;
+3. ``batch``: where a batch size is baked in, it is freed;
+4. ``recognition``: values are read as polynomials over atoms, step by step, and chains of states
+   as neurons; its docstring tells how to read one more operation;
+5. ``rolling``: one node per neuron over ``[T, B, ...]``, time folded into the batch elsewhere;
+6. ``proof``: each neuron re-simulated, and both graphs run on random inputs.
+
+A graph of a single step takes :mod:`~snnquant.frontends.onnx.rolling.single_step` instead of 2.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,10 @@
 A module is built by the user's own code (``options.factory``); weights come from a checkpoint,
 which is read without running anything in it. Hand-written neurons are recognised from the
 operations that they export as, like those of any ONNX file.
+
+To add a framework: describe its neuron modules in a file such as ``norse.py``, one class that
+extends :class:`~snnquant.frontends.torch.translation.Described`; list it in ``layers.FRAMEWORKS``;
+name its package in :data:`snnquant.frontends.reading.FRAMEWORK_NAMES`.
 """
 
 from __future__ import annotations
