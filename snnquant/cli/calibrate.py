@@ -20,6 +20,7 @@ from snnquant.cli.options import (
     data_option,
     output_option,
     quiet_option,
+    samples_option,
     threads_option,
 )
 from snnquant.cli.source import Source, source_options
@@ -44,13 +45,7 @@ _METHOD_HELP = "How a scale is chosen. auto: as the target prefers. " + " ".join
     show_default=True,
     help=_METHOD_HELP,
 )
-@click.option(
-    "--samples",
-    type=click.IntRange(min=1),
-    default=512,
-    show_default=True,
-    help="Use at most this many samples.",
-)
+@samples_option
 @batch_option
 @click.option(
     "--input",

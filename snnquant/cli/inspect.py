@@ -11,7 +11,14 @@ import onnx_ir as ir
 
 from snnquant.cli.console import Speaker, document
 from snnquant.cli.model_table import print_layers, shape_text
-from snnquant.cli.options import PATH, SAMPLES_HELP, batch_option, json_option, quiet_option
+from snnquant.cli.options import (
+    PATH,
+    SAMPLES_HELP,
+    batch_option,
+    json_option,
+    quiet_option,
+    samples_option,
+)
 from snnquant.cli.source import Source, source_options
 from snnquant.data import open_data
 from snnquant.errors import ModelError
@@ -25,13 +32,7 @@ from snnquant.passes import canonicalise
 
 @click.command()
 @click.option("--data", type=PATH, help=f"Count spikes too. {SAMPLES_HELP}")
-@click.option(
-    "--samples",
-    type=click.IntRange(min=1),
-    default=512,
-    show_default=True,
-    help="Use at most this many samples.",
-)
+@samples_option
 @batch_option
 @json_option
 @click.option("--strict", is_flag=True, help="Exit with 3 if any node would stay float.")

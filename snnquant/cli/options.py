@@ -31,6 +31,13 @@ batch_option = click.option(
     help="Samples per batch.",
 )
 SAMPLES_HELP = "Samples: .npz with 'x' (N, ...) or (N, T, ...), and 'y' for labels; or .npy."
+samples_option = click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=512,
+    show_default=True,
+    help="Use at most this many samples.",
+)
 data_option = click.option("--data", type=PATH, required=True, help=SAMPLES_HELP)
 
 

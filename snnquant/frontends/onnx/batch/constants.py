@@ -7,9 +7,8 @@ import math
 import onnx
 from onnx import numpy_helper
 
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, first_line
 from snnquant.frontends.onnx.preparation.names import inner_graphs
-from snnquant.frontends.onnx.preparation.shapes import first_line
 from snnquant.frontends.onnx.preparation.values import Array, KnownValues
 from snnquant.runtime import load_session
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, first_line
 from snnquant.frontends.onnx.batch.constants import constant_values
 from snnquant.frontends.onnx.batch.dims import BATCH, Dims, fixed, size
 from snnquant.frontends.onnx.batch.proof import Runs, prove
@@ -23,7 +23,7 @@ from snnquant.frontends.onnx.batch.propagate import (
 from snnquant.frontends.onnx.batch.settle import settle_sizes
 from snnquant.frontends.onnx.batch.sums import RULES
 from snnquant.frontends.onnx.preparation.names import Names
-from snnquant.frontends.onnx.preparation.shapes import MALFORMED, first_line, infer_shapes
+from snnquant.frontends.onnx.preparation.shapes import MALFORMED, infer_shapes
 from snnquant.frontends.onnx.preparation.values import KnownValues, Shape, shape_of_type
 from snnquant.ops.attach import standard_opset
 

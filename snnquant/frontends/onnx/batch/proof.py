@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
+from snnquant.errors import first_line
 from snnquant.frontends.onnx.batch.dims import (
     BATCH,
     Dim,
@@ -20,7 +21,6 @@ from snnquant.frontends.onnx.batch.dims import (
     take_row,
 )
 from snnquant.frontends.onnx.batch.propagate import ConflictError
-from snnquant.frontends.onnx.preparation.shapes import first_line
 from snnquant.frontends.onnx.preparation.values import Shape
 from snnquant.model_file import neuron_nodes
 from snnquant.ops.attach import attach_functions

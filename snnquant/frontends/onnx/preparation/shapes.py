@@ -7,8 +7,6 @@ from onnx import helper
 
 from snnquant.errors import ModelError, first_line
 
-__all__ = ["MALFORMED", "first_line", "infer_shapes"]
-
 #: Tensors of more elements are no shapes: inference needs to know only how large they are.
 _LARGEST_SHAPE = 64
 

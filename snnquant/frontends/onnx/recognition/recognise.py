@@ -16,7 +16,6 @@ from snnquant.frontends.onnx.recognition.reasons import why_silent
 from snnquant.frontends.onnx.rolling.graph_builder import GraphBuilder
 from snnquant.frontends.onnx.rolling.neuron_writer import NeuronWriter, timesteps_metadata
 from snnquant.frontends.onnx.rolling.shapes import Shapes
-from snnquant.ops.attach import standard_opset
 
 
 @dataclass
@@ -85,12 +84,7 @@ def _rolled_up(values: Interpreter) -> Recognised:
     if not facts.dynamic:
         first = chains.spiking[0].last if chains.spiking else silent[0]
         facts.batch = Shapes(facts).of_atom(first)[0]
-    held = {t.name for t in model.graph.initializer}
-    builder = GraphBuilder(
-        standard_opset(model),
-        [v for v in model.graph.input if v.name not in held],
-        model.graph.output,
-    )
+    builder = GraphBuilder.like(model)
     writer = NeuronWriter(chains, builder, steps)
     for chain in chains.spiking:
         writer.write(chain)

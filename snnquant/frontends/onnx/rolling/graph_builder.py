@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from snnquant.errors import ModelError
 from snnquant.frontends.onnx.recognition.symbols import Constant
 from snnquant.ops import DOMAIN, OPSET_VERSION
-from snnquant.ops.attach import MAX_IR_VERSION, attach_functions
+from snnquant.ops.attach import MAX_IR_VERSION, attach_functions, standard_opset
 
 Array = npt.NDArray[Any]
 
@@ -43,6 +43,13 @@ class GraphBuilder:
         self._initializers: dict[str, onnx.TensorProto] = {}
         self._constants: dict[str, str] = {}
         self._taken = {v.name for v in (*inputs, *outputs)}
+
+    @classmethod
+    def like(cls, model: onnx.ModelProto) -> GraphBuilder:
+        """Return a builder of a graph with the opset, inputs and outputs of another."""
+        held = {tensor.name for tensor in model.graph.initializer}
+        inputs = [value for value in model.graph.input if value.name not in held]
+        return cls(standard_opset(model), inputs, model.graph.output)
 
     def fresh(self, hint: str) -> str:
         """Return a name that is free, made from a hint."""

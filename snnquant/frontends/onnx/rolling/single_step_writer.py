@@ -27,7 +27,6 @@ from snnquant.frontends.onnx.rolling.shapes import Shapes
 from snnquant.frontends.onnx.rolling.single_step import STEPS, StatePairs, write_out
 from snnquant.neurons import LIF, NeuronModel
 from snnquant.neurons.dynamics import I_STATE, V_STATE
-from snnquant.ops.attach import standard_opset
 from snnquant.ops.schema import op_name, schemas
 
 
@@ -218,12 +217,7 @@ def _recognise(model: onnx.ModelProto, pairs: StatePairs) -> tuple[onnx.ModelPro
     facts = values.facts
     if not facts.dynamic:
         facts.batch = Shapes(facts).of_atom(chains.spiking[0].last)[0]
-    held = {t.name for t in model.graph.initializer}
-    builder = GraphBuilder(
-        standard_opset(model),
-        [v for v in model.graph.input if v.name not in held],
-        model.graph.output,
-    )
+    builder = GraphBuilder.like(model)
     writer = StepWriter(chains, builder, pairs)
     for chain in chains.spiking:
         writer.write(chain)
