@@ -26,7 +26,8 @@ from snnquant.ops.trace import OnnxBackend, Scope, Traced, used_nodes
 _I64 = np.int64
 _TO_THE_END = 2**31 - 1
 #: A step works on [B, C, S], whose sizes are known at run time only.
-_STEP_DIMS = [None, None, None]
+STEP_AXES = 3
+_STEP_DIMS = [None] * STEP_AXES
 
 
 def attribute_of(scope: Scope, name: str) -> Traced:

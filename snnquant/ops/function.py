@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from snnquant.ops.body import BodyTracer, attribute_of
+from snnquant.ops.body import STEP_AXES, BodyTracer, attribute_of
 from snnquant.ops.schema import DOMAIN, OPSET_VERSION, OpSchema
 from snnquant.ops.trace import Scope, used_nodes
 
@@ -37,7 +37,7 @@ def function_body(
         steps: number of time steps of all its nodes, to be written out; None: any number.
     """
     wanted = sorted(set(structures))
-    top = Scope(np.int64 if schema.integer else np.float32)
+    top = Scope(np.int64 if schema.integer else np.float32, axes=STEP_AXES)
     outputs = _select(schema, wanted, top, steps)
     for port, name in zip(schema.outputs, outputs, strict=True):
         top.nodes.append(helper.make_node("Identity", [name], [_output_name(schema, port.name)]))

@@ -11,10 +11,20 @@ from onnx import helper, numpy_helper
 
 
 class Scope:
-    """A list of nodes under construction, inside at most one enclosing scope."""
+    """A list of nodes under construction, inside at most one enclosing scope.
 
-    def __init__(self, dtype: Any, parent: Scope | None = None, prefix: str = "") -> None:
+    Args:
+        dtype: numpy type in which it computes.
+        parent: the enclosing scope, which holds the constants.
+        prefix: of names.
+        axes: number of axes that plain numbers get as constants.
+    """
+
+    def __init__(
+        self, dtype: Any, parent: Scope | None = None, prefix: str = "", axes: int = 0
+    ) -> None:
         self.dtype = np.dtype(dtype)
+        self.axes: int = axes if parent is None else parent.axes
         self.parent = parent
         self.prefix = prefix
         self.nodes: list[onnx.NodeProto] = []
@@ -85,11 +95,14 @@ class Traced:
     def apply(self, op: str, *operands: Any, **attributes: Any) -> Traced:
         """Append ``op`` over the operands; numbers among them become constants.
 
-        They get as many axes as a step has: with fewer, ONNX Runtime broadcasts value by value
-        where the last axis is 1.
+        They get the axes that the scope says: with fewer than a step has, ONNX Runtime broadcasts
+        value by value where the last axis is 1.
         """
+        lead = (1,) * self.scope.axes
         names = [
-            o.name if isinstance(o, Traced) else self.scope.constant(np.full((1, 1, 1), o))
+            o.name
+            if isinstance(o, Traced)
+            else self.scope.constant(np.reshape(o, lead) if np.ndim(o) == 0 else o)
             for o in operands
         ]
         return Traced(self.scope, self.scope.emit(op, names, **attributes))

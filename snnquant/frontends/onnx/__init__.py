@@ -23,7 +23,7 @@ import onnx
 from snnquant.errors import ModelError, UsageError
 from snnquant.frontends.onnx.batch.free_batch import bakes_batch, free_batch
 from snnquant.frontends.onnx.preparation.prepare import prepare
-from snnquant.frontends.onnx.proof.original import check_original
+from snnquant.frontends.onnx.proof.original import check_batches, check_original
 from snnquant.frontends.onnx.proof.resimulate import resimulate
 from snnquant.frontends.onnx.proof.whole_model import compare_outputs, layers_of
 from snnquant.frontends.onnx.recognition.facts import BakedBatchError
@@ -125,7 +125,9 @@ def _read_sequence(model: onnx.ModelProto, notes: list[str]) -> Reading:
     except ModelError as error:
         if not isinstance(error, BakedBatchError) and not bakes_batch(model):
             raise
-        model = free_batch(model)
+        freed = free_batch(model)
+        check_batches(model, freed)
+        model = freed
         found = recognise(model)
     writer = found.writer
     edges = resimulate(writer)

@@ -11,6 +11,8 @@ from snnquant.frontends.onnx.proof.whole_model import random_inputs
 
 _RELATIVE, _ABSOLUTE = 1e-4, 1e-5
 _SEED = 7
+#: Batch sizes at which a graph is tried that says its batch is dynamic.
+_BATCHES = (1, 2, 3, 5)
 
 
 def check_original(original: onnx.ModelProto, prepared: onnx.ModelProto) -> None:
@@ -50,6 +52,36 @@ def check_original(original: onnx.ModelProto, prepared: onnx.ModelProto) -> None
                 f"output '{name}' of the prepared graph differs from the file's; export it with "
                 "another opset (17 to 20)"
             )
+
+
+def check_batches(original: onnx.ModelProto, freed: onnx.ModelProto) -> None:
+    """Run a graph at the batch sizes that it takes, beside the same freed from a baked batch.
+
+    Args:
+        original: says that its batch is dynamic.
+        freed: what was made of it.
+
+    Raises:
+        ModelError: at some size both run and differ: more than shapes is baked in.
+    """
+    first, second = (
+        runtime.load_session(m.SerializeToString(), custom_ops=False, optimized=False)
+        for m in (original, freed)
+    )
+    names = list(dict.fromkeys(value.name for value in freed.graph.output))
+    for size in _BATCHES:
+        feeds = random_inputs(original, 1.0, np.random.default_rng(_SEED), size)
+        try:
+            before = first.run(names, feeds)
+        except Exception:  # ONNX Runtime raises types of its own
+            continue
+        for name, a, b in zip(names, before, second.run(names, feeds), strict=True):
+            if a.shape != b.shape or not np.allclose(a, b, _RELATIVE, _ABSOLUTE, equal_nan=True):
+                raise ModelError(
+                    f"a state of a fixed batch is baked in although the batch is said to be "
+                    f"dynamic: with {size} samples output '{name}' is {list(a.shape)}; make states "
+                    "inside forward, as many as the input has samples, and export again"
+                )
 
 
 def _is_float32(model: onnx.ModelProto) -> bool:

@@ -124,16 +124,16 @@ def _open(model: onnx.ModelProto, extra: Sequence[str], what: str) -> Any:
 
 
 def random_inputs(
-    model: onnx.ModelProto, gain: float, rng: np.random.Generator
+    model: onnx.ModelProto, gain: float, rng: np.random.Generator, batch: int = _BATCH
 ) -> dict[str, Array]:
-    """Return random values for all inputs, a few samples where the batch is dynamic."""
+    """Return random values for all inputs, ``batch`` samples where the batch is dynamic."""
     held = {t.name for t in model.graph.initializer}
     feeds = {}
     for value in model.graph.input:
         if value.name in held:
             continue
         kind = value.type.tensor_type
-        shape = [d.dim_value if d.HasField("dim_value") else _BATCH for d in kind.shape.dim]
+        shape = [d.dim_value if d.HasField("dim_value") else batch for d in kind.shape.dim]
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
         drawn = (
             rng.normal(0.4, 0.6, shape) * gain if dtype.kind == "f" else rng.integers(0, 2, shape)
