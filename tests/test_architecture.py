@@ -21,7 +21,7 @@ MAX_LINES = 350
 
 #: A module may import from its own layer and from lower ones.
 LAYERS = [
-    {"errors", "", "progress"},
+    {"errors", "", "names", "progress"},
     {"numerics", "files", "external_data"},
     {"neurons"},
     {"target", "targets", "ops", "data"},

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from snnquant.errors import ModelError, NumericalError
 from snnquant.lowering.flow import Flow, Kind
 from snnquant.lowering.plan import Plan
+from snnquant.names import take_name
 from snnquant.numerics import FLOAT32_EXACT, INT32, INT64, IntRange
 from snnquant.passes.edit import constant
 
@@ -44,12 +45,7 @@ class Emitter:
 
     def fresh(self, hint: str) -> str:
         """Return a value name that is not in use."""
-        name, count = hint, 0
-        while name in self._names:
-            count += 1
-            name = f"{hint}_{count}"
-        self._names.add(name)
-        return name
+        return take_name(hint, self._names)
 
     def constant(self, array: npt.NDArray[Any], hint: str) -> ir.Value:
         """Add an initializer; weights of a loop that was written out are there once."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from snnquant.names import take_name
 from snnquant.nn.merge_runs import merge_runs
 from snnquant.ops import DOMAIN, attach_functions, schemas
 from snnquant.ops.attach import TIMESTEPS_KEY
@@ -187,7 +188,7 @@ def _name_nodes(graph: onnx.GraphProto, paths: list[str], input_names: Sequence[
         wanted = path or node.op_type.lower()
         if wanted in taken and node.domain != DOMAIN:
             wanted = f"{wanted}.{node.op_type.lower()}"
-        node.name = _unique(wanted, taken)
+        node.name = take_name(wanted, taken, first=2)
         for port, name in zip(_formal_outputs(node), node.output, strict=True):
             renamed[name] = f"{node.name}.{port}"
     states = {
@@ -212,21 +213,11 @@ def _value_names(
     names = {}
     for place, value in enumerate(graph.output):
         wanted = states.get(value.name, f"{OUTPUT}_{place}") if place else OUTPUT
-        names[value.name] = _unique(wanted, taken)
+        names[value.name] = take_name(wanted, taken, first=2)
     for value, name in others.items():
         if value not in names:
-            names[value] = _unique(name, taken)
+            names[value] = take_name(name, taken, first=2)
     return names
-
-
-def _unique(wanted: str, taken: set[str]) -> str:
-    """Return ``wanted``, or ``wanted_2`` and so on, and take it."""
-    name, count = wanted, 1
-    while name in taken:
-        count += 1
-        name = f"{wanted}_{count}"
-    taken.add(name)
-    return name
 
 
 def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from snnquant.names import take_name
 from snnquant.ops.schema import DOMAIN, schemas
 from snnquant.ops.states import state_input_names
 
@@ -96,12 +97,7 @@ def string_attribute(node: ir.Node, name: str, default: str) -> str:
 
 def new_initializer(graph: ir.Graph, hint: str, array: npt.NDArray[Any]) -> ir.Value:
     """Register an initializer under a name that is free."""
-    name = hint
-    count = 0
-    taken = {v.name for v in graph.inputs} | set(graph.initializers)
-    while name in taken:
-        count += 1
-        name = f"{hint}_{count}"
+    name = take_name(hint, {v.name or "" for v in graph.inputs} | set(graph.initializers))
     tensor = ir.tensor(np.asarray(array, order="C"), name=name)
     value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(array.shape))
     value.type = ir.TensorType(tensor.dtype)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from snnquant.names import take_name
 from snnquant.ops import DOMAIN, OPSET_VERSION, OpSchema, attach_functions
 from snnquant.ops.attach import MAX_IR_VERSION, SUPPORTED_OPSETS
 
@@ -31,12 +32,7 @@ class GraphWriter:
 
     def fresh(self, hint: str) -> str:
         """Return a name that nothing has yet."""
-        name, count = hint, 0
-        while name in self._taken:
-            count += 1
-            name = f"{hint}_{count}"
-        self._taken.add(name)
-        return name
+        return take_name(hint, self._taken)
 
     def input(self, name: str, dims: Sequence[int | str]) -> str:
         """Declare an input."""

@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 
 from snnquant import runtime
 from snnquant.errors import ModelError, first_line, last_line
+from snnquant.frontends.onnx.preparation.values import constant_of
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -200,6 +201,7 @@ def _constants(facts: Facts, shapes: Mapping[str, Shape]) -> dict[str, Array]:
         if any(name in facts.data for name in node.output):
             continue
         if node.op_type == "Constant":
+            known[node.output[0]] = constant_of(node)
             continue
         if node.op_type in _SHAPE_OPS and node.input[0] in facts.data:
             shape = np.asarray(shapes[node.input[0]], np.int64)
@@ -211,24 +213,11 @@ def _constants(facts: Facts, shapes: Mapping[str, Shape]) -> dict[str, Array]:
                 known[node.output[0]] = np.asarray(shape.prod(), np.int64)
             continue
         nodes.append(node)
-    for node in graph.node:
-        if node.op_type == "Constant":
-            known[node.output[0]] = constant_of(node)
     used = {name for node in graph.node for name in node.input} | {v.name for v in graph.output}
     wanted = [name for node in nodes for name in node.output if name in used]
     if wanted:
         known |= _evaluate(facts.model, nodes, known, wanted)
     return known
-
-
-def constant_of(node: onnx.NodeProto) -> Array:
-    """Return what a Constant node holds."""
-    attribute = node.attribute[0]
-    value = helper.get_attribute_value(attribute)
-    if attribute.name == "value":
-        return numpy_helper.to_array(value)
-    kind: Any = np.float32 if "float" in attribute.name else np.int64
-    return np.asarray(value, kind)
 
 
 def _evaluate(

@@ -12,6 +12,7 @@ from onnx import helper, numpy_helper
 
 from snnquant.errors import ModelError
 from snnquant.frontends.onnx.recognition.symbols import Constant
+from snnquant.names import take_name
 from snnquant.ops import DOMAIN, OPSET_VERSION
 from snnquant.ops.attach import MAX_IR_VERSION, attach_functions, standard_opset
 
@@ -53,13 +54,7 @@ class GraphBuilder:
 
     def fresh(self, hint: str) -> str:
         """Return a name that is free, made from a hint."""
-        base = hint or "value"
-        name, count = base, 0
-        while name in self._taken:
-            count += 1
-            name = f"{base}.{count}"
-        self._taken.add(name)
-        return name
+        return take_name(hint or "value", self._taken, separator=".")
 
     def constant(self, value: Constant | Array, hint: str) -> str:
         """Return the name of an initializer that holds a constant, made only once."""
