@@ -1,0 +1,104 @@
+// Events: the places of the inputs that are not 0, each as often as its count says.
+#pragma once
+
+#include <cstdint>
+
+#include "isa_namespace.h"
+#include "vectors.h"
+
+namespace snnquant {
+namespace SNNQUANT_ISA {
+
+// Lists are written and read in blocks; a list has room for as many entries behind its end.
+constexpr int64_t kEventSlack = 64;
+
+// Sum of all inputs: how many events they make.
+inline int64_t count_events(const uint8_t* input, int64_t size) {
+  int64_t total = 0;
+  while (size > 0) {
+    // 2**23 bytes of 255 fit 32 bits; the narrow sum is what compilers turn into vector code.
+    const int64_t part = size < (1 << 23) ? size : (1 << 23);
+    uint32_t sum = 0;
+    for (int64_t k = 0; k < part; ++k) sum += input[k];
+    total += sum;
+    input += part;
+    size -= part;
+  }
+  return total;
+}
+
+// Appends the places first, first + 1, ... of one input value as often as it says.
+inline int64_t repeat_event(uint8_t value, uint16_t place, uint16_t* out) {
+  for (int k = 0; k < value; ++k) out[k] = place;
+  return value;
+}
+
+#if defined(SNNQUANT_AVX512VNNI)
+
+inline int64_t list_events(const uint8_t* input, int64_t size, uint16_t first, uint16_t* out,
+                           bool* binary) {
+  alignas(64) static const uint16_t kCounting[32] = {
+      0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+      16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+  uint16_t* end = out;
+  __m512i place = _mm512_add_epi16(_mm512_load_si512(kCounting),
+                                   _mm512_set1_epi16(static_cast<int16_t>(first)));
+  const __m512i half = _mm512_set1_epi16(32), one = _mm512_set1_epi8(1);
+  for (int64_t k = 0; k < size; k += 64) {
+    const int64_t left = size - k;
+    const __mmask64 valid = left >= 64 ? ~__mmask64{0} : (__mmask64{1} << left) - 1;
+    const __m512i values = _mm512_maskz_loadu_epi8(valid, input + k);
+    const __mmask64 active = _mm512_test_epi8_mask(values, values);
+    if (active != 0) {
+      if (_mm512_cmpgt_epu8_mask(values, one) != 0) {
+        *binary = false;
+        for (int64_t j = 0; j < (left < 64 ? left : 64); ++j) {
+          end += repeat_event(input[k + j], static_cast<uint16_t>(first + k + j), end);
+        }
+      } else {
+        const __mmask32 low = static_cast<__mmask32>(active);
+        const __mmask32 high = static_cast<__mmask32>(active >> 32);
+        _mm512_storeu_si512(end, _mm512_maskz_compress_epi16(low, place));
+        end += __builtin_popcount(low);
+        _mm512_storeu_si512(end, _mm512_maskz_compress_epi16(high, _mm512_add_epi16(place, half)));
+        end += __builtin_popcount(high);
+      }
+    }
+    place = _mm512_add_epi16(place, _mm512_set1_epi16(64));
+  }
+  return end - out;
+}
+
+#else
+
+inline int64_t list_events(const uint8_t* input, int64_t size, uint16_t first, uint16_t* out,
+                           bool* binary) {
+  uint16_t* end = out;
+  int64_t k = 0;
+  for (; k + 8 <= size; k += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, input + k, 8);
+    if (eight == 0) continue;
+    for (int j = 0; j < 8; ++j) {
+      const uint8_t value = input[k + j];
+      const uint16_t place = static_cast<uint16_t>(first + k + j);
+      if (value > 1) {
+        *binary = false;
+        end += repeat_event(value, place, end);
+      } else {
+        *end = place;  // kept only where there is an event
+        end += value;
+      }
+    }
+  }
+  for (; k < size; ++k) {
+    if (input[k] > 1) *binary = false;
+    end += repeat_event(input[k], static_cast<uint16_t>(first + k), end);
+  }
+  return end - out;
+}
+
+#endif
+
+}  // namespace SNNQUANT_ISA
+}  // namespace snnquant

@@ -1,0 +1,175 @@
+// Event-driven sums: the weight rows of the active inputs are added up in 16-bit lanes.
+//
+// A lane holds two, four or eight channels at once: of 8-bit weights the low byte is one channel
+// plus 128, the high byte another. `a` sums whole lanes and `b` their high bytes; the low channel is
+// what is left of `a`. All of it is exact modulo 2**16.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "isa_namespace.h"
+#include "synapse.h"
+#include "vectors.h"
+
+namespace snnquant {
+namespace SNNQUANT_ISA {
+
+// Events that can be added up in 16 bits whatever the weights: 256 * -128 == -2**15.
+constexpr int64_t kSafeEvents = 256;
+// Rows that are read at once; where a list ends earlier, the row of zeros stands in.
+constexpr int64_t kEventUnroll = 4;
+
+// Events of one position and step, and where their rows of weights are.
+struct EventList {
+  const uint16_t* events;
+  int64_t count;
+  // Event e has the row of weights at first_row + e * row_bytes. A number, since the row of event 0
+  // may lie in front of all weights.
+  uintptr_t first_row;
+  const uint8_t* zeros;
+
+  SNNQUANT_INLINE const uint8_t* row(int64_t k, int64_t row_bytes) const {
+    const uintptr_t row = first_row + static_cast<uintptr_t>(events[k] * row_bytes);
+    return k < count ? reinterpret_cast<const uint8_t*>(row) : zeros;
+  }
+};
+
+#if defined(SNNQUANT_HAS_VECTORS)
+
+// Vectors of 16-bit lanes; GCC takes no template parameter for their size.
+template <int size>
+struct LanesOf;
+#define SNNQUANT_LANES_OF(size)                                       \
+  template <>                                                         \
+  struct LanesOf<size> {                                              \
+    typedef int16_t Lanes __attribute__((vector_size(size)));         \
+    typedef uint16_t Unsigned __attribute__((vector_size(size)));     \
+    typedef uint8_t Bytes __attribute__((vector_size(size / 2)));     \
+    static SNNQUANT_INLINE Lanes read(const uint8_t* row) {           \
+      Lanes lanes;                                                    \
+      std::memcpy(&lanes, row, sizeof lanes);                         \
+      return lanes;                                                   \
+    }                                                                 \
+    static SNNQUANT_INLINE Lanes widen(const uint8_t* row) {          \
+      Bytes bytes;                                                    \
+      std::memcpy(&bytes, row, sizeof bytes);                         \
+      return (Lanes)__builtin_convertvector(bytes, Unsigned);         \
+    }                                                                 \
+  }
+SNNQUANT_LANES_OF(16);
+#if defined(SNNQUANT_AVX2) || defined(SNNQUANT_AVX512VNNI)
+SNNQUANT_LANES_OF(32);
+#endif
+#if defined(SNNQUANT_AVX512VNNI)
+SNNQUANT_LANES_OF(64);
+#endif
+#undef SNNQUANT_LANES_OF
+
+// Bytes of one tile in a row, and the vectors of 16-bit lanes that hold it.
+template <int bits>
+struct TileRow {
+  static constexpr int kBytes = static_cast<int>(kTile) * bits / 8;
+  // 8-bit weights fill lanes with two bytes; narrower ones are widened from one byte.
+  static constexpr int kLanes = bits == 8 ? kBytes / 2 : kBytes;
+  static constexpr int kSize = kLanes * 2 < kVectorBytes ? kLanes * 2 : kVectorBytes;
+  static constexpr int kVectors = kLanes * 2 / kSize;
+  static constexpr int kStep = kBytes / kVectors;  // bytes of weights per vector
+  using Lanes = typename LanesOf<kSize>::Lanes;
+  using Sums = typename LanesOf<kSize>::Unsigned;  // which may wrap
+
+  static SNNQUANT_INLINE Lanes read(const uint8_t* row) {
+    if constexpr (bits == 8) return LanesOf<kSize>::read(row);
+    return LanesOf<kSize>::widen(row);
+  }
+};
+
+// sums[tile][channel] of the tiles that begin `skip` bytes into the rows.
+template <int bits, int tiles>
+SNNQUANT_INLINE void gather_tiles(const EventList& list, int64_t row_bytes, int64_t skip,
+                                  int16_t* sums) {
+  using Row = TileRow<bits>;
+  using Lanes = typename Row::Lanes;
+  using Sums = typename Row::Sums;
+  constexpr int kVectors = Row::kVectors * tiles;
+  constexpr int kFields = 8 / (bits == 8 ? 4 : bits);  // channels per lane
+  Sums part[kFields][kVectors] = {};
+  for (int64_t k = 0; k < list.count; k += kEventUnroll) {
+    SNNQUANT_UNROLL
+    for (int u = 0; u < kEventUnroll; ++u) {
+      const uint8_t* row = list.row(k + u, row_bytes) + skip;
+      SNNQUANT_UNROLL
+      for (int j = 0; j < kVectors; ++j) {
+        const Lanes lanes = Row::read(row + j * Row::kStep);
+        part[0][j] += (Sums)lanes;
+        SNNQUANT_UNROLL
+        for (int f = 1; f < kFields; ++f) part[f][j] += (Sums)(lanes >> (bits * f));
+      }
+    }
+  }
+  const int64_t count = (list.count + kEventUnroll - 1) / kEventUnroll * kEventUnroll;
+  // Unsigned fields carry a bias per event; of 8-bit weights the high byte is signed already.
+  const auto bias = static_cast<uint16_t>(count << (bits - 1));
+  SNNQUANT_UNROLL
+  for (int tile = 0; tile < tiles; ++tile) {
+    SNNQUANT_UNROLL
+    for (int v = 0; v < Row::kVectors; ++v) {
+      const int j = tile * Row::kVectors + v;
+      SNNQUANT_UNROLL
+      for (int f = 0; f < kFields; ++f) {
+        Sums sum = part[f][j];
+        if (f + 1 < kFields) sum -= part[f + 1][j] << bits;
+        if (bits != 8 || f == 0) sum -= bias;
+        std::memcpy(sums + tile * kTile + f * Row::kLanes + v * (Row::kSize / 2), &sum, sizeof sum);
+      }
+    }
+  }
+}
+
+// Tiles that are added up in one pass over the events, as registers allow.
+constexpr int kGatherTiles = kVectorBytes == 64 ? 4 : 2;
+
+template <int bits>
+void gather_all(const EventList& list, int64_t row_bytes, int64_t tiles, int16_t* sums) {
+  constexpr int kBytes = TileRow<bits>::kBytes;
+  int64_t tile = 0;
+  if constexpr (kGatherTiles == 4) {
+    for (; tile + 4 <= tiles; tile += 4) {
+      gather_tiles<bits, 4>(list, row_bytes, tile * kBytes, sums + tile * kTile);
+    }
+  }
+  for (; tile + 2 <= tiles; tile += 2) {
+    gather_tiles<bits, 2>(list, row_bytes, tile * kBytes, sums + tile * kTile);
+  }
+  for (; tile < tiles; ++tile) {
+    gather_tiles<bits, 1>(list, row_bytes, tile * kBytes, sums + tile * kTile);
+  }
+}
+
+#else
+
+template <int bits>
+void gather_all(const EventList& list, int64_t row_bytes, int64_t tiles, int16_t* sums) {
+  for (int64_t c = 0; c < tiles * kTile; ++c) {
+    int32_t sum = 0;
+    for (int64_t k = 0; k < list.count; ++k) sum += row_weight(list.row(k, row_bytes), bits, c);
+    sums[c] = static_cast<int16_t>(sum);
+  }
+}
+
+#endif
+
+// sums[tile][channel] of the rows of all events, modulo 2**16.
+inline void gather_events(const PackedWeights& weights, const EventList& list, int64_t tiles,
+                          int16_t* sums) {
+  if (weights.bits == 8) {
+    gather_all<8>(list, weights.row_bytes, tiles, sums);
+  } else if (weights.bits == 4) {
+    gather_all<4>(list, weights.row_bytes, tiles, sums);
+  } else {
+    gather_all<2>(list, weights.row_bytes, tiles, sums);
+  }
+}
+
+}  // namespace SNNQUANT_ISA
+}  // namespace snnquant

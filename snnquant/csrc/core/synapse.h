@@ -1,0 +1,123 @@
+// A synapse: its geometry, its weights as the kernels read them, and one call of a fused layer.
+//
+// Maps are channels last: [steps][batch][y][x][channels]. A linear synapse is a convolution of one
+// position whose batch lies along x, and so is every convolution that looks at one position only.
+#pragma once
+
+#include <cstdint>
+
+#include "problem.h"
+
+namespace snnquant {
+
+// Output channels that a kernel computes together, on every instruction set.
+constexpr int64_t kTile = 64;
+
+struct Axis {
+  int64_t kernel, stride, dilation, pad;  // pad: in front
+};
+
+// What is known when a node is created.
+struct SynapseShape {
+  Axis y, x;
+  int64_t channels_in, channels_out, groups;
+  int32_t zero_point;  // the input that counts as 0
+  int32_t gain_shift;  // sums are multiplied by a power of two
+
+  int64_t group_in() const { return channels_in / groups; }
+  int64_t group_out() const { return channels_out / groups; }
+  int64_t fan_in() const { return y.kernel * x.kernel * group_in(); }
+  // Groups of a few channels (as depthwise) lie side by side in a tile; others have own tiles.
+  bool narrow() const { return groups > 1 && group_out() < 16; }
+  int64_t tile_groups() const { return narrow() ? 1 : groups; }
+  int64_t tile_channels() const { return narrow() ? channels_out : group_out(); }
+  int64_t tiles() const { return (tile_channels() + kTile - 1) / kTile; }
+  int64_t places() const { return tile_groups() * tiles() * kTile; }
+  // The inputs of a row of the kernel lie side by side.
+  bool joins_columns() const { return x.dilation == 1 && groups == 1; }
+  bool one_position() const {
+    return y.kernel == 1 && x.kernel == 1 && y.stride == 1 && x.stride == 1 && y.pad == 0 &&
+           x.pad == 0;
+  }
+};
+
+// Weights in the order in which kernels read them; weights.cc writes them.
+struct PackedWeights {
+  int32_t bits;  // 8, 4 or 2: the width at which `dense` and `rows` hold a weight
+  // [groups][tiles][group of four inputs][kTile channels][4]: what dot products read. The weights
+  // of one run of inputs (see Run) fill whole groups of four.
+  const uint8_t* dense;
+  // [groups][fan_in + 1][tiles][kTile channels]: one row per input, the last one all zeros; null
+  // where events cannot be counted in 16 bits. Each tile's channels are interleaved (row_place).
+  const uint8_t* rows;
+  // [kernel positions][group_in][channels_out]: of narrow groups, which have nothing else.
+  const int8_t* narrow;
+  const int32_t* sums;    // [places] sum of the weights of each channel
+  const int32_t* biases;  // [places]
+  int64_t dense_groups;   // groups of four inputs per tile
+  int64_t tile_bytes, row_bytes;
+  int32_t largest;  // largest magnitude of a weight
+  bool sums_fit_int16;   // no subset of one channel's weights sums up beyond 16 bits
+};
+
+// Inputs that lie side by side, whose weights fill whole groups of four.
+struct Run {
+  int64_t offset;  // bytes from the first input that the kernel sees
+  int64_t length;
+};
+
+// Where channel c of a tile lies in a row of 8-bit weights: even bytes hold the first half of the
+// channels, odd bytes the second, so that 16-bit lanes add up two channels at once.
+inline int64_t row_place(int64_t c) { return c < kTile / 2 ? 2 * c : 2 * (c - kTile / 2) + 1; }
+
+// Sizes of one call.
+struct MapShape {
+  int64_t batch;
+  int64_t in_y, in_x, out_y, out_x;
+};
+
+// A fused layer: a synapse, and the neurons that it feeds (or none).
+struct Layer {
+  SynapseShape shape;
+  PackedWeights weights;
+  bool has_neuron;
+  neuron::Slot neuron;
+  int32_t attributes[attribute::count];
+  Constant constants[constant::count];  // per layer, or per output channel
+  Constant initial[state::count];
+  bool has_state[state::count];
+  const struct TileLif* lif;  // prepared constants; null: neurons run by their definition
+};
+
+// One call. Arrays are channels last; states are [batch][out_y][out_x][channels].
+struct LayerCall {
+  const Layer* layer;
+  MapShape map;
+  int64_t steps;
+  bool is_static;  // the input has no time axis
+  const uint8_t* input;
+  const int32_t* residual;  // null: none
+  const int32_t* recurrent_weight;
+  const int32_t* states_in[state::count];
+  int32_t* states_out[state::count];
+  const uint8_t* last_spikes_in;
+  uint8_t* last_spikes_out;
+  uint8_t* spikes;   // null for a read-out and for a synapse alone
+  int32_t* values;   // membranes of a read-out, or the currents of a synapse alone
+};
+
+// A part of a call: some rows, some positions of each, some tiles of channels.
+struct Part {
+  int64_t batch, y0, y1, x0, x1, tile0, tile1;
+};
+
+// The kernels of fused layers, compiled once per instruction set.
+struct LayerKernels {
+  // How many parts a call has; each may run on its own.
+  int64_t (*parts)(const LayerCall& call);
+  // Bytes of scratch memory that each concurrent run() needs.
+  int64_t (*scratch_bytes)(const LayerCall& call);
+  void (*run)(const LayerCall& call, int64_t part, void* scratch);
+};
+
+}  // namespace snnquant
