@@ -33,10 +33,13 @@ inline int64_t repeat_event(uint8_t value, uint16_t place, uint16_t* out) {
   return value;
 }
 
+// Lists the events of `size` inputs, the first of which has the place `first`, and returns their
+// number. Binary: no input exceeds 1.
 #if defined(SNNQUANT_AVX512VNNI)
 
-inline int64_t list_events(const uint8_t* input, int64_t size, uint16_t first, uint16_t* out,
-                           bool* binary) {
+template <bool binary>
+SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t first,
+                                    uint16_t* out) {
   alignas(64) static const uint16_t kCounting[32] = {
       0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
       16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
@@ -50,8 +53,7 @@ inline int64_t list_events(const uint8_t* input, int64_t size, uint16_t first, u
     const __m512i values = _mm512_maskz_loadu_epi8(valid, input + k);
     const __mmask64 active = _mm512_test_epi8_mask(values, values);
     if (active != 0) {
-      if (_mm512_cmpgt_epu8_mask(values, one) != 0) {
-        *binary = false;
+      if (!binary && _mm512_cmpgt_epu8_mask(values, one) != 0) {
         for (int64_t j = 0; j < (left < 64 ? left : 64); ++j) {
           end += repeat_event(input[k + j], static_cast<uint16_t>(first + k + j), end);
         }
@@ -71,8 +73,9 @@ inline int64_t list_events(const uint8_t* input, int64_t size, uint16_t first, u
 
 #else
 
-inline int64_t list_events(const uint8_t* input, int64_t size, uint16_t first, uint16_t* out,
-                           bool* binary) {
+template <bool binary>
+SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t first,
+                                    uint16_t* out) {
   uint16_t* end = out;
   int64_t k = 0;
   for (; k + 8 <= size; k += 8) {
@@ -82,19 +85,11 @@ inline int64_t list_events(const uint8_t* input, int64_t size, uint16_t first, u
     for (int j = 0; j < 8; ++j) {
       const uint8_t value = input[k + j];
       const uint16_t place = static_cast<uint16_t>(first + k + j);
-      if (value > 1) {
-        *binary = false;
-        end += repeat_event(value, place, end);
-      } else {
-        *end = place;  // kept only where there is an event
-        end += value;
-      }
+      *end = place;  // kept only where there is an event
+      end += binary || value <= 1 ? value : repeat_event(value, place, end);
     }
   }
-  for (; k < size; ++k) {
-    if (input[k] > 1) *binary = false;
-    end += repeat_event(input[k], static_cast<uint16_t>(first + k), end);
-  }
+  for (; k < size; ++k) end += repeat_event(input[k], static_cast<uint16_t>(first + k), end);
   return end - out;
 }
 

@@ -57,7 +57,11 @@ class LayerPart {
       } else {
         const Activity seen = look();
         if (wants_events(seen)) {
-          run_events(scratch_);
+          if (seen.largest <= 1) {
+            run_events<true>(scratch_);
+          } else {
+            run_events<false>(scratch_);
+          }
         } else {
           run_dense(scratch_, seen.largest);
         }
@@ -131,10 +135,12 @@ class LayerPart {
     int32_t* bounds(int64_t t) const { return starts + t * (columns + 1); }
   };
 
+  // Binary: all inputs are 0 or 1.
+  template <bool binary>
   void run_events(Scratch scratch) {
     if (shape_.one_position() && shape_.groups == 1) {
       uint16_t* list = scratch.take<uint16_t>(size_.list_capacity);
-      for (int64_t x = part_.x0; x < part_.x1; ++x) run_listed_position(x, list);
+      for (int64_t x = part_.x0; x < part_.x1; ++x) run_listed_position<binary>(x, list);
       return;
     }
     RowEvents row = {nullptr, nullptr, size_.row_capacity, size_.columns_in};
@@ -142,7 +148,7 @@ class LayerPart {
     row.starts = scratch.take<int32_t>(size_.steps * (row.columns + 1));
     uint16_t* collected = scratch.take<uint16_t>(size_.steps * size_.list_capacity);
     for (int64_t group = 0; group < shape_.groups; ++group) {
-      for (int64_t y = part_.y0; y < part_.y1; ++y) run_listed_row(group, y, row, collected);
+      for (int64_t y = part_.y0; y < part_.y1; ++y) run_listed_row<binary>(group, y, row, collected);
     }
   }
 
@@ -154,12 +160,12 @@ class LayerPart {
   }
 
   // A position that sees nothing but its own channels.
+  template <bool binary>
   void run_listed_position(int64_t x, uint16_t* list) {
-    bool binary = true;
     int64_t events = 0;
     bool fits16 = true;
     for (int64_t t = 0; t < rows_ && fits16; ++t) {
-      const int64_t count = list_events(input(t, 0, x), shape_.channels_in, 0, list, &binary);
+      const int64_t count = list_events<binary>(input(t, 0, x), shape_.channels_in, 0, list);
       fits16 = fits_16_bits(count, binary);
       if (fits16) add_up(t, list_of(0, list, count, 0));
       events += count;
@@ -169,17 +175,17 @@ class LayerPart {
       return;
     }
     for (int64_t t = 0; t < rows_; ++t) {
-      const int64_t count = list_events(input(t, 0, x), shape_.channels_in, 0, list, &binary);
+      const int64_t count = list_events<binary>(input(t, 0, x), shape_.channels_in, 0, list);
       add_up_long(t, list_of(0, list, count, 0));
     }
     hand_over_long(0, x, 0);
   }
 
+  template <bool binary>
   void run_listed_row(int64_t group, int64_t y, const RowEvents& row, uint16_t* collected) {
     int64_t begin, end;
     columns(&begin, &end);
-    bool binary = true;
-    for (int64_t t = 0; t < rows_; ++t) list_row(group, t, y, begin, end, row, &binary);
+    for (int64_t t = 0; t < rows_; ++t) list_row<binary>(group, t, y, begin, end, row);
     for (int64_t x = part_.x0; x < part_.x1; ++x) {
       EventList lists[kStepChunk];
       int64_t events = 0, most = 0;
@@ -198,8 +204,9 @@ class LayerPart {
     }
   }
 
+  template <bool binary>
   void list_row(int64_t group, int64_t t, int64_t y, int64_t begin, int64_t end,
-                const RowEvents& row, bool* binary) const {
+                const RowEvents& row) const {
     const int64_t channels = shape_.group_in(), kernel_row = shape_.x.kernel * channels;
     const int64_t first_y = y * shape_.y.stride - shape_.y.pad;
     // Rows of the kernel that lie inside the map.
@@ -216,7 +223,7 @@ class LayerPart {
       const uint8_t* column = first + x * shape_.channels_in;
       for (int64_t ky = from; ky < to; ++ky, column += down) {
         const auto place = static_cast<uint16_t>(x * channels + ky * kernel_row);
-        count += list_events(column, channels, place, events + count, binary);
+        count += list_events<binary>(column, channels, place, events + count);
       }
     }
     starts[end - begin] = static_cast<int32_t>(count);

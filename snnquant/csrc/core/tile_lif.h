@@ -51,9 +51,10 @@ SNNQUANT_INLINE int16_t leak16(Leaking how, int16_t k, int16_t wraps, int16_t v)
 }
 
 // One step, from the sums of a synapse.
-template <Form form, Leaking how>
+template <Form form, Leaking how, bool shifts>
 SNNQUANT_INLINE void tile_step16(const TileLif& p, int64_t place, const int16_t* sum,
-                                 int left, int16_t* v, uint8_t* spikes) {
+                                 int16_t* v, uint8_t* spikes) {
+  const int left = p.left;
   const int16_t* offset = p.offset16 + place;
   const int16_t* multiplier = p.multiplier16 + place;
   const int16_t* wraps = p.wraps16 + place;
@@ -63,8 +64,10 @@ SNNQUANT_INLINE void tile_step16(const TileLif& p, int64_t place, const int16_t*
   const int16_t* spike_bias = p.spike_bias16 + place;
   SNNQUANT_INDEPENDENT_LOOP
   for (int64_t n = 0; n < kTile; ++n) {
-    const int16_t shifted = static_cast<int16_t>(static_cast<uint16_t>(sum[n]) << left);
-    const int16_t v3 = static_cast<int16_t>(v[n] + shifted + offset[n]);
+    // Lanes of 16 bits cannot be shifted by a variable, and rarely have to be.
+    const int16_t current =
+        shifts ? static_cast<int16_t>(static_cast<uint16_t>(sum[n]) << left) : sum[n];
+    const int16_t v3 = static_cast<int16_t>(v[n] + current + offset[n]);
     const bool fires = v3 > fire_above[n];
     int16_t next;
     if (form == Form::replace) {
@@ -150,7 +153,11 @@ void tile_steps16(const TileLif& p, int64_t place, int64_t steps, const int16_t*
     for (int64_t n = 0; n < kTile; ++n) v[n] = static_cast<int16_t>(membranes.before[n]);
   }
   for (int64_t t = 0; t < steps; ++t) {
-    tile_step16<form, how>(p, place, sums + t * stride, p.left, v, out.row(t, whole));
+    if (p.left == 0) {
+      tile_step16<form, how, false>(p, place, sums + t * stride, v, out.row(t, whole));
+    } else {
+      tile_step16<form, how, true>(p, place, sums + t * stride, v, out.row(t, whole));
+    }
     out.finish(t, whole);
   }
   if (membranes.after == nullptr) return;
