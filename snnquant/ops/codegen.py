@@ -13,8 +13,20 @@ from pathlib import Path
 
 from onnx import TensorProto
 
-from snnquant.neurons import NEURONS, NeuronModel, Reset
+from snnquant.neurons import NEURONS, Choice, NeuronModel, Reset
 from snnquant.numerics import Rounding
+from snnquant.ops.fused import (
+    BIAS,
+    INPUT,
+    RESIDUAL,
+    WEIGHT,
+    WINDOW,
+    Family,
+    FusedSchema,
+    ListChoice,
+    Synapse,
+    fused_schemas,
+)
 from snnquant.ops.schema import (
     CURRENT,
     DOMAIN,
@@ -25,7 +37,6 @@ from snnquant.ops.schema import (
     SPIKES,
     OpSchema,
     Port,
-    op_name,
     schemas,
 )
 
@@ -47,6 +58,12 @@ _ROLES = {
     LAST_SPIKES: "Role::last_spikes",
     SPIKES: "Role::spikes",
     MEMBRANE: "Role::membrane",
+    INPUT: "Role::input",
+    "other": "Role::input",
+    WEIGHT: "Role::weight",
+    BIAS: "Role::bias",
+    RESIDUAL: "Role::residual",
+    "sum": "Role::sum",
 }
 
 
@@ -58,7 +75,8 @@ def integer_schemas() -> list[OpSchema]:
 def names_header() -> str:
     """Return the text of ``core/names.h``: slots of constants, states and attributes."""
     ops = integer_schemas()
-    attributes = _unique(a.name for schema in ops for a in schema.attributes)
+    every = [*ops, *fused_schemas().values()]
+    attributes = _unique(a.name for schema in every for a in schema.attributes)
     sections = [
         ("neuron", "The neuron models.", [model.name for model in NEURONS]),
         (
@@ -72,6 +90,7 @@ def names_header() -> str:
             _unique(state.name for model in NEURONS for state in model.states),
         ),
         ("attribute", "Attributes of all integer ops.", attributes),
+        ("list_attribute", "Attributes that are lists.", [choice.name for choice in WINDOW]),
     ]
     text = [_HEADER, "#pragma once\n", "namespace snnquant {\n"]
     text += [_enum(space, doc, [*names, "count"]) for space, doc, names in sections]
@@ -86,32 +105,28 @@ def names_header() -> str:
 def op_table() -> str:
     """Return the text of ``ort/op_table.inc``: every integer op with its ports and attributes."""
     ops = integer_schemas()
+    fused = [schema for _, schema in sorted(fused_schemas().items())]
     text = [
         _HEADER,
         f'constexpr char kDomain[] = "{DOMAIN}";',
         f"constexpr int kOpsetVersion = {OPSET_VERSION};\n",
+        _array("ListEntry", "Window", [_list(choice) for choice in WINDOW]),
     ]
     for neuron in dict.fromkeys(schema.neuron for schema in ops):
-        base = schemas()[op_name(neuron, integer=True)]
-        text += [
-            _array("AttributeEntry", f"{neuron.name}Attributes", _attributes(base)),
-            _array("StateEntry", f"{neuron.name}States", _states(neuron)),
+        text.append(_array("StateEntry", f"{neuron.name}States", _states(neuron)))
+    shared: dict[str, str] = {}
+    entries = []
+    for schema in [*ops, *fused]:
+        neuron_op = schema if isinstance(schema, OpSchema) else schema.neuron_op
+        parts = [
+            _shared(shared, text, "PortEntry", [_port(neuron_op, p) for p in schema.inputs]),
+            _shared(shared, text, "PortEntry", [_port(neuron_op, p) for p in schema.outputs]),
+            _shared(shared, text, "AttributeEntry", [_attribute(a) for a in schema.attributes]),
+            "span(kWindow)" if _lists(schema) else "{}",
+            f"span(k{neuron_op.neuron.name}States)" if neuron_op else "{}",
         ]
-    for schema in ops:
-        inputs = [_port(schema, port) for port in schema.inputs]
-        outputs = [_port(schema, port) for port in schema.outputs]
-        text += [
-            _array("PortEntry", f"{schema.name}Inputs", inputs),
-            _array("PortEntry", f"{schema.name}Outputs", outputs),
-        ]
-    text.append("constexpr OpEntry kOps[] = {")
-    text += [
-        f'    {{"{s.name}", neuron::{s.neuron.name}, {_flag(s.recurrent)}, {_flag(s.stateful)}, '
-        f"{_flag(s.with_membrane)},\n     span(k{s.name}Inputs), span(k{s.name}Outputs), "
-        f"span(k{s.neuron.name}Attributes), span(k{s.neuron.name}States)}},"
-        for s in ops
-    ]
-    text.append("};")
+        entries.append(f'    {{"{schema.name}", {_kind(schema)},\n     {", ".join(parts)}}},')
+    text += ["constexpr OpEntry kOps[] = {", *entries, "};"]
     return "\n".join(text) + "\n"
 
 
@@ -160,21 +175,60 @@ def _array(kind: str, name: str, entries: Sequence[str]) -> str:
     return f"constexpr {kind} k{name}[] = {{\n{body}}};"
 
 
-def _port(schema: OpSchema, port: Port) -> str:
+def _shared(known: dict[str, str], text: list[str], kind: str, entries: Sequence[str]) -> str:
+    """Return a span of an array with these entries, which is written at its first use."""
+    if not entries:
+        return "{}"
+    body = "\n".join(entries)
+    if body not in known:
+        known[body] = f"{kind.removesuffix('Entry')}s{len(known)}"
+        text.append(_array(kind, known[body], entries))
+    return f"span(k{known[body]})"
+
+
+def _kind(schema: OpSchema | FusedSchema) -> str:
+    """Return the fields of an entry that say what the op is."""
+    fused = isinstance(schema, FusedSchema)
+    neuron_op = schema.neuron_op if fused else schema
+    family = schema.family if fused else Family.NEURON
+    synapse = schema.synapse if fused else Synapse.NONE
+    return ", ".join(
+        (
+            f"Family::{family.value}",
+            f"Synapse::{synapse.name.lower()}",
+            f"neuron::{neuron_op.neuron.name if neuron_op else 'count'}",
+            _flag(bool(neuron_op and neuron_op.recurrent)),
+            _flag(bool(neuron_op and neuron_op.stateful)),
+            _flag(bool(neuron_op and neuron_op.with_membrane)),
+            _flag(fused and schema.static),
+            _flag(fused and schema.residual),
+        )
+    )
+
+
+def _lists(schema: OpSchema | FusedSchema) -> bool:
+    return isinstance(schema, FusedSchema) and bool(schema.list_attributes)
+
+
+def _port(neuron_op: OpSchema | None, port: Port) -> str:
     if port.name in _ROLES:
         role, slot = _ROLES[port.name], "0"
-    elif port.name in schema.parameter_names:
+    elif neuron_op is not None and port.name in neuron_op.parameter_names:
         role, slot = "Role::constant", f"constant::{port.name}"
     else:
         role, slot = "Role::state", f"state::{port.name}"
     return f'{{"{port.name}", {_ELEMENT_TYPES[port.elem_type]}, {role}, {slot}}}'
 
 
-def _attributes(schema: OpSchema) -> list[str]:
-    return [
-        f'{{"{a.name}", attribute::{a.name}, {int(a.low)}, {int(a.high)}, "{a.doc}"}}'
-        for a in schema.attributes
-    ]
+def _attribute(choice: Choice) -> str:
+    return (
+        f'{{"{choice.name}", attribute::{choice.name}, {int(choice.low)}, {int(choice.high)}, '
+        f'"{choice.doc}"}}'
+    )
+
+
+def _list(choice: ListChoice) -> str:
+    return f'{{"{choice.name}", list_attribute::{choice.name}, {choice.low}, "{choice.doc}"}}'
 
 
 def _states(neuron: NeuronModel) -> list[str]:

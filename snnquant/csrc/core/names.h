@@ -57,6 +57,23 @@ enum Slot : int {
   current_shift,
   state_bits,
   synaptic,
+  gain_shift,
+  zero_point,
+  weight_bits,
+  fan_in,
+  group,
+  timesteps,
+  count,
+};
+}
+
+// Attributes that are lists.
+namespace list_attribute {
+enum Slot : int {
+  kernel_shape,
+  strides,
+  dilations,
+  pads,
   count,
 };
 }

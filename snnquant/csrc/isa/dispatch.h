@@ -4,14 +4,24 @@
 #include <string>
 
 #include "../core/problem.h"
+#include "../core/spike_maps.h"
+#include "../core/synapse.h"
 
 namespace snnquant {
 
 // Name of the environment variable that overrides the choice.
 constexpr char kIsaVariable[] = "SNNQUANT_ISA";
 
+// All kernels of one instruction set.
+struct Isa {
+  const char* name;
+  const Kernels& neurons;
+  const LayerKernels& layers;
+  const SpikeMapKernels& spike_maps;
+};
+
 // Returns the kernels of the best instruction set that the processor has, or the one that the
 // environment asks for. Where that one is unknown or unsupported, returns null and says why.
-const Kernels* select_kernels(std::string* problem);
+const Isa* select_isa(std::string* problem);
 
 }  // namespace snnquant

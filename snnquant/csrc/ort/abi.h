@@ -74,8 +74,14 @@ constexpr ApiFunction<91, OrtStatus*(OrtKernelContext*, size_t index, const int6
 constexpr ApiFunction<93, void(OrtStatus*)> ReleaseStatus{};
 constexpr ApiFunction<99, void(OrtTensorTypeAndShapeInfo*)> ReleaseTensorTypeAndShapeInfo{};
 constexpr ApiFunction<101, void(OrtCustomOpDomain*)> ReleaseCustomOpDomain{};
+constexpr ApiFunction<163, OrtStatus*(const OrtKernelInfo*, const char* name, int64_t* values,
+                                      size_t* size)>
+    KernelInfoGetAttributeArray_int64{};
 constexpr ApiFunction<244, OrtStatus*(const OrtKernelInfo*, char* name, size_t* size)>
     KernelInfo_GetNodeName{};
+constexpr ApiFunction<249, OrtStatus*(const OrtKernelInfo*, size_t index, int* is_constant,
+                                      const OrtValue**)>
+    KernelInfoGetConstantInput_tensor{};
 // The runtime keeps what this returns; it is not released.
 constexpr ApiFunction<268, OrtStatus*(const OrtShapeInferContext*, size_t index,
                                       OrtTensorTypeAndShapeInfo**)>

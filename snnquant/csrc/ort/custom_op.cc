@@ -4,15 +4,15 @@
 #include <memory>
 
 #include "failure.h"
-#include "kernel.h"
+#include "node.h"
 
 namespace snnquant {
 namespace {
 
-// A node's kernel, with what its callbacks need to report an error.
+// A node, with what its callbacks need to report an error.
 struct Instance {
   const OrtApi* api;
-  Kernel kernel;
+  std::unique_ptr<Node> node;
 };
 
 const CustomOp& self(const OrtCustomOp* op) { return *static_cast<const CustomOp*>(op); }
@@ -38,13 +38,13 @@ OrtStatus* create_kernel(const OrtCustomOp* op, const OrtApi* api, const OrtKern
   *kernel = nullptr;
   return guarded(api, [&] {
     const CustomOp& custom_op = self(op);
-    *kernel = new Instance{api, Kernel(api, *custom_op.entry, *custom_op.kernels->load(), info)};
+    *kernel = new Instance{api, make_node(api, *custom_op.entry, *custom_op.isa->load(), info)};
   });
 }
 
 OrtStatus* compute(void* kernel, OrtKernelContext* context) {
   const Instance& instance = *static_cast<const Instance*>(kernel);
-  return guarded(instance.api, [&] { instance.kernel.compute(context); });
+  return guarded(instance.api, [&] { instance.node->compute(context); });
 }
 
 void destroy_kernel(void* kernel) { delete static_cast<Instance*>(kernel); }
@@ -58,7 +58,7 @@ OrtStatus* infer_shapes(const OrtCustomOp* op, OrtShapeInferContext* context) {
 }  // namespace
 
 CustomOp make_custom_op(const OpEntry& entry, const OrtApi* api,
-                        const std::atomic<const Kernels*>* kernels) {
+                        const std::atomic<const Isa*>* isa) {
   CustomOp op = {};
   op.version = kApiVersion;
   op.GetName = get_name;
@@ -82,7 +82,7 @@ CustomOp make_custom_op(const OpEntry& entry, const OrtApi* api,
   op.GetEndVersion = get_end_version;
   op.entry = &entry;
   op.api = api;
-  op.kernels = kernels;
+  op.isa = isa;
   return op;
 }
 

@@ -11,7 +11,33 @@ namespace snnquant {
 enum class ElementType : int { uint8 = 2, int8 = 3, int32 = 6 };
 
 // What an input or output is to the kernel; the slot says which constant or state.
-enum class Role { current, recurrent_weight, constant, state, last_spikes, spikes, membrane };
+enum class Role {
+  current,
+  input,
+  weight,
+  bias,
+  residual,
+  recurrent_weight,
+  constant,
+  state,
+  last_spikes,
+  spikes,
+  membrane,
+  sum,
+};
+
+// What an op is to its kernel.
+enum class Family {
+  neuron,
+  fused,
+  synapse,
+  spike_max_pool,
+  spike_sum_pool,
+  spike_add,
+  time_sum,
+};
+
+enum class Synapse { none, linear, conv };
 
 constexpr int kStartsAtZero = -1;
 
@@ -26,6 +52,13 @@ struct AttributeEntry {
   const char* name;
   attribute::Slot slot;
   int low, high;
+  const char* doc;
+};
+
+struct ListEntry {
+  const char* name;
+  list_attribute::Slot slot;
+  int low;
   const char* doc;
 };
 
@@ -50,10 +83,13 @@ constexpr Span<T> span(const T (&items)[count]) {
 
 struct OpEntry {
   const char* name;
-  neuron::Slot neuron;
-  bool recurrent, stateful, with_membrane;
+  Family family;
+  Synapse synapse;
+  neuron::Slot neuron;  // count: there are no neurons
+  bool recurrent, stateful, with_membrane, is_static, residual;
   Span<PortEntry> inputs, outputs;
   Span<AttributeEntry> attributes;
+  Span<ListEntry> lists;
   Span<StateEntry> states;
 };
 

@@ -1,63 +1,59 @@
-// Work of one call, cut into blocks of neurons for the session's thread pool.
+// Work of one call on the session's thread pool.
 #include <atomic>
 #include <memory>
 #include <new>
 
-#include "kernel.h"
+#include "node.h"
 
 namespace snnquant {
 namespace {
 
-// Neuron-steps that are worth a task of their own.
-constexpr int64_t kTaskInt32 = 1 << 17;
-constexpr int64_t kTaskExact = 1 << 13;
-// Blocks start at multiples of this, so that threads share no cache line of spikes.
-constexpr int64_t kBlockUnit = 64;
+// Memory that a thread keeps from call to call, as large as the largest piece of work needed.
+class ThreadScratch {
+ public:
+  // Returns null where there is no memory.
+  void* reserve(int64_t bytes) {
+    if (bytes > size_) {
+      memory_.reset(new (std::nothrow) char[static_cast<size_t>(bytes)]);
+      size_ = memory_ == nullptr ? 0 : bytes;
+    }
+    return memory_.get();
+  }
 
-int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
+ private:
+  std::unique_ptr<char[]> memory_;
+  int64_t size_ = 0;
+};
 
-// Neurons per task; recurrent neurons of one batch element stay together.
-int64_t block_size(const Problem& problem) {
-  const int64_t task = problem.fits_int32 ? kTaskInt32 : kTaskExact;
-  const int64_t steps = problem.steps > 0 ? problem.steps : 1;
-  const int64_t unit = problem.recurrent_weight != nullptr ? problem.neurons : kBlockUnit;
-  return round_up((task + steps - 1) / steps, unit);
-}
-
-struct Work {
-  const Kernels& kernels;
-  const Problem& problem;
-  int64_t total, block;
+struct Call {
+  const ParallelWork& work;
+  int64_t scratch_bytes;
   std::atomic<bool> out_of_memory;
 };
 
-void run_block(void* data, size_t index) {
-  Work& work = *static_cast<Work*>(data);
-  const int64_t first = static_cast<int64_t>(index) * work.block;
-  const int64_t last = work.total - first < work.block ? work.total : first + work.block;
-  const auto bytes = static_cast<size_t>(work.kernels.scratch_bytes(work.problem));
-  const std::unique_ptr<char[]> scratch(new (std::nothrow) char[bytes]);
-  if (scratch == nullptr) {
-    work.out_of_memory = true;
+void run_one(void* data, size_t index) {
+  static thread_local ThreadScratch scratch;
+  Call& call = *static_cast<Call*>(data);
+  void* memory = scratch.reserve(call.scratch_bytes);
+  if (memory == nullptr) {
+    call.out_of_memory = true;
     return;
   }
-  work.kernels.run(work.problem, first, last, scratch.get());
+  call.work.run(static_cast<int64_t>(index), memory);
 }
 
 }  // namespace
 
-void run_parallel(const OrtApi* api, OrtKernelContext* context, const Kernels& kernels,
-                  const Problem& problem) {
-  const int64_t total = problem.batch * problem.neurons;
-  if (total == 0) return;
-  Work work{kernels, problem, total, block_size(problem), {false}};
-  const auto blocks = static_cast<size_t>((total + work.block - 1) / work.block);
-  if (blocks == 1) {
-    run_block(&work, 0);
-  } else {
-    check(api, api::KernelContext_ParallelFor(api, context, run_block, blocks, 0, &work));
+void run_parallel(const OrtApi* api, OrtKernelContext* context, const ParallelWork& work,
+                  int64_t count, int64_t scratch_bytes) {
+  Call call{work, scratch_bytes > 0 ? scratch_bytes : 1, {false}};
+  if (count == 1) {
+    run_one(&call, 0);
+  } else if (count > 1) {
+    check(api, api::KernelContext_ParallelFor(api, context, run_one, static_cast<size_t>(count), 0,
+                                              &call));
   }
-  if (work.out_of_memory) throw std::bad_alloc();
+  if (call.out_of_memory) throw std::bad_alloc();
 }
 
 }  // namespace snnquant

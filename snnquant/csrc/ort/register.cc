@@ -22,34 +22,34 @@ namespace {
 // process has one per runtime that it has loaded.
 struct Registry {
   const OrtApi* api;
-  std::atomic<const Kernels*> kernels;
+  std::atomic<const Isa*> isa;
   std::vector<CustomOp> ops;
   OrtCustomOpDomain* domain = nullptr;
 
-  Registry(const OrtApi* the_api, const Kernels* the_kernels)
-      : api(the_api), kernels(the_kernels) {
+  Registry(const OrtApi* the_api, const Isa* the_isa)
+      : api(the_api), isa(the_isa) {
     check(api, api::CreateCustomOpDomain(api, kDomain, &domain));
     ops.reserve(span(kOps).size);
     for (const OpEntry& entry : kOps) {
-      ops.push_back(make_custom_op(entry, api, &kernels));
+      ops.push_back(make_custom_op(entry, api, &isa));
       check(api, api::CustomOpDomain_Add(api, domain, &ops.back()));
     }
   }
 };
 
-Registry& registry_of(const OrtApi* api, const Kernels* kernels) {
+Registry& registry_of(const OrtApi* api, const Isa* isa) {
   static std::mutex mutex;
   static auto& registries = *new std::vector<Registry*>;
   const std::lock_guard<std::mutex> lock(mutex);
   for (Registry* registry : registries) {
     if (registry->api == api) {
-      registry->kernels = kernels;
+      registry->isa = isa;
       return *registry;
     }
   }
   registries.push_back(nullptr);
   try {
-    registries.back() = new Registry(api, kernels);
+    registries.back() = new Registry(api, isa);
   } catch (...) {
     registries.pop_back();
     throw;
@@ -76,8 +76,8 @@ extern "C" SNNQUANT_EXPORT snnquant::OrtStatus* RegisterCustomOps(
   }
   return guarded(api, [&] {
     std::string problem;
-    const Kernels* kernels = select_kernels(&problem);
-    if (kernels == nullptr) throw Failure(problem);
-    check(api, api::AddCustomOpDomain(api, options, registry_of(api, kernels).domain));
+    const Isa* isa = select_isa(&problem);
+    if (isa == nullptr) throw Failure(problem);
+    check(api, api::AddCustomOpDomain(api, options, registry_of(api, isa).domain));
   });
 }

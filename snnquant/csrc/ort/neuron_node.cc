@@ -1,15 +1,42 @@
-#include "kernel.h"
+#include "neuron_node.h"
 
 namespace snnquant {
 namespace {
 
-std::string node_name(const OrtApi* api, const OrtKernelInfo* info) {
-  size_t size = 0;
-  check(api, api::KernelInfo_GetNodeName(api, info, nullptr, &size));
-  std::string name(size, '\0');
-  check(api, api::KernelInfo_GetNodeName(api, info, &name[0], &size));
-  return name.c_str();  // without the terminator that the size counts
+constexpr char kCurrent[] = "current";
+
+// Neuron-steps that are worth a task of their own.
+constexpr int64_t kTaskInt32 = 1 << 17;
+constexpr int64_t kTaskExact = 1 << 13;
+// Blocks start at multiples of this, so that threads share no cache line of spikes.
+constexpr int64_t kBlockUnit = 64;
+
+// Neurons per task; recurrent neurons of one batch element stay together.
+int64_t block_size(const Problem& problem) {
+  const int64_t task = problem.fits_int32 ? kTaskInt32 : kTaskExact;
+  const int64_t steps = problem.steps > 0 ? problem.steps : 1;
+  const int64_t unit = problem.recurrent_weight != nullptr ? problem.neurons : kBlockUnit;
+  return ((task + steps - 1) / steps + unit - 1) / unit * unit;
 }
+
+// A call, cut into blocks of neurons.
+struct NeuronWork : ParallelWork {
+  const Kernels& kernels;
+  const Problem& problem;
+  const int64_t total, block;
+
+  NeuronWork(const Kernels& the_kernels, const Problem& the_problem)
+      : kernels(the_kernels),
+        problem(the_problem),
+        total(the_problem.batch * the_problem.neurons),
+        block(total == 0 ? 1 : block_size(the_problem)) {}
+
+  void run(int64_t index, void* scratch) const override {
+    const int64_t first = index * block;
+    const int64_t last = total - first < block ? total : first + block;
+    kernels.run(problem, first, last, scratch);
+  }
+};
 
 Shape features_of(const Shape& current) { return Shape(current.begin() + 2, current.end()); }
 
@@ -17,33 +44,7 @@ Shape state_shape_of(const Shape& current) { return Shape(current.begin() + 1, c
 
 }  // namespace
 
-Kernel::Kernel(const OrtApi* api, const OpEntry& op, const Kernels& kernels,
-               const OrtKernelInfo* info)
-    : api_(api), op_(op), kernels_(kernels) {
-  where_ = "node '" + node_name(api, info) + "' (" + op.name + "): ";
-  for (const AttributeEntry& entry : op.attributes) {
-    int64_t value = 0;
-    OrtStatus* status = api::KernelInfoGetAttribute_int64(api, info, entry.name, &value);
-    const bool missing = status != nullptr;
-    if (missing) api::ReleaseStatus(api, status);
-    if (missing || value < entry.low || value > entry.high) {
-      fail(std::string("attribute '") + entry.name + "' is " +
-           (missing ? "missing" : std::to_string(value)) + ", must be an integer from " +
-           std::to_string(entry.low) + " to " + std::to_string(entry.high) + " (" + entry.doc + ")");
-    }
-    attributes_[entry.slot] = static_cast<int32_t>(value);
-  }
-}
-
-void Kernel::fail(const std::string& what) const { throw Failure(where_ + what); }
-
-void Kernel::require_shape(const PortEntry& port, const Shape& found, const Shape& wanted) const {
-  if (found == wanted) return;
-  fail(std::string("input '") + port.name + "' has shape " + text_of(found) + ", must have " +
-       text_of(wanted) + " to fit the current");
-}
-
-Constant Kernel::constant_of(const PortEntry& port, const OrtValue* value,
+Constant NeuronNode::constant_of(const PortEntry& port, const OrtValue* value,
                              const Shape& features) const {
   const Shape shape = shape_of(api_, value);
   const int64_t neurons = product(features);
@@ -64,44 +65,40 @@ Constant Kernel::constant_of(const PortEntry& port, const OrtValue* value,
   return {data_of<int32_t>(api_, value), neurons_per_value};
 }
 
-void Kernel::read_input(size_t index, OrtKernelContext* context, const Shape& shape,
+void NeuronNode::read_input(size_t index, OrtKernelContext* context, const Shape& shape,
                         Problem& problem) const {
   const PortEntry& port = op_.inputs[index];
-  const OrtValue* value = nullptr;
-  check(api_, api::KernelContext_GetInput(api_, context, index, &value));
+  const OrtValue* value = input(context, index);
   switch (port.role) {
     case Role::current:
       problem.current = data_of<int32_t>(api_, value);
       break;
     case Role::recurrent_weight:
-      require_shape(port, shape_of(api_, value), {problem.neurons, problem.neurons});
+      require_shape(port, shape_of(api_, value), {problem.neurons, problem.neurons}, kCurrent);
       problem.recurrent_weight = data_of<int32_t>(api_, value);
       break;
     case Role::constant:
       problem.constants[port.slot] = constant_of(port, value, features_of(shape));
       break;
     case Role::state:
-      require_shape(port, shape_of(api_, value), state_shape_of(shape));
+      require_shape(port, shape_of(api_, value), state_shape_of(shape), kCurrent);
       problem.states_in[port.slot] = data_of<int32_t>(api_, value);
       break;
     case Role::last_spikes:
-      require_shape(port, shape_of(api_, value), state_shape_of(shape));
+      require_shape(port, shape_of(api_, value), state_shape_of(shape), kCurrent);
       problem.last_spikes_in = data_of<uint8_t>(api_, value);
       break;
-    case Role::spikes:
-    case Role::membrane:
+    default:
       fail(std::string("'") + port.name + "' cannot be an input");
   }
 }
 
-void Kernel::allocate_output(size_t index, OrtKernelContext* context, const Shape& shape,
+void NeuronNode::allocate_output(size_t index, OrtKernelContext* context, const Shape& shape,
                              Problem& problem) const {
   const PortEntry& port = op_.outputs[index];
   const bool timed = port.role == Role::spikes || port.role == Role::membrane;
   const Shape wanted = timed ? shape : state_shape_of(shape);
-  OrtValue* value = nullptr;
-  check(api_, api::KernelContext_GetOutput(api_, context, index, wanted.data(), wanted.size(),
-                                           &value));
+  OrtValue* value = output(context, index, wanted);
   if (port.role == Role::spikes) {
     problem.spikes = data_of<uint8_t>(api_, value);
   } else if (port.role == Role::membrane) {
@@ -113,10 +110,8 @@ void Kernel::allocate_output(size_t index, OrtKernelContext* context, const Shap
   }
 }
 
-void Kernel::compute(OrtKernelContext* context) const {
-  const OrtValue* current = nullptr;
-  check(api_, api::KernelContext_GetInput(api_, context, 0, &current));
-  const Shape shape = shape_of(api_, current);
+void NeuronNode::compute(OrtKernelContext* context) const {
+  const Shape shape = shape_of(api_, input(context, 0));
   if (shape.size() < 2) {
     fail("input 'current' has shape " + text_of(shape) +
          ", must have time and batch first: [T, B, ...]");
@@ -135,8 +130,15 @@ void Kernel::compute(OrtKernelContext* context) const {
     if (entry.initial == kStartsAtZero) continue;
     problem.initial[entry.slot] = problem.constants[entry.initial];
   }
-  kernels_.prepare(problem);
-  run_parallel(api_, context, kernels_, problem);
+  isa_.neurons.prepare(problem);
+  run(context, problem);
+}
+
+void NeuronNode::run(OrtKernelContext* context, const Problem& problem) const {
+  const NeuronWork work(isa_.neurons, problem);
+  if (work.total == 0) return;
+  run_parallel(api_, context, work, (work.total + work.block - 1) / work.block,
+               isa_.neurons.scratch_bytes(problem));
 }
 
 }  // namespace snnquant

@@ -1,0 +1,97 @@
+// Maps of spikes without synapses: pooling, sums of two maps, sums over time. Channels last.
+#pragma once
+
+#include <cstdint>
+
+#include "isa_namespace.h"
+#include "synapse.h"
+
+namespace snnquant {
+
+// Pooling of [maps][in_y][in_x][channels]; padding adds nothing and never wins.
+struct PoolCall {
+  Axis y, x;
+  MapShape map;  // batch: all leading axes
+  int64_t channels;
+  bool sums;  // sums of the window (of at most 255), else its maximum
+  const uint8_t* input;
+  uint8_t* output;
+};
+
+// Work on spikes that is cut into pieces of equal kind.
+struct SpikeMapKernels {
+  // Rows first..last-1 of the flattened [maps][out_y].
+  void (*pool)(const PoolCall& call, int64_t first, int64_t last);
+  // Elements first..last-1.
+  void (*add)(const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t first, int64_t last);
+  // Elements first..last-1 of each step, which are `size` apart.
+  void (*time_sum)(const uint8_t* input, int64_t steps, int64_t size, int32_t* out, int64_t first,
+                   int64_t last);
+};
+
+namespace SNNQUANT_ISA {
+
+template <bool sums>
+void pool_position(const PoolCall& call, const uint8_t* map, int64_t y, int64_t x, uint8_t* out) {
+  const int64_t channels = call.channels;
+  const int64_t row = call.map.in_x * channels;
+  bool written = false;
+  for (int64_t ky = 0; ky < call.y.kernel; ++ky) {
+    const int64_t in_y = y * call.y.stride - call.y.pad + ky * call.y.dilation;
+    if (in_y < 0 || in_y >= call.map.in_y) continue;
+    for (int64_t kx = 0; kx < call.x.kernel; ++kx) {
+      const int64_t in_x = x * call.x.stride - call.x.pad + kx * call.x.dilation;
+      if (in_x < 0 || in_x >= call.map.in_x) continue;
+      const uint8_t* seen = map + in_y * row + in_x * channels;
+      if (!written) {
+        for (int64_t c = 0; c < channels; ++c) out[c] = seen[c];
+        written = true;
+        continue;
+      }
+      SNNQUANT_INDEPENDENT_LOOP
+      for (int64_t c = 0; c < channels; ++c) {
+        const uint8_t larger = out[c] > seen[c] ? out[c] : seen[c];
+        out[c] = sums ? static_cast<uint8_t>(out[c] + seen[c]) : larger;
+      }
+    }
+  }
+  if (written) return;
+  for (int64_t c = 0; c < channels; ++c) out[c] = 0;
+}
+
+inline void pool_spikes(const PoolCall& call, int64_t first, int64_t last) {
+  const MapShape& m = call.map;
+  for (int64_t k = first; k < last; ++k) {
+    const uint8_t* map = call.input + k / m.out_y * m.in_y * m.in_x * call.channels;
+    uint8_t* out = call.output + k * m.out_x * call.channels;
+    for (int64_t x = 0; x < m.out_x; ++x, out += call.channels) {
+      if (call.sums) {
+        pool_position<true>(call, map, k % m.out_y, x, out);
+      } else {
+        pool_position<false>(call, map, k % m.out_y, x, out);
+      }
+    }
+  }
+}
+
+inline void add_spikes(const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t first,
+                       int64_t last) {
+  SNNQUANT_INDEPENDENT_LOOP
+  for (int64_t k = first; k < last; ++k) out[k] = static_cast<uint8_t>(a[k] + b[k]);
+}
+
+inline void sum_over_time(const uint8_t* input, int64_t steps, int64_t size, int32_t* out,
+                          int64_t first, int64_t last) {
+  constexpr int64_t kBlock = 4096;  // sums that stay in the nearest cache
+  for (int64_t start = first; start < last; start += kBlock) {
+    const int64_t end = last - start < kBlock ? last : start + kBlock;
+    for (int64_t k = start; k < end; ++k) out[k] = 0;
+    for (int64_t t = 0; t < steps; ++t) {
+      SNNQUANT_INDEPENDENT_LOOP
+      for (int64_t k = start; k < end; ++k) out[k] += input[t * size + k];
+    }
+  }
+}
+
+}  // namespace SNNQUANT_ISA
+}  // namespace snnquant
