@@ -35,7 +35,8 @@ class LayerNeurons {
         layer_(*call.layer),
         shape_(call.layer->shape),
         map_(rows_of(call)),
-        positions_(map_.batch * map_.out_y * map_.out_x) {
+        positions_(map_.batch * map_.out_y * map_.out_x),
+        narrow_(Arithmetic(problem_of(0))) {
     for (int slot = 0; slot < state::count; ++slot) {
       carried_[slot] = scratch.take<int32_t>(size.positions * shape_.channels_out);
       states_in_[slot] = scratch.take<int32_t>(size.channels);
@@ -82,13 +83,14 @@ class LayerNeurons {
     if (lif != nullptr && (call_.residual == nullptr || shape_.gain_shift == 0)) {
       if (call_.residual != nullptr) add_residual(position, group, tile, sums, stride);
       int64_t total = 0;
-      for (int64_t t = 0; t < steps_; ++t) total += largest_of(sums + t * stride, kTile);
+      const int64_t rows = stride == 0 ? 1 : steps_;
+      for (int64_t t = 0; t < rows; ++t) total += largest_of(sums + t * stride, kTile);
+      if (stride == 0) total *= steps_;
       alignas(64) int32_t before[kTile], after[kTile];
       const TileMembranes v = membranes(position, local, group, tile, before, after);
       const int64_t bound = bound_of(*lif, v, total);
       if (bound <= lif->limit) {
-        const Arithmetic choices(problem_of(0));
-        run_tile(*lif, NarrowArithmetic(choices), bound, place(group, tile), steps_, sums, stride, v,
+        run_tile(*lif, narrow_, bound, place(group, tile), steps_, sums, stride, v,
                  spikes_of(position, group, tile));
         finish(position, local, group, tile, v);
         return;
@@ -305,6 +307,7 @@ class LayerNeurons {
   const SynapseShape& shape_;
   MapShape map_;
   int64_t positions_;
+  NarrowArithmetic narrow_;
   int64_t first_ = 0, steps_ = 0;
   int32_t* carried_[state::count];
   int32_t *states_in_[state::count], *states_out_[state::count];

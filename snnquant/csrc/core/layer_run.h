@@ -306,7 +306,7 @@ class LayerPart {
     const int64_t image = reach_y.size * line;
     uint8_t* copy = nullptr;
     if (padded) {
-      copy = scratch.take<uint8_t>(rows_ * image);
+      copy = scratch.take<uint8_t>(rows_ * image + kCacheLine);
       for (int64_t t = 0; t < rows_; ++t) copy_padded(t, reach_y, reach_x, copy + t * image);
     }
     const bool small = largest <= 128 && shape_.zero_point <= 128;
@@ -328,6 +328,9 @@ class LayerPart {
     return unpacked;
   }
 
+  // Behind a copied run lies memory that may be read; its weights are 0.
+  static int64_t whole_groups(int64_t length) { return (length + 3) / 4 * 4; }
+
   // Inputs that lie side by side for every position, in the order of the weights.
   int64_t make_runs(int64_t group, int64_t line, Run* runs) const {
     const int64_t channels = shape_.group_in(), first = group * channels;
@@ -340,11 +343,11 @@ class LayerPart {
     for (int64_t ky = 0; ky < shape_.y.kernel; ++ky) {
       const int64_t row = ky * shape_.y.dilation * line + first;
       if (joined) {
-        runs[count++] = {row, shape_.x.kernel * channels};
+        runs[count++] = {row, whole_groups(shape_.x.kernel * channels)};
         continue;
       }
       for (int64_t kx = 0; kx < shape_.x.kernel; ++kx) {
-        runs[count++] = {row + kx * shape_.x.dilation * shape_.channels_in, channels};
+        runs[count++] = {row + kx * shape_.x.dilation * shape_.channels_in, whole_groups(channels)};
       }
     }
     return count;

@@ -69,16 +69,19 @@ SNNQUANT_INLINE void tile_step16(const TileLif& p, int64_t place, const int16_t*
         shifts ? static_cast<int16_t>(static_cast<uint16_t>(sum[n]) << left) : sum[n];
     const int16_t v3 = static_cast<int16_t>(v[n] + current + offset[n]);
     const bool fires = v3 > fire_above[n];
+    const int16_t silent = bias[n], spiking = on_spike[n];
     int16_t next;
     if (form == Form::replace) {
       const int16_t leaked = leak16(how, multiplier[n], wraps[n], v3);
-      next = fires ? on_spike[n] : static_cast<int16_t>(leaked + bias[n]);
+      const int16_t kept = static_cast<int16_t>(leaked + silent);
+      next = fires ? spiking : kept;
     } else if (form == Form::subtract_and_leak) {
-      const int16_t kept = static_cast<int16_t>(v3 - (fires ? on_spike[n] : int16_t{0}));
-      next = static_cast<int16_t>(leak16(how, multiplier[n], wraps[n], kept) + bias[n]);
+      const int16_t kept = static_cast<int16_t>(v3 - (fires ? spiking : int16_t{0}));
+      next = static_cast<int16_t>(leak16(how, multiplier[n], wraps[n], kept) + silent);
     } else {
       const int16_t leaked = leak16(how, multiplier[n], wraps[n], v3);
-      next = static_cast<int16_t>(leaked + (fires ? spike_bias[n] : bias[n]));
+      const int16_t added = spike_bias[n];
+      next = static_cast<int16_t>(leaked + (fires ? added : silent));
     }
     v[n] = next;
     spikes[n] = fires;
@@ -98,9 +101,10 @@ SNNQUANT_INLINE void tile_step32(const TileLif& p, const NarrowArithmetic& ops, 
   const int32_t half = p.floors || p.shift == 0 ? 0 : int32_t{1} << (p.shift - 1);
   const int shift = p.shift;
   const int left = p.left;
+  const NarrowArithmetic arithmetic = ops;  // a copy: stores could change what a reference names
   const auto leak = [&](int64_t n, int32_t x) SNNQUANT_INLINE_LAMBDA {
     if (how == Leaking::whole32) return (alpha[n] * x + half) >> shift;
-    if (how == Leaking::split32) return ops.scale<false>(multiplier[n], x);
+    if (how == Leaking::split32) return arithmetic.scale<false>(multiplier[n], x);
     return x;
   };
   SNNQUANT_INDEPENDENT_LOOP
@@ -108,13 +112,18 @@ SNNQUANT_INLINE void tile_step32(const TileLif& p, const NarrowArithmetic& ops, 
     const int32_t shifted = static_cast<int32_t>(static_cast<uint32_t>(sum[n]) << left);
     const int32_t v3 = v[n] + shifted + offset[n];
     const bool fires = v3 > fire_above[n];
+    // Both sides of every choice are computed, so that compilers select instead of branching.
+    const int32_t silent = bias[n], spiking = on_spike[n];
     int32_t next;
     if (form == Form::replace) {
-      next = fires ? on_spike[n] : leak(n, v3) + bias[n];
+      const int32_t leaked = leak(n, v3) + silent;
+      next = fires ? spiking : leaked;
     } else if (form == Form::subtract_and_leak) {
-      next = leak(n, v3 - (fires ? on_spike[n] : 0)) + bias[n];
+      const int32_t kept = v3 - (fires ? spiking : 0);
+      next = leak(n, kept) + silent;
     } else {
-      next = leak(n, v3) + (fires ? spike_bias[n] : bias[n]);
+      const int32_t added = spike_bias[n];
+      next = leak(n, v3) + (fires ? added : silent);
     }
     v[n] = next;
     spikes[n] = fires;

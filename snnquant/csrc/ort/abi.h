@@ -20,6 +20,7 @@ struct OrtKernelContext;
 struct OrtValue;
 struct OrtTensorTypeAndShapeInfo;
 struct OrtShapeInferContext;
+struct OrtOpAttr;
 struct OrtCustomOp;
 
 // A structure of function pointers; the one at place k is called through an ApiFunction<k, ...>.
@@ -91,6 +92,12 @@ constexpr ApiFunction<270, OrtStatus*(const OrtShapeInferContext*, size_t index,
     ShapeInferContext_SetOutputTypeShape{};
 constexpr ApiFunction<271, OrtStatus*(OrtTensorTypeAndShapeInfo*, const char** names, size_t rank)>
     SetSymbolicDimensions{};
+constexpr ApiFunction<269, OrtStatus*(const OrtShapeInferContext*, const char* name,
+                                      const OrtOpAttr**)>
+    ShapeInferContext_GetAttribute{};
+constexpr ApiFunction<272, OrtStatus*(const OrtOpAttr*, int type, void* data, size_t bytes,
+                                      size_t* written)>
+    ReadOpAttr{};
 constexpr ApiFunction<274, OrtStatus*(const OrtKernelContext*, ParallelBody*, size_t count,
                                       size_t batches, void* data)>
     KernelContext_ParallelFor{};
@@ -134,5 +141,7 @@ constexpr int kCodeFail = 1;
 constexpr int kCodeInvalidArgument = 2;
 constexpr int kRequired = 0;
 constexpr int kDefaultMemory = 0;
+constexpr int kIntAttribute = 1;
+constexpr int kIntsAttribute = 2;
 
 }  // namespace snnquant
