@@ -9,6 +9,8 @@ from onnx import helper
 
 from snnquant.errors import ModelError
 from snnquant.ops.function import Structure, function_body, structure_of
+from snnquant.ops.fused import KERNEL_SHAPE, MAX_AXES, FusedSchema, fused_schemas
+from snnquant.ops.fused_body import fused_body
 from snnquant.ops.schema import DOMAIN, OPSET_VERSION, OpSchema, schemas
 
 #: Versions of the standard ops in which function bodies can be written.
@@ -35,8 +37,8 @@ def walk(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
                 yield from walk(attribute.g)
 
 
-def node_attributes(node: onnx.NodeProto, schema: OpSchema) -> dict[str, int]:
-    """Return a node's attributes, all of them and each within its range, or raise ModelError."""
+def node_attributes(node: onnx.NodeProto, schema: OpSchema | FusedSchema) -> dict[str, int]:
+    """Return a node's integer attributes, all of them, or raise ModelError for a bad one."""
     given = {a.name: a.i for a in node.attribute if a.type == onnx.AttributeProto.INT}
     found = {}
     for choice in schema.attributes:
@@ -48,6 +50,22 @@ def node_attributes(node: onnx.NodeProto, schema: OpSchema) -> dict[str, int]:
             )
         found[choice.name] = int(value)
     return found
+
+
+def node_lists(node: onnx.NodeProto, schema: FusedSchema) -> dict[str, tuple[int, ...]]:
+    """Return a node's attributes that are lists, or raise ModelError."""
+    given = {a.name: tuple(a.ints) for a in node.attribute if a.type == onnx.AttributeProto.INTS}
+    axes = len(given.get(KERNEL_SHAPE.name, ()))
+    for choice in schema.list_attributes:
+        values = given.get(choice.name, ())
+        fits = 1 <= axes <= MAX_AXES and len(values) == choice.per_axis * axes
+        if not fits or min(values) < choice.low:
+            raise ModelError(
+                f"node '{node.name}' ({node.op_type}): attribute {choice.name} is {list(values)}, "
+                f"must hold {choice.per_axis} integers from {choice.low} for each of 1 to "
+                f"{MAX_AXES} axes ({choice.doc})"
+            )
+    return {choice.name: given[choice.name] for choice in schema.list_attributes}
 
 
 def _written_steps(model: onnx.ModelProto, schema: OpSchema) -> int | None:
@@ -77,8 +95,18 @@ def attach_functions(model: onnx.ModelProto) -> None:
                 f"{OPSET_VERSION}; update snnquant"
             )
     used: dict[str, set[Structure]] = {}
+    fused: set[str] = set()
     for node in walk(model.graph):
         if node.domain != DOMAIN:
+            continue
+        composed = fused_schemas().get(node.op_type)
+        if composed is not None:
+            fused.add(node.op_type)
+            attributes = node_attributes(node, composed)
+            node_lists(node, composed)
+            inner = composed.neuron_op
+            if inner is not None:
+                used.setdefault(inner.name, set()).add(structure_of(inner, attributes))
             continue
         schema = schemas().get(node.op_type)
         if schema is None:
@@ -96,6 +124,7 @@ def attach_functions(model: onnx.ModelProto) -> None:
         schema = schemas()[name]
         steps = _written_steps(model, schema)
         model.functions.append(function_body(schema, used[name], opset, steps))
+    model.functions.extend(fused_body(fused_schemas()[name], opset) for name in sorted(fused))
     imports = [o for o in model.opset_import if o.domain != DOMAIN]
     del model.opset_import[:]
     model.opset_import.extend([*imports, helper.make_opsetid(DOMAIN, OPSET_VERSION)])

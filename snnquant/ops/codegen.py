@@ -24,7 +24,6 @@ from snnquant.ops.fused import (
     Family,
     FusedSchema,
     ListChoice,
-    Synapse,
     fused_schemas,
 )
 from snnquant.ops.schema import (
@@ -67,6 +66,10 @@ _ROLES = {
 }
 
 
+#: Flags of a neuron op, in the order of an entry.
+_VARIANTS = ("recurrent", "stateful", "with_membrane")
+
+
 def integer_schemas() -> list[OpSchema]:
     """Return the ops that the native library implements, by name."""
     return [schema for _, schema in sorted(schemas().items()) if schema.integer]
@@ -75,7 +78,7 @@ def integer_schemas() -> list[OpSchema]:
 def names_header() -> str:
     """Return the text of ``core/names.h``: slots of constants, states and attributes."""
     ops = integer_schemas()
-    every = [*ops, *fused_schemas().values()]
+    every: list[OpSchema | FusedSchema] = [*ops, *fused_schemas().values()]
     attributes = _unique(a.name for schema in every for a in schema.attributes)
     sections = [
         ("neuron", "The neuron models.", [model.name for model in NEURONS]),
@@ -112,11 +115,14 @@ def op_table() -> str:
         f"constexpr int kOpsetVersion = {OPSET_VERSION};\n",
         _array("ListEntry", "Window", [_list(choice) for choice in WINDOW]),
     ]
-    for neuron in dict.fromkeys(schema.neuron for schema in ops):
-        text.append(_array("StateEntry", f"{neuron.name}States", _states(neuron)))
+    text += [
+        _array("StateEntry", f"{neuron.name}States", _states(neuron))
+        for neuron in dict.fromkeys(schema.neuron for schema in ops)
+    ]
+    every: list[OpSchema | FusedSchema] = [*ops, *fused]
     shared: dict[str, str] = {}
     entries = []
-    for schema in [*ops, *fused]:
+    for schema in every:
         neuron_op = schema if isinstance(schema, OpSchema) else schema.neuron_op
         parts = [
             _shared(shared, text, "PortEntry", [_port(neuron_op, p) for p in schema.inputs]),
@@ -188,20 +194,17 @@ def _shared(known: dict[str, str], text: list[str], kind: str, entries: Sequence
 
 def _kind(schema: OpSchema | FusedSchema) -> str:
     """Return the fields of an entry that say what the op is."""
-    fused = isinstance(schema, FusedSchema)
-    neuron_op = schema.neuron_op if fused else schema
-    family = schema.family if fused else Family.NEURON
-    synapse = schema.synapse if fused else Synapse.NONE
+    if isinstance(schema, OpSchema):
+        schema = FusedSchema(schema.name, Family.NEURON, neuron_op=schema)
+    op = schema.neuron_op
     return ", ".join(
         (
-            f"Family::{family.value}",
-            f"Synapse::{synapse.name.lower()}",
-            f"neuron::{neuron_op.neuron.name if neuron_op else 'count'}",
-            _flag(bool(neuron_op and neuron_op.recurrent)),
-            _flag(bool(neuron_op and neuron_op.stateful)),
-            _flag(bool(neuron_op and neuron_op.with_membrane)),
-            _flag(fused and schema.static),
-            _flag(fused and schema.residual),
+            f"Family::{schema.family.value}",
+            f"Synapse::{schema.synapse.name.lower()}",
+            f"neuron::{op.neuron.name if op else 'count'}",
+            *(_flag(op is not None and getattr(op, flag)) for flag in _VARIANTS),
+            _flag(schema.static),
+            _flag(schema.residual),
         )
     )
 

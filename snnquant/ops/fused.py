@@ -1,6 +1,6 @@
 """Fused ops: a synapse and the neurons behind it as one op, and maps of spikes, channels last.
 
-Every neuron op without ``Membrane`` gives fused ones: ``QLinearLIF``, ``QConvLIF``, ... are ``QLIF``
+Every neuron op without ``Membrane`` gives fused ones: ``QLinearLIF`` and ``QConvLIF`` are ``QLIF``
 behind a linear or convolutional synapse of uint8 spikes. Prefix ``Static``: the input has no time
 axis, and the synapse is computed once for all steps. ``Residual``: one more current is added.
 """
@@ -179,7 +179,5 @@ def fused_schemas() -> dict[str, FusedSchema]:
                 if residual and neuron_op.recurrent:
                     continue
                 name = fused_name(neuron_op, synapse, static=static, residual=residual)
-                found.append(
-                    FusedSchema(name, Family.FUSED, synapse, neuron_op, static, residual)
-                )
+                found.append(FusedSchema(name, Family.FUSED, synapse, neuron_op, static, residual))
     return {schema.name: schema for schema in found}
