@@ -12,10 +12,10 @@
 namespace snnquant {
 namespace SNNQUANT_ISA {
 
-// Largest magnitude of some sums.
-inline int64_t largest_of(const int32_t* values, int64_t count) {
+// Largest magnitude in a tile.
+inline int64_t largest_of(const int32_t* values) {
   int32_t low = 0, high = 0;
-  for (int64_t n = 0; n < count; ++n) {
+  for (int64_t n = 0; n < kTile; ++n) {
     low = smaller32(low, values[n]);
     high = larger32(high, values[n]);
   }
@@ -42,6 +42,7 @@ class LayerNeurons {
       states_in_[slot] = scratch.take<int32_t>(size.channels);
       states_out_[slot] = scratch.take<int32_t>(size.channels);
     }
+    narrow_sums_ = scratch.take<int16_t>(size.steps * kTile);
     currents_ = scratch.take<int32_t>(size.steps * size.channels);
     outputs_ = scratch.take<int32_t>(size.steps * size.channels);
     spikes_ = scratch.take<uint8_t>(size.steps * size.channels);
@@ -82,13 +83,23 @@ class LayerNeurons {
     const TileLif* lif = layer_.lif;
     if (lif != nullptr && (call_.residual == nullptr || shape_.gain_shift == 0)) {
       if (call_.residual != nullptr) add_residual(position, group, tile, sums, stride);
-      int64_t total = 0;
       const int64_t rows = stride == 0 ? 1 : steps_;
-      for (int64_t t = 0; t < rows; ++t) total += largest_of(sums + t * stride, kTile);
-      if (stride == 0) total *= steps_;
+      int64_t largest = 0;
+      for (int64_t t = 0; t < rows; ++t) largest = larger(largest, largest_of(sums + t * stride));
       alignas(64) int32_t before[kTile], after[kTile];
       const TileMembranes v = membranes(position, local, group, tile, before, after);
-      const int64_t bound = bound_of(*lif, v, total);
+      const int64_t bound = bound_of(*lif, v, steps_ * largest);
+      if (bound <= INT16_MAX && lif->fits16 && bound <= lif->limit) {
+        for (int64_t t = 0; t < rows; ++t) {
+          for (int64_t n = 0; n < kTile; ++n) {
+            narrow_sums_[t * kTile + n] = static_cast<int16_t>(sums[t * stride + n]);
+          }
+        }
+        run_tile(*lif, place(group, tile), steps_, narrow_sums_, stride == 0 ? 0 : kTile, v,
+                 spikes_of(position, group, tile));
+        finish(position, local, group, tile, v);
+        return;
+      }
       if (bound <= lif->limit) {
         run_tile(*lif, narrow_, bound, place(group, tile), steps_, sums, stride, v,
                  spikes_of(position, group, tile));
@@ -173,7 +184,7 @@ class LayerNeurons {
 
   int64_t bound_of(const TileLif& lif, const TileMembranes& v, int64_t total) const {
     int64_t start = lif.start;
-    if (v.before != nullptr) start = larger(start, largest_of(v.before, kTile));
+    if (v.before != nullptr) start = larger(start, largest_of(v.before));
     return start + steps_ * lif.growth + (total << lif.left);
   }
 
@@ -311,6 +322,7 @@ class LayerNeurons {
   int64_t first_ = 0, steps_ = 0;
   int32_t* carried_[state::count];
   int32_t *states_in_[state::count], *states_out_[state::count];
+  int16_t* narrow_sums_;
   int32_t *currents_, *outputs_;
   uint8_t* spikes_;
   char* definition_;  // scratch memory

@@ -152,11 +152,11 @@ class LayerPart {
     }
   }
 
-  EventList list_of(int64_t group, const uint16_t* events, int64_t count, int64_t shift) const {
+  EventList list_of(int64_t group, uint16_t* events, int64_t count, int64_t shift) const {
     const uint8_t* rows = weights_.rows + group * (shape_.fan_in() + 1) * weights_.row_bytes;
     const auto moved = static_cast<uintptr_t>(shift * weights_.row_bytes);
     return {events, count, reinterpret_cast<uintptr_t>(rows) - moved,
-            rows + shape_.fan_in() * weights_.row_bytes};
+            static_cast<uint16_t>(shape_.fan_in() + shift)};
   }
 
   // A position that sees nothing but its own channels.
@@ -234,7 +234,7 @@ class LayerPart {
                     const RowEvents& row, uint16_t* collected) const {
     const int64_t channels = shape_.group_in();
     const int64_t first_x = x * shape_.x.stride - shape_.x.pad;
-    const uint16_t* events = row.list(t);
+    uint16_t* events = row.list(t);
     const int32_t* starts = row.bounds(t);
     if (shape_.x.dilation == 1) {
       const int64_t from = larger(first_x, begin);
