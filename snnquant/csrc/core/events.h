@@ -12,19 +12,43 @@ namespace SNNQUANT_ISA {
 // Lists are written and read in blocks; a list has room for as many entries behind its end.
 constexpr int64_t kEventSlack = 64;
 
-// Sum of all inputs: how many events they make.
-inline int64_t count_events(const uint8_t* input, int64_t size) {
-  int64_t total = 0;
-  while (size > 0) {
-    // 2**23 bytes of 255 fit 32 bits; the narrow sum is what compilers turn into vector code.
-    const int64_t part = size < (1 << 23) ? size : (1 << 23);
-    uint32_t sum = 0;
-    for (int64_t k = 0; k < part; ++k) sum += input[k];
-    total += sum;
-    input += part;
-    size -= part;
+// Sum and largest of some inputs: how many events they make, and whether these are plain spikes.
+struct Census {
+  int64_t events;
+  uint8_t largest;
+};
+
+inline Census count_events(const uint8_t* input, int64_t size) {
+  Census seen = {};
+  int64_t k = 0;
+#if defined(SNNQUANT_AVX512VNNI)
+  __m512i sums = _mm512_setzero_si512(), largest = _mm512_setzero_si512();
+  const __m512i zero = _mm512_setzero_si512();
+  for (; k + 64 <= size; k += 64) {
+    const __m512i values = _mm512_loadu_si512(input + k);
+    sums = _mm512_add_epi64(sums, _mm512_sad_epu8(values, zero));
+    largest = _mm512_max_epu8(largest, values);
   }
-  return total;
+  alignas(64) int64_t part[8];
+  alignas(64) uint8_t lanes[64];
+  _mm512_store_si512(part, sums);
+  _mm512_store_si512(lanes, largest);
+  for (const int64_t sum : part) seen.events += sum;
+  for (const uint8_t lane : lanes) seen.largest = lane > seen.largest ? lane : seen.largest;
+#endif
+  while (k < size) {
+    // 2**23 bytes of 255 fit 32 bits; the narrow sum is what compilers turn into vector code.
+    const int64_t end = size - k < (1 << 23) ? size : k + (1 << 23);
+    uint32_t sum = 0;
+    uint8_t most = 0;
+    for (; k < end; ++k) {
+      sum += input[k];
+      most = input[k] > most ? input[k] : most;
+    }
+    seen.events += sum;
+    seen.largest = most > seen.largest ? most : seen.largest;
+  }
+  return seen;
 }
 
 // Appends the places first, first + 1, ... of one input value as often as it says.
@@ -47,26 +71,36 @@ SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t
   __m512i place = _mm512_add_epi16(_mm512_load_si512(kCounting),
                                    _mm512_set1_epi16(static_cast<int16_t>(first)));
   const __m512i half = _mm512_set1_epi16(32), one = _mm512_set1_epi8(1);
+  const auto append = [&](__mmask64 active) SNNQUANT_INLINE_LAMBDA {
+    const __mmask32 low = static_cast<__mmask32>(active);
+    const __mmask32 high = static_cast<__mmask32>(active >> 32);
+    _mm512_storeu_si512(end, _mm512_maskz_compress_epi16(low, place));
+    end += __builtin_popcount(low);
+    _mm512_storeu_si512(end, _mm512_maskz_compress_epi16(high, _mm512_add_epi16(place, half)));
+    end += __builtin_popcount(high);
+    place = _mm512_add_epi16(place, _mm512_set1_epi16(64));
+  };
+  if (binary && size % 64 == 0) {
+    // Without branches: which blocks are silent, no processor foresees.
+    for (int64_t k = 0; k < size; k += 64) {
+      const __m512i values = _mm512_loadu_si512(input + k);
+      append(_mm512_test_epi8_mask(values, values));
+    }
+    return end - out;
+  }
   for (int64_t k = 0; k < size; k += 64) {
     const int64_t left = size - k;
     const __mmask64 valid = left >= 64 ? ~__mmask64{0} : (__mmask64{1} << left) - 1;
     const __m512i values = _mm512_maskz_loadu_epi8(valid, input + k);
     const __mmask64 active = _mm512_test_epi8_mask(values, values);
-    if (active != 0) {
-      if (!binary && _mm512_cmpgt_epu8_mask(values, one) != 0) {
-        for (int64_t j = 0; j < (left < 64 ? left : 64); ++j) {
-          end += repeat_event(input[k + j], static_cast<uint16_t>(first + k + j), end);
-        }
-      } else {
-        const __mmask32 low = static_cast<__mmask32>(active);
-        const __mmask32 high = static_cast<__mmask32>(active >> 32);
-        _mm512_storeu_si512(end, _mm512_maskz_compress_epi16(low, place));
-        end += __builtin_popcount(low);
-        _mm512_storeu_si512(end, _mm512_maskz_compress_epi16(high, _mm512_add_epi16(place, half)));
-        end += __builtin_popcount(high);
+    if (!binary && _mm512_cmpgt_epu8_mask(values, one) != 0) {
+      for (int64_t j = 0; j < (left < 64 ? left : 64); ++j) {
+        end += repeat_event(input[k + j], static_cast<uint16_t>(first + k + j), end);
       }
+      place = _mm512_add_epi16(place, _mm512_set1_epi16(64));
+    } else {
+      append(active);
     }
-    place = _mm512_add_epi16(place, _mm512_set1_epi16(64));
   }
   return end - out;
 }

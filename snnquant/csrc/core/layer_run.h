@@ -101,14 +101,11 @@ class LayerPart {
     for (int64_t t = 0; t < rows_; ++t) {
       for (int64_t y = larger(reach.first, 0); y < smaller_of(reach.first + reach.size, map_.in_y);
            ++y) {
-        const uint8_t* row = input(t, y, begin);
-        const int64_t events = count_events(row, size);
-        uint8_t largest = seen.largest;
-        for (int64_t k = 0; k < size; ++k) largest = row[k] > largest ? row[k] : largest;
-        seen.largest = largest;
-        seen.events += events;
+        const Census row = count_events(input(t, y, begin), size);
+        seen.largest = row.largest > seen.largest ? row.largest : seen.largest;
+        seen.events += row.events;
         seen.inputs += size;
-        seen.most_in_row = larger(seen.most_in_row, events);
+        seen.most_in_row = larger(seen.most_in_row, row.events);
       }
     }
     return seen;
@@ -188,9 +185,13 @@ class LayerPart {
     for (int64_t t = 0; t < rows_; ++t) list_row<binary>(group, t, y, begin, end, row);
     for (int64_t x = part_.x0; x < part_.x1; ++x) {
       EventList lists[kStepChunk];
+      if (shape_.x.dilation == 1) {
+        see_columns(group, x, begin, end, row, lists);
+      } else {
+        collect_columns(group, x, begin, end, row, collected, lists);
+      }
       int64_t events = 0, most = 0;
       for (int64_t t = 0; t < rows_; ++t) {
-        lists[t] = seen_by(group, t, x, begin, end, row, collected + t * size_.list_capacity);
         events += lists[t].count;
         most = larger(most, lists[t].count);
       }
@@ -229,32 +230,39 @@ class LayerPart {
     starts[end - begin] = static_cast<int32_t>(count);
   }
 
-  // The events of one position and step.
-  EventList seen_by(int64_t group, int64_t t, int64_t x, int64_t begin, int64_t end,
-                    const RowEvents& row, uint16_t* collected) const {
-    const int64_t channels = shape_.group_in();
+  // The events of one position, for each step: those of the columns that its kernel covers.
+  void see_columns(int64_t group, int64_t x, int64_t begin, int64_t end, const RowEvents& row,
+                   EventList* lists) const {
     const int64_t first_x = x * shape_.x.stride - shape_.x.pad;
-    uint16_t* events = row.list(t);
-    const int32_t* starts = row.bounds(t);
-    if (shape_.x.dilation == 1) {
-      const int64_t from = larger(first_x, begin);
-      const int64_t to = larger(from, smaller_of(first_x + shape_.x.kernel, end));
-      const bool none = from >= end;
-      const int64_t first = none ? 0 : starts[from - begin];
-      const int64_t count = none ? 0 : starts[to - begin] - first;
-      return list_of(group, events + first, count, (first_x - begin) * channels);
+    const int64_t from = smaller_of(larger(first_x, begin), end);
+    const int64_t to = larger(from, smaller_of(first_x + shape_.x.kernel, end));
+    const EventList any = list_of(group, nullptr, 0, (first_x - begin) * shape_.group_in());
+    for (int64_t t = 0; t < rows_; ++t) {
+      const int32_t* starts = row.bounds(t);
+      lists[t] = any;
+      lists[t].events = row.list(t) + starts[from - begin];
+      lists[t].count = starts[to - begin] - starts[from - begin];
     }
-    // Columns that lie apart are copied together.
-    int64_t count = 0;
-    for (int64_t kx = 0; kx < shape_.x.kernel; ++kx) {
-      const int64_t in_x = first_x + kx * shape_.x.dilation;
-      if (in_x < begin || in_x >= end) continue;
-      const auto moved = static_cast<uint16_t>((kx - (in_x - begin)) * channels);
-      for (int64_t k = starts[in_x - begin]; k < starts[in_x - begin + 1]; ++k) {
-        collected[count++] = static_cast<uint16_t>(events[k] + moved);
+  }
+
+  // The same for columns that lie apart, which are copied together.
+  void collect_columns(int64_t group, int64_t x, int64_t begin, int64_t end, const RowEvents& row,
+                       uint16_t* collected, EventList* lists) const {
+    const int64_t first_x = x * shape_.x.stride - shape_.x.pad, channels = shape_.group_in();
+    for (int64_t t = 0; t < rows_; ++t) {
+      uint16_t* out = collected + t * size_.list_capacity;
+      int64_t count = 0;
+      for (int64_t kx = 0; kx < shape_.x.kernel; ++kx) {
+        const int64_t column = first_x + kx * shape_.x.dilation - begin;
+        if (column < 0 || column >= end - begin) continue;
+        const auto moved = static_cast<uint16_t>((kx - column) * channels);
+        const int32_t* starts = row.bounds(t) + column;
+        for (int64_t k = starts[0]; k < starts[1]; ++k) {
+          out[count++] = static_cast<uint16_t>(row.list(t)[k] + moved);
+        }
       }
+      lists[t] = list_of(group, out, count, 0);
     }
-    return list_of(group, collected, count, 0);
   }
 
   bool fits_16_bits(int64_t events, bool binary) const {
