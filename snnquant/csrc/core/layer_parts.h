@@ -10,12 +10,11 @@
 #include "gather.h"
 #include "isa_namespace.h"
 #include "synapse.h"
+#include "tile_lif.h"
 
 namespace snnquant {
 namespace SNNQUANT_ISA {
 
-// Steps that are computed before the membranes go back to memory.
-constexpr int64_t kStepChunk = 16;
 // Positions of a map of one row, and rows of other maps, that one part holds.
 constexpr int64_t kPositionsPerPart = 32;
 constexpr int64_t kRowsPerPart = 8;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "fast_lif.h"
 #include "isa_namespace.h"
@@ -38,110 +39,11 @@ namespace SNNQUANT_ISA {
 
 enum class Leaking { none, nearest16, floor16, whole32, split32 };
 
-SNNQUANT_INLINE int16_t leak16(Leaking how, int16_t k, int16_t wraps, int16_t v) {
-  if (how == Leaking::nearest16) {
-    // What compilers know as the rounding multiplication of high halves.
-    return static_cast<int16_t>((((static_cast<int32_t>(v) * k) >> 14) + 1) >> 1);
-  }
-  if (how == Leaking::floor16) {
-    const int16_t high = static_cast<int16_t>((static_cast<int32_t>(v) * k) >> 16);
-    return static_cast<int16_t>(high + (v & wraps));
-  }
-  return v;
-}
-
-// One step, from the sums of a synapse.
-template <Form form, Leaking how, bool shifts>
-SNNQUANT_INLINE void tile_step16(const TileLif& p, int64_t place, const int16_t* sum,
-                                 int16_t* v, uint8_t* spikes) {
-  const int left = p.left;
-  const int16_t* offset = p.offset16 + place;
-  const int16_t* multiplier = p.multiplier16 + place;
-  const int16_t* wraps = p.wraps16 + place;
-  const int16_t* fire_above = p.fire_above16 + place;
-  const int16_t* on_spike = p.on_spike16 + place;
-  const int16_t* bias = p.bias16 + place;
-  const int16_t* spike_bias = p.spike_bias16 + place;
-  SNNQUANT_INDEPENDENT_LOOP
-  for (int64_t n = 0; n < kTile; ++n) {
-    // Lanes of 16 bits cannot be shifted by a variable, and rarely have to be.
-    const int16_t current =
-        shifts ? static_cast<int16_t>(static_cast<uint16_t>(sum[n]) << left) : sum[n];
-    const int16_t v3 = static_cast<int16_t>(v[n] + current + offset[n]);
-    const bool fires = v3 > fire_above[n];
-    const int16_t silent = bias[n], spiking = on_spike[n];
-    int16_t next;
-    if (form == Form::replace) {
-      const int16_t leaked = leak16(how, multiplier[n], wraps[n], v3);
-      const int16_t kept = static_cast<int16_t>(leaked + silent);
-      next = fires ? spiking : kept;
-    } else if (form == Form::subtract_and_leak) {
-      const int16_t kept = static_cast<int16_t>(v3 - (fires ? spiking : int16_t{0}));
-      next = static_cast<int16_t>(leak16(how, multiplier[n], wraps[n], kept) + silent);
-    } else {
-      const int16_t leaked = leak16(how, multiplier[n], wraps[n], v3);
-      const int16_t added = spike_bias[n];
-      next = static_cast<int16_t>(leaked + (fires ? added : silent));
-    }
-    v[n] = next;
-    spikes[n] = fires;
-  }
-}
-
-template <Form form, Leaking how>
-SNNQUANT_INLINE void tile_step32(const TileLif& p, const NarrowArithmetic& ops, int64_t place,
-                                 const int32_t* sum, int32_t* v, uint8_t* spikes) {
-  const int32_t* offset = p.offset + place;
-  const int32_t* alpha = p.alpha + place;
-  const int32_t* multiplier = p.multiplier + place;
-  const int32_t* fire_above = p.fire_above + place;
-  const int32_t* on_spike = p.on_spike + place;
-  const int32_t* bias = p.bias + place;
-  const int32_t* spike_bias = p.spike_bias + place;
-  const int32_t half = p.floors || p.shift == 0 ? 0 : int32_t{1} << (p.shift - 1);
-  const int shift = p.shift;
-  const int left = p.left;
-  const NarrowArithmetic arithmetic = ops;  // a copy: stores could change what a reference names
-  const auto leak = [&](int64_t n, int32_t x) SNNQUANT_INLINE_LAMBDA {
-    if (how == Leaking::whole32) return (alpha[n] * x + half) >> shift;
-    if (how == Leaking::split32) return arithmetic.scale<false>(multiplier[n], x);
-    return x;
-  };
-  SNNQUANT_INDEPENDENT_LOOP
-  for (int64_t n = 0; n < kTile; ++n) {
-    const int32_t shifted = static_cast<int32_t>(static_cast<uint32_t>(sum[n]) << left);
-    const int32_t v3 = v[n] + shifted + offset[n];
-    const bool fires = v3 > fire_above[n];
-    // Both sides of every choice are computed, so that compilers select instead of branching.
-    const int32_t silent = bias[n], spiking = on_spike[n];
-    int32_t next;
-    if (form == Form::replace) {
-      const int32_t leaked = leak(n, v3) + silent;
-      next = fires ? spiking : leaked;
-    } else if (form == Form::subtract_and_leak) {
-      const int32_t kept = v3 - (fires ? spiking : 0);
-      next = leak(n, kept) + silent;
-    } else {
-      const int32_t added = spike_bias[n];
-      next = leak(n, v3) + (fires ? added : silent);
-    }
-    v[n] = next;
-    spikes[n] = fires;
-  }
-}
-
 // Where the spikes of a tile go: `step_stride` bytes apart, the first `valid` channels of it.
 struct TileSpikes {
   uint8_t* first;
   int64_t step_stride;
   int64_t valid;
-
-  SNNQUANT_INLINE uint8_t* row(int64_t t, uint8_t* whole) const {
-    return valid == kTile ? first + t * step_stride : whole;
-  }
-  SNNQUANT_INLINE void finish(int64_t t, const uint8_t* whole) const {
-    if (valid != kTile) std::memcpy(first + t * step_stride, whole, static_cast<size_t>(valid));
-  }
 };
 
 // Membranes of a tile before and after: null where they start at their initial values, and where
@@ -151,41 +53,138 @@ struct TileMembranes {
   int32_t* after;
 };
 
+// Rows of spikes that are written a whole tile at a time, and shortened where a tile is not full.
+class WholeSpikes {
+ public:
+  SNNQUANT_INLINE WholeSpikes(const TileSpikes& out, int64_t steps, uint8_t* memory)
+      : out_(out), steps_(steps), short_(out.valid != kTile), memory_(memory) {}
+  SNNQUANT_INLINE ~WholeSpikes() {
+    for (int64_t t = 0; short_ && t < steps_; ++t) {
+      std::memcpy(out_.first + t * out_.step_stride, memory_ + t * kTile,
+                  static_cast<size_t>(out_.valid));
+    }
+  }
+  WholeSpikes(const WholeSpikes&) = delete;
+  WholeSpikes& operator=(const WholeSpikes&) = delete;
+  SNNQUANT_INLINE uint8_t* first() const { return short_ ? memory_ : out_.first; }
+  SNNQUANT_INLINE int64_t stride() const { return short_ ? kTile : out_.step_stride; }
+
+ private:
+  const TileSpikes& out_;
+  int64_t steps_;
+  bool short_;
+  uint8_t* memory_;
+};
+
+// Steps that are computed before the membranes go back to memory.
+constexpr int64_t kStepChunk = 16;
+
+#if defined(SNNQUANT_HAS_VECTORS)
+
+template <Leaking how>
+SNNQUANT_INLINE Lanes16 leak16(Lanes16 k, Lanes16 wraps, Lanes16 v) {
+  if (how == Leaking::nearest16) return multiply_rounding(v, k);
+  if (how == Leaking::floor16) return multiply_high(v, k) + (v & wraps);
+  return v;
+}
+
 template <Form form, Leaking how>
 void tile_steps16(const TileLif& p, int64_t place, int64_t steps, const int16_t* sums,
                   int64_t stride, const TileMembranes& membranes, const TileSpikes& out) {
-  alignas(64) int16_t v[kTile];
-  alignas(64) uint8_t whole[kTile];
-  if (membranes.before == nullptr) {
-    std::memcpy(v, p.initial16 + place, sizeof v);
-  } else {
-    for (int64_t n = 0; n < kTile; ++n) v[n] = static_cast<int16_t>(membranes.before[n]);
-  }
-  for (int64_t t = 0; t < steps; ++t) {
-    if (p.left == 0) {
-      tile_step16<form, how, false>(p, place, sums + t * stride, v, out.row(t, whole));
-    } else {
-      tile_step16<form, how, true>(p, place, sums + t * stride, v, out.row(t, whole));
+  alignas(64) uint8_t memory[kStepChunk * kTile];
+  const WholeSpikes whole(out, steps, memory);
+  // Copies: the bytes that are stored could change whatever a pointer leads to.
+  uint8_t* const spikes = whole.first();
+  const int64_t spike_stride = whole.stride();
+  const int left = p.left;
+  for (int64_t n = 0; n < kTile; n += kLanes16) {
+    const auto constant = [&](const int16_t* all) { return load<Lanes16>(all + place + n); };
+    const Lanes16 multiplier = constant(p.multiplier16), wraps = constant(p.wraps16);
+    const Lanes16 fire_above = constant(p.fire_above16), on_spike = constant(p.on_spike16);
+    const Lanes16 bias = constant(p.bias16), spike_bias = constant(p.spike_bias16);
+    const Lanes16 offset = constant(p.offset16);
+    Lanes16 v = constant(p.initial16);
+    if (membranes.before != nullptr) {
+      for (int64_t k = 0; k < kLanes16; ++k) v[k] = static_cast<int16_t>(membranes.before[n + k]);
     }
-    out.finish(t, whole);
+    for (int64_t t = 0; t < steps; ++t) {
+      Lanes16 sum = load<Lanes16>(sums + t * stride + n);
+      if (left != 0) sum = sum << left;
+      const Lanes16 v3 = v + (sum + offset);
+      const Lanes16 fires = v3 > fire_above;  // all ones where it holds
+      if (form == Form::replace) {
+        v = fires ? on_spike : leak16<how>(multiplier, wraps, v3) + bias;
+      } else if (form == Form::subtract_and_leak) {
+        v = leak16<how>(multiplier, wraps, v3 - (fires & on_spike)) + bias;
+      } else {
+        v = leak16<how>(multiplier, wraps, v3) + (fires ? spike_bias : bias);
+      }
+      store_greater(spikes + t * spike_stride + n, v3, fire_above);
+    }
+    if (membranes.after == nullptr) continue;
+    for (int64_t k = 0; k < kLanes16; ++k) membranes.after[n + k] = v[k];
   }
-  if (membranes.after == nullptr) return;
-  for (int64_t n = 0; n < kTile; ++n) membranes.after[n] = v[n];
 }
 
 template <Form form, Leaking how>
 void tile_steps32(const TileLif& p, const NarrowArithmetic& ops, int64_t place, int64_t steps,
                   const int32_t* sums, int64_t stride, const TileMembranes& membranes,
                   const TileSpikes& out) {
-  alignas(64) int32_t v[kTile];
-  alignas(64) uint8_t whole[kTile];
-  const int32_t* before = membranes.before == nullptr ? p.initial + place : membranes.before;
-  std::memcpy(v, before, sizeof v);
-  for (int64_t t = 0; t < steps; ++t) {
-    tile_step32<form, how>(p, ops, place, sums + t * stride, v, out.row(t, whole));
-    out.finish(t, whole);
+  alignas(64) uint8_t memory[kStepChunk * kTile];
+  const WholeSpikes whole(out, steps, memory);
+  uint8_t* const spikes = whole.first();
+  const int64_t spike_stride = whole.stride();
+  const int left = p.left, shift = p.shift;
+  const uint32_t split_half = ops.half;
+  const int32_t half = p.floors || p.shift == 0 ? 0 : int32_t{1} << (p.shift - 1);
+  // Two vectors side by side, since a step of one waits for the step before.
+  constexpr int kTogether = 2;
+  for (int64_t n = 0; n < kTile; n += kTogether * kLanes32) {
+    using Group = Lanes32[kTogether];
+    Group alpha, multiplier, fire_above, on_spike, bias, spike_bias, offset, v;
+    const auto read = [&](const int32_t* all, Group& out) SNNQUANT_INLINE_LAMBDA {
+      SNNQUANT_UNROLL
+      for (int j = 0; j < kTogether; ++j) out[j] = load<Lanes32>(all + n + j * kLanes32);
+    };
+    read(p.alpha + place, alpha);
+    read(p.multiplier + place, multiplier);
+    read(p.fire_above + place, fire_above);
+    read(p.on_spike + place, on_spike);
+    read(p.bias + place, bias);
+    read(p.spike_bias + place, spike_bias);
+    read(p.offset + place, offset);
+    read(membranes.before == nullptr ? p.initial + place : membranes.before, v);
+    const auto leak = [&](int j, Lanes32 x) SNNQUANT_INLINE_LAMBDA {
+      if (how == Leaking::whole32) return (alpha[j] * x + half) >> shift;
+      if (how == Leaking::split32) {
+        // NarrowArithmetic::scale() in vectors.
+        const Unsigned32 k = (Unsigned32)multiplier[j], lower = (Unsigned32)x & 0xffffu;
+        const Unsigned32 upper = (Unsigned32)(x >> kNarrowShift);
+        return (Lanes32)(k * upper + ((k * lower + split_half) >> kNarrowShift));
+      }
+      return x;
+    };
+    for (int64_t t = 0; t < steps; ++t) {
+      SNNQUANT_UNROLL
+      for (int j = 0; j < kTogether; ++j) {
+        Lanes32 sum = load<Lanes32>(sums + t * stride + n + j * kLanes32);
+        if (left != 0) sum = (Lanes32)((Unsigned32)sum << left);
+        const Lanes32 v3 = v[j] + (sum + offset[j]);
+        const Lanes32 fires = v3 > fire_above[j];
+        if (form == Form::replace) {
+          v[j] = fires ? on_spike[j] : leak(j, v3) + bias[j];
+        } else if (form == Form::subtract_and_leak) {
+          v[j] = leak(j, v3 - (fires & on_spike[j])) + bias[j];
+        } else {
+          v[j] = leak(j, v3) + (fires ? spike_bias[j] : bias[j]);
+        }
+        store_greater(spikes + t * spike_stride + n + j * kLanes32, v3, fire_above[j]);
+      }
+    }
+    if (membranes.after == nullptr) continue;
+    SNNQUANT_UNROLL
+    for (int j = 0; j < kTogether; ++j) store(membranes.after + n + j * kLanes32, v[j]);
   }
-  if (membranes.after != nullptr) std::memcpy(membranes.after, v, sizeof v);
 }
 
 template <Form form>
@@ -242,6 +241,8 @@ inline void run_tile(const TileLif& p, const NarrowArithmetic& ops, int64_t boun
                                                  out);
   }
 }
+
+#endif
 
 }  // namespace SNNQUANT_ISA
 }  // namespace snnquant

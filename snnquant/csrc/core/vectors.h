@@ -41,6 +41,13 @@ constexpr int kVectorBytes = 16;
 #endif
 
 #if defined(SNNQUANT_HAS_VECTORS)
+typedef int16_t Lanes16 __attribute__((vector_size(kVectorBytes)));
+typedef int32_t Lanes32 __attribute__((vector_size(kVectorBytes)));
+typedef uint32_t Unsigned32 __attribute__((vector_size(kVectorBytes)));
+typedef uint8_t Bytes16 __attribute__((vector_size(kVectorBytes / 2)));  // one per lane
+typedef uint8_t Bytes32 __attribute__((vector_size(kVectorBytes / 4)));
+constexpr int64_t kLanes16 = kVectorBytes / 2, kLanes32 = kVectorBytes / 4;
+
 template <class Vector>
 SNNQUANT_INLINE Vector load(const void* address) {
   Vector v;
@@ -51,6 +58,52 @@ SNNQUANT_INLINE Vector load(const void* address) {
 template <class Vector>
 SNNQUANT_INLINE void store(void* address, Vector v) {
   std::memcpy(address, &v, sizeof v);
+}
+
+// Writes one byte per lane: 1 where v > limit, else 0.
+SNNQUANT_INLINE void store_greater(uint8_t* out, Lanes16 v, Lanes16 limit) {
+#if defined(SNNQUANT_AVX512VNNI)
+  const __mmask32 greater = _mm512_cmpgt_epi16_mask((__m512i)v, (__m512i)limit);
+  store(out, _mm256_maskz_set1_epi8(greater, 1));
+#else
+  store(out, __builtin_convertvector((v > limit) & 1, Bytes16));
+#endif
+}
+SNNQUANT_INLINE void store_greater(uint8_t* out, Lanes32 v, Lanes32 limit) {
+#if defined(SNNQUANT_AVX512VNNI)
+  const __mmask16 greater = _mm512_cmpgt_epi32_mask((__m512i)v, (__m512i)limit);
+  store(out, _mm_maskz_set1_epi8(greater, 1));
+#else
+  store(out, __builtin_convertvector((v > limit) & 1, Bytes32));
+#endif
+}
+
+// (a * b + 2**14) >> 15, lane by lane; not both may be -2**15.
+SNNQUANT_INLINE Lanes16 multiply_rounding(Lanes16 a, Lanes16 b) {
+#if defined(SNNQUANT_AVX512VNNI)
+  return (Lanes16)_mm512_mulhrs_epi16((__m512i)a, (__m512i)b);
+#elif defined(SNNQUANT_AVX2)
+  return (Lanes16)_mm256_mulhrs_epi16((__m256i)a, (__m256i)b);
+#elif defined(SNNQUANT_NEON_DOT)
+  return (Lanes16)vqrdmulhq_s16((int16x8_t)a, (int16x8_t)b);
+#else
+  Lanes16 out;
+  for (int k = 0; k < kLanes16; ++k) out[k] = static_cast<int16_t>((a[k] * b[k] + 0x4000) >> 15);
+  return out;
+#endif
+}
+
+// (a * b) >> 16, lane by lane.
+SNNQUANT_INLINE Lanes16 multiply_high(Lanes16 a, Lanes16 b) {
+#if defined(SNNQUANT_AVX512VNNI)
+  return (Lanes16)_mm512_mulhi_epi16((__m512i)a, (__m512i)b);
+#elif defined(SNNQUANT_AVX2)
+  return (Lanes16)_mm256_mulhi_epi16((__m256i)a, (__m256i)b);
+#else
+  Lanes16 out;
+  for (int k = 0; k < kLanes16; ++k) out[k] = static_cast<int16_t>((a[k] * b[k]) >> 16);
+  return out;
+#endif
 }
 #endif
 
