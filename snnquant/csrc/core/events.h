@@ -51,22 +51,32 @@ inline Census count_events(const uint8_t* input, int64_t size) {
   return seen;
 }
 
-// Appends the places first, first + 1, ... of one input value as often as it says.
+// What a list holds: inputs of 0 and 1 that are 1; any inputs, as often as their values say; or, of
+// inputs of 0 and 1, those that are 0.
+enum class Listing { spikes, counts, silence };
+
+// Appends the places first, first + 1, ... of some inputs, all of them.
+inline int64_t list_all(int64_t size, uint16_t first, uint16_t* out) {
+  for (int64_t k = 0; k < size; ++k) out[k] = static_cast<uint16_t>(first + k);
+  return size;
+}
+
+// Appends the place of one input as often as its value says.
 inline int64_t repeat_event(uint8_t value, uint16_t place, uint16_t* out) {
   for (int k = 0; k < value; ++k) out[k] = place;
   return value;
 }
 
-// Lists the events of `size` inputs, the first of which has the place `first`, and returns their
-// number. Binary: no input exceeds 1.
+// Lists the events of `size` inputs, the first of which has the place `first`; returns their
+// number.
 #if defined(SNNQUANT_AVX512VNNI)
 
-template <bool binary>
+template <Listing listing>
 SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t first,
                                     uint16_t* out) {
-  alignas(64) static const uint16_t kCounting[32] = {
-      0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
-      16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+  alignas(64) static const uint16_t kCounting[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
+                                                     11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+                                                     22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
   uint16_t* end = out;
   __m512i place = _mm512_add_epi16(_mm512_load_si512(kCounting),
                                    _mm512_set1_epi16(static_cast<int16_t>(first)));
@@ -80,11 +90,12 @@ SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t
     end += __builtin_popcount(high);
     place = _mm512_add_epi16(place, _mm512_set1_epi16(64));
   };
-  if (binary && size % 64 == 0) {
+  if (listing != Listing::counts && size % 64 == 0) {
     // Without branches: which blocks are silent, no processor foresees.
     for (int64_t k = 0; k < size; k += 64) {
       const __m512i values = _mm512_loadu_si512(input + k);
-      append(_mm512_test_epi8_mask(values, values));
+      const __mmask64 active = _mm512_test_epi8_mask(values, values);
+      append(listing == Listing::silence ? ~active : active);
     }
     return end - out;
   }
@@ -93,13 +104,13 @@ SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t
     const __mmask64 valid = left >= 64 ? ~__mmask64{0} : (__mmask64{1} << left) - 1;
     const __m512i values = _mm512_maskz_loadu_epi8(valid, input + k);
     const __mmask64 active = _mm512_test_epi8_mask(values, values);
-    if (!binary && _mm512_cmpgt_epu8_mask(values, one) != 0) {
+    if (listing == Listing::counts && _mm512_cmpgt_epu8_mask(values, one) != 0) {
       for (int64_t j = 0; j < (left < 64 ? left : 64); ++j) {
         end += repeat_event(input[k + j], static_cast<uint16_t>(first + k + j), end);
       }
       place = _mm512_add_epi16(place, _mm512_set1_epi16(64));
     } else {
-      append(active);
+      append(listing == Listing::silence ? ~active & valid : active);
     }
   }
   return end - out;
@@ -107,7 +118,13 @@ SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t
 
 #else
 
-template <bool binary>
+// How many events an input is.
+template <Listing listing>
+SNNQUANT_INLINE uint8_t event_of(uint8_t input) {
+  return listing == Listing::silence ? input == 0 : input;
+}
+
+template <Listing listing>
 SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t first,
                                     uint16_t* out) {
   uint16_t* end = out;
@@ -115,15 +132,17 @@ SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t
   for (; k + 8 <= size; k += 8) {
     uint64_t eight;
     std::memcpy(&eight, input + k, 8);
-    if (eight == 0) continue;
+    if (listing != Listing::silence && eight == 0) continue;
     for (int j = 0; j < 8; ++j) {
-      const uint8_t value = input[k + j];
+      const uint8_t value = event_of<listing>(input[k + j]);
       const uint16_t place = static_cast<uint16_t>(first + k + j);
       *end = place;  // kept only where there is an event
-      end += binary || value <= 1 ? value : repeat_event(value, place, end);
+      end += listing != Listing::counts || value <= 1 ? value : repeat_event(value, place, end);
     }
   }
-  for (; k < size; ++k) end += repeat_event(input[k], static_cast<uint16_t>(first + k), end);
+  for (; k < size; ++k) {
+    end += repeat_event(event_of<listing>(input[k]), static_cast<uint16_t>(first + k), end);
+  }
   return end - out;
 }
 

@@ -1,8 +1,8 @@
 // Event-driven sums: the weight rows of the active inputs are added up in 16-bit lanes.
 //
 // A lane holds two, four or eight channels at once: of 8-bit weights the low byte is one channel
-// plus 128, the high byte another. `a` sums whole lanes and `b` their high bytes; the low channel is
-// what is left of `a`. All of it is exact modulo 2**16.
+// plus 128, the high byte another. `a` sums whole lanes and `b` their high bytes; the low channel
+// is what is left of `a`. All of it is exact modulo 2**16.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,8 @@ struct EventList {
   uint16_t zeros;  // the event whose row is all zeros
 
   SNNQUANT_INLINE const uint8_t* row(int64_t k, int64_t row_bytes) const {
-    return reinterpret_cast<const uint8_t*>(first_row + events[k] * static_cast<uintptr_t>(row_bytes));
+    return reinterpret_cast<const uint8_t*>(first_row +
+                                            events[k] * static_cast<uintptr_t>(row_bytes));
   }
 };
 
@@ -57,22 +58,22 @@ class WholeBlocks {
 // Vectors of 16-bit lanes; GCC takes no template parameter for their size.
 template <int size>
 struct LanesOf;
-#define SNNQUANT_LANES_OF(size)                                       \
-  template <>                                                         \
-  struct LanesOf<size> {                                              \
-    typedef int16_t Lanes __attribute__((vector_size(size)));         \
-    typedef uint16_t Unsigned __attribute__((vector_size(size)));     \
-    typedef uint8_t Bytes __attribute__((vector_size(size / 2)));     \
-    static SNNQUANT_INLINE Lanes read(const uint8_t* row) {           \
-      Lanes lanes;                                                    \
-      std::memcpy(&lanes, row, sizeof lanes);                         \
-      return lanes;                                                   \
-    }                                                                 \
-    static SNNQUANT_INLINE Lanes widen(const uint8_t* row) {          \
-      Bytes bytes;                                                    \
-      std::memcpy(&bytes, row, sizeof bytes);                         \
-      return (Lanes)__builtin_convertvector(bytes, Unsigned);         \
-    }                                                                 \
+#define SNNQUANT_LANES_OF(size)                                   \
+  template <>                                                     \
+  struct LanesOf<size> {                                          \
+    typedef int16_t Lanes __attribute__((vector_size(size)));     \
+    typedef uint16_t Unsigned __attribute__((vector_size(size))); \
+    typedef uint8_t Bytes __attribute__((vector_size(size / 2))); \
+    static SNNQUANT_INLINE Lanes read(const uint8_t* row) {       \
+      Lanes lanes;                                                \
+      std::memcpy(&lanes, row, sizeof lanes);                     \
+      return lanes;                                               \
+    }                                                             \
+    static SNNQUANT_INLINE Lanes widen(const uint8_t* row) {      \
+      Bytes bytes;                                                \
+      std::memcpy(&bytes, row, sizeof bytes);                     \
+      return (Lanes) __builtin_convertvector(bytes, Unsigned);    \
+    }                                                             \
   }
 SNNQUANT_LANES_OF(16);
 #if defined(SNNQUANT_AVX2) || defined(SNNQUANT_AVX512VNNI)

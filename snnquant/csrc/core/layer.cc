@@ -44,8 +44,8 @@ int16_t clamp16(int64_t value) {
 
 int64_t magnitude(int64_t value) { return value < 0 ? -value : value; }
 
-// Lowest bits that every multiplier k / 2**leak_shift has 0: with them gone from both, products stay
-// the same when rounded, and fit narrower lanes.
+// Lowest bits that every multiplier k / 2**leak_shift has 0: with them gone from both, products
+// stay the same when rounded, and fit narrower lanes.
 int spare_bits(const LayerSource& source, int leak_shift) {
   int spare = leak_shift;
   const int64_t channels = source.shape.channels_out;
@@ -97,8 +97,8 @@ void PreparedLayer::pack_weights(const LayerSource& source) {
       packed.largest = std::max(packed.largest, std::abs(weight));
     }
     const int64_t group = channel / shape.tile_channels();
-    const auto place = static_cast<size_t>(group * shape.tiles() * kTile +
-                                           channel % shape.tile_channels());
+    const auto place =
+        static_cast<size_t>(group * shape.tiles() * kTile + channel % shape.tile_channels());
     sums_[place] = static_cast<int32_t>(positive + negative);
     biases_[place] = source.bias[channel];
     if (positive > INT16_MAX || negative < INT16_MIN) packed.sums_fit_int16 = false;
@@ -224,7 +224,8 @@ void PreparedLayer::prepare_lif(const LayerSource& source) {
     };
     const int64_t alpha = constant(constant::alpha);
     if (alpha < 0 || alpha > unit) return;
-    const int64_t offset = static_cast<int64_t>(source.bias[channel]) * (int64_t{1} << ops.current_shift);
+    const int64_t offset =
+        static_cast<int64_t>(source.bias[channel]) * (int64_t{1} << ops.current_shift);
     if (offset > INT32_MAX || offset < -int64_t{INT32_MAX}) return;
     const int32_t reset_by = ops.reset == reset::none ? 0 : constant(constant::reset_by);
     const bool subtracts = form != Form::replace;
@@ -238,15 +239,14 @@ void PreparedLayer::prepare_lif(const LayerSource& source) {
         {constant(constant::alpha), constant(constant::leak_bias), constant(constant::fire_above),
          constant(constant::reset_by), constant(constant::v_reset), 0});
     const int64_t group = channel / shape.tile_channels();
-    const auto n = static_cast<size_t>(group * shape.tiles() * kTile +
-                                       channel % shape.tile_channels());
+    const auto n =
+        static_cast<size_t>(group * shape.tiles() * kTile + channel % shape.tile_channels());
     const int32_t initial = value_of(source.initial[state::v], channel);
     const int64_t after = form == Form::subtract_and_leak && p.on_spike > 0
                               ? int64_t{p.on_spike} - p.fire_above - 1
                               : (form == Form::replace ? magnitude(p.on_spike) : 0);
     lif.start = std::max({lif.start, magnitude(initial), after});
-    const int64_t biased =
-        std::max(magnitude(p.bias), magnitude(p.spike_bias));
+    const int64_t biased = std::max(magnitude(p.bias), magnitude(p.spike_bias));
     lif.growth = std::max(lif.growth, biased + magnitude(offset));
     lif.leaks = lif.leaks || alpha != unit;
     lif.largest_alpha = std::max(lif.largest_alpha, alpha >> spare);

@@ -1,4 +1,5 @@
-// What happens to the sums of one tile: neurons in fast lanes, neurons by their definition, or none.
+// What happens to the sums of one tile: neurons in fast lanes, neurons by their definition, or
+// none.
 #pragma once
 
 #include <cstdint>
@@ -65,7 +66,8 @@ class LayerNeurons {
       const TileMembranes v = membranes(position, local, group, tile, before, after);
       const int64_t bound = bound_of(*lif, v, total);
       if (bound <= INT16_MAX && lif->fits16 && bound <= lif->limit) {
-        run_tile(*lif, place(group, tile), steps_, sums, stride, v, spikes_of(position, group, tile));
+        run_tile(*lif, place(group, tile), steps_, sums, stride, v,
+                 spikes_of(position, group, tile));
         finish(position, local, group, tile, v);
         return;
       }
@@ -285,8 +287,8 @@ class LayerNeurons {
     problem.membrane = reads_out ? outputs_ : nullptr;
     if (call_.recurrent_weight != nullptr) {
       problem.recurrent_weight = call_.recurrent_weight;
-      problem.last_spikes_in = starts() ? at(call_.last_spikes_in, position)
-                                        : call_.spikes + offset(-1, position, 0);
+      problem.last_spikes_in =
+          starts() ? at(call_.last_spikes_in, position) : call_.spikes + offset(-1, position, 0);
       problem.last_spikes_out = ends() ? at(call_.last_spikes_out, position) : nullptr;
     }
     prepare(problem);

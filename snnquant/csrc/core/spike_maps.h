@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "isa_namespace.h"
 #include "synapse.h"
+#include "vectors.h"
 
 namespace snnquant {
 
@@ -31,32 +33,57 @@ struct SpikeMapKernels {
 
 namespace SNNQUANT_ISA {
 
+// Taps of a window that lie inside the map.
+constexpr int64_t kMostTaps = 64;  // that are pooled at once
+
+// out[c] = the sum or the largest of taps[k][c].
+template <bool sums>
+void pool_taps(const uint8_t* const* taps, int64_t count, int64_t channels, uint8_t* out) {
+  int64_t c = 0;
+#if defined(SNNQUANT_HAS_VECTORS)
+  typedef uint8_t Bytes __attribute__((vector_size(kVectorBytes)));
+  for (; c + kVectorBytes <= channels; c += kVectorBytes) {
+    Bytes all = load<Bytes>(taps[0] + c);
+    for (int64_t k = 1; k < count; ++k) {
+      const Bytes one = load<Bytes>(taps[k] + c);
+      all = sums ? all + one : (one > all ? one : all);
+    }
+    store(out + c, all);
+  }
+#endif
+  for (; c < channels; ++c) {
+    uint8_t all = taps[0][c];
+    for (int64_t k = 1; k < count; ++k) {
+      const uint8_t one = taps[k][c];
+      all = sums ? static_cast<uint8_t>(all + one) : (one > all ? one : all);
+    }
+    out[c] = all;
+  }
+}
+
+// Windows of more taps than are pooled at once go on from what is there, as one tap more.
 template <bool sums>
 void pool_position(const PoolCall& call, const uint8_t* map, int64_t y, int64_t x, uint8_t* out) {
-  const int64_t channels = call.channels;
-  const int64_t row = call.map.in_x * channels;
-  bool written = false;
+  const uint8_t* taps[kMostTaps];
+  int64_t count = 0;
   for (int64_t ky = 0; ky < call.y.kernel; ++ky) {
     const int64_t in_y = y * call.y.stride - call.y.pad + ky * call.y.dilation;
     if (in_y < 0 || in_y >= call.map.in_y) continue;
     for (int64_t kx = 0; kx < call.x.kernel; ++kx) {
       const int64_t in_x = x * call.x.stride - call.x.pad + kx * call.x.dilation;
       if (in_x < 0 || in_x >= call.map.in_x) continue;
-      const uint8_t* seen = map + in_y * row + in_x * channels;
-      if (!written) {
-        for (int64_t c = 0; c < channels; ++c) out[c] = seen[c];
-        written = true;
-        continue;
-      }
-      SNNQUANT_INDEPENDENT_LOOP
-      for (int64_t c = 0; c < channels; ++c) {
-        const uint8_t larger = out[c] > seen[c] ? out[c] : seen[c];
-        out[c] = sums ? static_cast<uint8_t>(out[c] + seen[c]) : larger;
-      }
+      taps[count++] = map + (in_y * call.map.in_x + in_x) * call.channels;
+      if (count < kMostTaps) continue;
+      pool_taps<sums>(taps, count, call.channels, out);
+      taps[0] = out;
+      count = 1;
     }
   }
-  if (written) return;
-  for (int64_t c = 0; c < channels; ++c) out[c] = 0;
+  if (count > 0) {
+    pool_taps<sums>(taps, count, call.channels, out);
+  } else {
+    std::memset(out, 0, static_cast<size_t>(call.channels));
+  }
 }
 
 inline void pool_spikes(const PoolCall& call, int64_t first, int64_t last) {

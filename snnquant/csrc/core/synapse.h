@@ -56,8 +56,8 @@ struct PackedWeights {
   const int32_t* biases;  // [places]
   int64_t dense_groups;   // groups of four inputs per tile
   int64_t tile_bytes, row_bytes;
-  int32_t largest;  // largest magnitude of a weight
-  bool sums_fit_int16;   // no subset of one channel's weights sums up beyond 16 bits
+  int32_t largest;      // largest magnitude of a weight
+  bool sums_fit_int16;  // no subset of one channel's weights sums up beyond 16 bits
 };
 
 // Inputs that lie side by side, whose weights fill whole groups of four.
@@ -102,8 +102,8 @@ struct LayerCall {
   int32_t* states_out[state::count];
   const uint8_t* last_spikes_in;
   uint8_t* last_spikes_out;
-  uint8_t* spikes;   // null for a read-out and for a synapse alone
-  int32_t* values;   // membranes of a read-out, or the currents of a synapse alone
+  uint8_t* spikes;  // null for a read-out and for a synapse alone
+  int32_t* values;  // membranes of a read-out, or the currents of a synapse alone
 };
 
 // A part of a call: some rows, some positions of each, some tiles of channels.

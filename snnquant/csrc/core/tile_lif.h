@@ -188,8 +188,8 @@ void tile_steps32(const TileLif& p, const NarrowArithmetic& ops, int64_t place, 
 }
 
 template <Form form>
-void run_tile16(const TileLif& p, int64_t place, int64_t steps, const int16_t* sums,
-                int64_t stride, const TileMembranes& v, const TileSpikes& out) {
+void run_tile16(const TileLif& p, int64_t place, int64_t steps, const int16_t* sums, int64_t stride,
+                const TileMembranes& v, const TileSpikes& out) {
   if (!p.leaks) {
     tile_steps16<form, Leaking::none>(p, place, steps, sums, stride, v, out);
   } else if (p.floors) {
@@ -201,8 +201,8 @@ void run_tile16(const TileLif& p, int64_t place, int64_t steps, const int16_t* s
 
 template <Form form>
 void run_tile32(const TileLif& p, const NarrowArithmetic& ops, int64_t bound, int64_t place,
-                int64_t steps, const int32_t* sums, int64_t stride,
-                const TileMembranes& v, const TileSpikes& out) {
+                int64_t steps, const int32_t* sums, int64_t stride, const TileMembranes& v,
+                const TileSpikes& out) {
   if (!p.leaks) {
     tile_steps32<form, Leaking::none>(p, ops, place, steps, sums, stride, v, out);
   } else if ((bound + 1) * p.largest_alpha < INT32_MAX - (int64_t{1} << p.shift)) {
@@ -228,17 +228,15 @@ inline void run_tile(const TileLif& p, int64_t place, int64_t steps, const int16
 
 // The same for 32-bit sums and membranes of at most `bound`.
 inline void run_tile(const TileLif& p, const NarrowArithmetic& ops, int64_t bound, int64_t place,
-                     int64_t steps, const int32_t* sums, int64_t stride,
-                     const TileMembranes& v, const TileSpikes& out) {
+                     int64_t steps, const int32_t* sums, int64_t stride, const TileMembranes& v,
+                     const TileSpikes& out) {
   switch (static_cast<Form>(p.form)) {
     case Form::replace:
       return run_tile32<Form::replace>(p, ops, bound, place, steps, sums, stride, v, out);
     case Form::subtract_and_leak:
-      return run_tile32<Form::subtract_and_leak>(p, ops, bound, place, steps, sums, stride, v,
-                                                 out);
+      return run_tile32<Form::subtract_and_leak>(p, ops, bound, place, steps, sums, stride, v, out);
     case Form::leak_and_subtract:
-      return run_tile32<Form::leak_and_subtract>(p, ops, bound, place, steps, sums, stride, v,
-                                                 out);
+      return run_tile32<Form::leak_and_subtract>(p, ops, bound, place, steps, sums, stride, v, out);
   }
 }
 

@@ -11,11 +11,11 @@
 
 namespace snnquant {
 
-#define SNNQUANT_DECLARE_ISA(isa)                  \
-  namespace isa {                                  \
-  extern const Kernels kernels;                    \
-  extern const LayerKernels layer_kernels;         \
-  extern const SpikeMapKernels spike_map_kernels;  \
+#define SNNQUANT_DECLARE_ISA(isa)                 \
+  namespace isa {                                 \
+  extern const Kernels kernels;                   \
+  extern const LayerKernels layer_kernels;        \
+  extern const SpikeMapKernels spike_map_kernels; \
   }
 
 SNNQUANT_DECLARE_ISA(baseline)

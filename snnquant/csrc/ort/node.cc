@@ -50,8 +50,8 @@ void Node::read_list(const ListEntry& entry, const OrtKernelInfo* info) {
       api_, api::KernelInfoGetAttributeArray_int64(api_, info, entry.name, nullptr, &size));
   if (good) {
     values.resize(size);
-    good = succeeded(api_, api::KernelInfoGetAttributeArray_int64(api_, info, entry.name,
-                                                                  values.data(), &size));
+    good = succeeded(
+        api_, api::KernelInfoGetAttributeArray_int64(api_, info, entry.name, values.data(), &size));
   }
   for (const int64_t value : values) good = good && value >= entry.low && value <= INT32_MAX;
   if (!good) {
@@ -78,8 +78,8 @@ const OrtValue* Node::input(OrtKernelContext* context, size_t index) const {
 
 OrtValue* Node::output(OrtKernelContext* context, size_t index, const Shape& shape) const {
   OrtValue* value = nullptr;
-  check(api_, api::KernelContext_GetOutput(api_, context, index, shape.data(), shape.size(),
-                                           &value));
+  check(api_,
+        api::KernelContext_GetOutput(api_, context, index, shape.data(), shape.size(), &value));
   return value;
 }
 

@@ -60,8 +60,8 @@ Shape attribute_of(const OrtApi* api, OrtShapeInferContext* context, const char*
   check(api, api::ShapeInferContext_GetAttribute(api, context, name, &attribute));
   Shape values(kMostEntries);
   size_t bytes = 0;
-  check(api, api::ReadOpAttr(api, attribute, type, values.data(),
-                             values.size() * sizeof(int64_t), &bytes));
+  check(api, api::ReadOpAttr(api, attribute, type, values.data(), values.size() * sizeof(int64_t),
+                             &bytes));
   values.resize(bytes / sizeof(int64_t));
   return values;
 }
@@ -138,8 +138,8 @@ void infer_output_shapes(const OrtApi* api, const OpEntry& entry, OrtShapeInferC
   if (timed.sizes.empty()) return;
   for (size_t k = 0; k < entry.outputs.size; ++k) {
     const PortEntry& port = entry.outputs[k];
-    const bool has_time = port.role == Role::spikes || port.role == Role::membrane ||
-                          port.role == Role::current;
+    const bool has_time =
+        port.role == Role::spikes || port.role == Role::membrane || port.role == Role::current;
     set_output(api, context, k, port, timed, has_time ? 0 : 1);
   }
 }

@@ -34,9 +34,9 @@ void run_blocks(const OrtApi* api, OrtKernelContext* context, int64_t total, int
 
 PoolNode::PoolNode(const OrtApi* api, const OpEntry& op, const Isa& isa, const OrtKernelInfo* info)
     : Node(api, op, isa, info) {
-  const std::string wrong = window_.read(
-      list_of(list_attribute::kernel_shape), list_of(list_attribute::strides),
-      list_of(list_attribute::dilations), list_of(list_attribute::pads));
+  const std::string wrong =
+      window_.read(list_of(list_attribute::kernel_shape), list_of(list_attribute::strides),
+                   list_of(list_attribute::dilations), list_of(list_attribute::pads));
   if (!wrong.empty()) fail(wrong);
 }
 
