@@ -100,6 +100,34 @@ struct DotLanes {
 };
 using SmallDotLanes = DotLanes;
 
+#elif defined(SNNQUANT_SSE2)
+
+// As with AVX2: bytes are widened to 16 bits.
+struct DotLanes {
+  static constexpr int kVectors = 4;
+  static constexpr int kRows = 2;
+  using Sum = __m128i;
+  static constexpr int kChannels = 4;
+  static SNNQUANT_INLINE Sum zero() { return _mm_setzero_si128(); }
+  static SNNQUANT_INLINE __m128i spread(uint32_t four) {
+    return _mm_unpacklo_epi8(_mm_set1_epi32(static_cast<int32_t>(four)), _mm_setzero_si128());
+  }
+  static SNNQUANT_INLINE Sum add(Sum sum, __m128i inputs, const int8_t* weights) {
+    const __m128i bytes = load<__m128i>(weights);
+    const __m128i low = _mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8);
+    const __m128i high = _mm_srai_epi16(_mm_unpackhi_epi8(bytes, bytes), 8);
+    const __m128 a = _mm_castsi128_ps(_mm_madd_epi16(inputs, low));
+    const __m128 b = _mm_castsi128_ps(_mm_madd_epi16(inputs, high));
+    const __m128i even = _mm_castps_si128(_mm_shuffle_ps(a, b, 0x88));
+    const __m128i odd = _mm_castps_si128(_mm_shuffle_ps(a, b, 0xdd));
+    return _mm_add_epi32(sum, _mm_add_epi32(even, odd));
+  }
+  static SNNQUANT_INLINE void put(int32_t* out, Sum sum) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), sum);
+  }
+};
+using SmallDotLanes = DotLanes;
+
 #else
 
 struct DotLanes {

@@ -13,12 +13,21 @@
 namespace snnquant {
 namespace SNNQUANT_ISA {
 
-// Up to this share of inputs, in percent, events are faster than dot products; measured by
-// tests/bench/crossover.py.
-#if defined(SNNQUANT_AVX512VNNI)
-constexpr int64_t kEventPercent = 36;
+// What sums cost, in tenths of the time that one input of one tile takes in a dot product; measured
+// by tests/bench/crossover.py.
+struct SumCosts {
+  int64_t listed;  // a run of up to 64 inputs whose events are listed
+  int64_t event;   // an event, per tile
+  int64_t dense;   // an input, per tile
+};
+#if defined(SNNQUANT_COSTS)
+constexpr SumCosts kCosts = SNNQUANT_COSTS;
+#elif defined(SNNQUANT_AVX512VNNI)
+constexpr SumCosts kCosts = {160, 22, 10};
+#elif defined(SNNQUANT_AVX2) || defined(SNNQUANT_NEON_DOT)
+constexpr SumCosts kCosts = {160, 44, 30};
 #else
-constexpr int64_t kEventPercent = 40;
+constexpr SumCosts kCosts = {300, 60, 160};
 #endif
 
 class LayerPart {
@@ -49,20 +58,29 @@ class LayerPart {
       return;
     }
     const Activity seen = view_.look();
-    if (!can_list(seen)) {
-      DenseSums(view_, neurons_).run(scratch_, seen.largest);
-    } else if (seen.events * 100 <= seen.inputs * kEventPercent) {
+    if (can_list(seen) && events_pay(seen, seen.events)) {
       if (seen.largest <= 1) {
         run_events<Listing::spikes>();
       } else {
         run_events<Listing::counts>();
       }
-    } else if (seen.largest <= 1 &&
-               (seen.inputs - seen.events) * 100 <= seen.inputs * kEventPercent) {
+    } else if (can_list(seen) && seen.largest <= 1 && events_pay(seen, seen.inputs - seen.events)) {
       run_events<Listing::silence>();
     } else {
       DenseSums(view_, neurons_).run(scratch_, seen.largest);
     }
+  }
+
+  // Whether listing and adding up so many of the inputs is faster than dot products with all.
+  bool events_pay(const Activity& seen, int64_t events) const {
+    const SynapseShape& shape = view_.shape;
+    const int64_t runs = shape.y.kernel * shape.x.stride * divide_up(shape.group_in(), 64);
+    const double share = static_cast<double>(events) / static_cast<double>(larger(seen.inputs, 1));
+    const auto all = static_cast<double>(shape.tiles() * shape.fan_in());
+    const auto dots = static_cast<double>(shape.tiles() * view_.weights.dense_groups * 4);
+    const double listing = static_cast<double>(kCosts.listed * runs);
+    return listing + static_cast<double>(kCosts.event) * share * all <
+           static_cast<double>(kCosts.dense) * dots;
   }
 
   template <Listing listing>

@@ -15,6 +15,9 @@
 #elif defined(__ARM_NEON) && defined(__ARM_FEATURE_DOTPROD)
 #define SNNQUANT_NEON_DOT 1
 #include <arm_neon.h>
+#elif defined(__SSE2__)
+#define SNNQUANT_SSE2 1
+#include <emmintrin.h>
 #endif
 
 // GCC and Clang have vectors of any length in the language; other compilers run the plain kernels.
