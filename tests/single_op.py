@@ -13,6 +13,7 @@ import onnx
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
+from snnquant.errors import LibraryError
 from snnquant.neurons.simulate import Array, integer_arithmetic, simulate
 from snnquant.ops import DOMAIN, OPSET_VERSION, attach_functions, schemas
 from snnquant.ops.schema import CURRENT, RECURRENT_WEIGHT, OpSchema
@@ -100,6 +101,25 @@ def run_body(case: Case) -> list[Array]:
 def run_evaluator(case: Case) -> list[Array]:
     """Run the function body in onnx's own evaluator."""
     return list(ReferenceEvaluator(onnx.load_from_string(model_of(case))).run(None, case.feeds))
+
+
+def usable_isas() -> list[str]:
+    """Return the instruction sets that this machine can run, as the library itself lists them."""
+    with instruction_set("none"):
+        try:
+            load_session(model_of_nothing())
+        except LibraryError as error:
+            return str(error).split("this machine can run: ")[1].split(";")[0].split(", ")
+    raise AssertionError("the library knows an instruction set 'none'")
+
+
+def model_of_nothing() -> bytes:
+    """Return a model that hands its input on."""
+    value = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in ("x", "y")]
+    node = helper.make_node("Identity", ["x"], ["y"])
+    graph = helper.make_graph([node], "nothing", value[:1], value[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
 
 
 @contextmanager

@@ -75,11 +75,15 @@ def integer_schemas() -> list[OpSchema]:
     return [schema for _, schema in sorted(schemas().items()) if schema.integer]
 
 
+def attribute_names() -> list[str]:
+    """Return the names of all integer attributes of integer ops, in the order of their slots."""
+    every: list[OpSchema | FusedSchema] = [*integer_schemas(), *fused_schemas().values()]
+    return _unique(a.name for schema in every for a in schema.attributes)
+
+
 def names_header() -> str:
     """Return the text of ``core/names.h``: slots of constants, states and attributes."""
-    ops = integer_schemas()
-    every: list[OpSchema | FusedSchema] = [*ops, *fused_schemas().values()]
-    attributes = _unique(a.name for schema in every for a in schema.attributes)
+    attributes = attribute_names()
     sections = [
         ("neuron", "The neuron models.", [model.name for model in NEURONS]),
         (

@@ -15,7 +15,7 @@ from strategies import INTEGER_OPS, drawing_corners, drawing_uniformly, make_fee
 import snnquant
 from snnquant.neurons import NEURONS
 from snnquant.ops import schemas
-from snnquant.ops.codegen import integer_schemas
+from snnquant.ops.codegen import attribute_names
 
 DRIVER = Path(__file__).with_name("core_driver.cc")
 HEADERS = Path(snnquant.__file__).with_name("csrc") / "core"
@@ -24,7 +24,7 @@ FLAGS = os.environ.get("SNNQUANT_TEST_CXXFLAGS", "-O2").split()
 FULL_OPS = [n for n in INTEGER_OPS if n.endswith("StateMembrane")] + ["QLIState"]
 STATES = list(dict.fromkeys(s.name for model in NEURONS for s in model.states))
 CONSTANTS = list(dict.fromkeys(p.constant_name for m in NEURONS for p in m.parameters))
-ATTRIBUTES = list(dict.fromkeys(a.name for s in integer_schemas() for a in s.attributes))
+ATTRIBUTES = attribute_names()
 
 
 @pytest.fixture(scope="module")

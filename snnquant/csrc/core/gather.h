@@ -10,6 +10,7 @@
 
 #include "isa_namespace.h"
 #include "synapse.h"
+#include "unpack.h"
 #include "vectors.h"
 
 namespace snnquant {
@@ -165,6 +166,15 @@ void gather_all(const EventList& list, int64_t row_bytes, int64_t tiles, int16_t
 }
 
 #else
+
+// One weight of a row: of the tile's channel c.
+inline int32_t row_weight(const uint8_t* row, int bits, int64_t c) {
+  const int64_t tile_bytes = kTile * bits / 8, within = c % kTile;
+  const uint8_t* tile = row + c / kTile * tile_bytes;
+  if (bits != 8) return field_of(tile[within % tile_bytes], bits, within / tile_bytes);
+  const uint8_t byte = tile[row_place(within)];
+  return within < kTile / 2 ? byte - 128 : static_cast<int8_t>(byte);
+}
 
 template <int bits>
 void gather_all(const EventList& list, int64_t row_bytes, int64_t tiles, int16_t* sums) {

@@ -7,6 +7,7 @@
 #include "isa_namespace.h"
 #include "kernels.h"
 #include "layer_parts.h"
+#include "layer_states.h"
 #include "synapse.h"
 #include "tile_lif.h"
 
@@ -35,11 +36,12 @@ class LayerNeurons {
       : call_(call),
         layer_(*call.layer),
         shape_(call.layer->shape),
+        lif_(kHasTiles ? call.layer->lif : nullptr),
         map_(rows_of(call)),
         positions_(map_.batch * map_.out_y * map_.out_x),
-        narrow_(Arithmetic(problem_of(0))) {
+        narrow_(Arithmetic(problem_of(0))),
+        states_(call, size, scratch) {
     for (int slot = 0; slot < state::count; ++slot) {
-      carried_[slot] = scratch.take<int32_t>(size.positions * shape_.channels_out);
       states_in_[slot] = scratch.take<int32_t>(size.channels);
       states_out_[slot] = scratch.take<int32_t>(size.channels);
     }
@@ -48,28 +50,40 @@ class LayerNeurons {
     outputs_ = scratch.take<int32_t>(size.steps * size.channels);
     spikes_ = scratch.take<uint8_t>(size.steps * size.channels);
     definition_ = scratch.take<char>(definition_scratch_bytes(call));
+    if (lif_ == nullptr) return;
+    if (lif_->fits16) tile16_ = tile16_of(*lif_);
+    limit16_ = smaller_of(INT16_MAX, lif_->limit);
   }
 
   // Steps first..first + steps - 1 come next.
   void begin_chunk(int64_t first, int64_t steps) {
     first_ = first;
     steps_ = steps;
+    states_.begin_chunk(first, steps);
   }
 
   // Sums in 16 bits, as events give them; total: most that all steps of a channel add up to.
   // `local` counts positions within the part.
   void take(int64_t position, int64_t local, int64_t group, int64_t tile, const int16_t* sums,
             int64_t stride, int64_t total, int32_t* wide) {
-    const TileLif* lif = layer_.lif;
-    if (lif != nullptr && call_.residual == nullptr) {
-      alignas(64) int32_t before[kTile], after[kTile];
-      const TileMembranes v = membranes(position, local, group, tile, before, after);
-      const int64_t bound = bound_of(*lif, v, total);
-      if (bound <= INT16_MAX && lif->fits16 && bound <= lif->limit) {
-        run_tile(*lif, place(group, tile), steps_, sums, stride, v,
-                 spikes_of(position, group, tile));
-        finish(position, local, group, tile, v);
-        return;
+    const TileLif* lif = lif_;
+    if (tile16_ != nullptr && call_.residual == nullptr) {
+      const int64_t rise = steps_ * lif->growth + (total << lif->left);
+      if (!states_.kept()) {
+        if (lif->start + rise <= limit16_) {
+          tile16_(*lif, place(group, tile), steps_, sums, stride, {nullptr, nullptr},
+                  spikes_of(position, group, tile));
+          return;
+        }
+      } else {
+        alignas(64) int32_t before[kTile], after[kTile];
+        const TileMembranes v = membranes(position, local, group, tile, before, after);
+        if (start_of(*lif, v) + rise <= limit16_) {
+          tile16_(*lif, place(group, tile), steps_, sums, stride, v,
+                  spikes_of(position, group, tile));
+          finish(position, local, group, tile, v);
+          return;
+        }
       }
     }
     const int64_t rows = stride == 0 ? 1 : steps_;
@@ -82,7 +96,7 @@ class LayerNeurons {
   // Sums in 32 bits; they may be changed.
   void take(int64_t position, int64_t local, int64_t group, int64_t tile, int32_t* sums,
             int64_t stride) {
-    const TileLif* lif = layer_.lif;
+    const TileLif* lif = lif_;
     if (lif != nullptr && (call_.residual == nullptr || shape_.gain_shift == 0)) {
       if (call_.residual != nullptr) add_residual(position, group, tile, sums, stride);
       const int64_t rows = stride == 0 ? 1 : steps_;
@@ -90,21 +104,21 @@ class LayerNeurons {
       for (int64_t t = 0; t < rows; ++t) largest = larger(largest, largest_of(sums + t * stride));
       alignas(64) int32_t before[kTile], after[kTile];
       const TileMembranes v = membranes(position, local, group, tile, before, after);
-      const int64_t bound = bound_of(*lif, v, steps_ * largest);
-      if (bound <= INT16_MAX && lif->fits16 && bound <= lif->limit) {
+      const int64_t bound =
+          start_of(*lif, v) + steps_ * lif->growth + ((steps_ * largest) << lif->left);
+      const TileSpikes out = spikes_of(position, group, tile);
+      if (tile16_ != nullptr && bound <= limit16_) {
         for (int64_t t = 0; t < rows; ++t) {
           for (int64_t n = 0; n < kTile; ++n) {
             narrow_sums_[t * kTile + n] = static_cast<int16_t>(sums[t * stride + n]);
           }
         }
-        run_tile(*lif, place(group, tile), steps_, narrow_sums_, stride == 0 ? 0 : kTile, v,
-                 spikes_of(position, group, tile));
+        tile16_(*lif, place(group, tile), steps_, narrow_sums_, stride == 0 ? 0 : kTile, v, out);
         finish(position, local, group, tile, v);
         return;
       }
       if (bound <= lif->limit) {
-        run_tile(*lif, narrow_, bound, place(group, tile), steps_, sums, stride, v,
-                 spikes_of(position, group, tile));
+        tile32_of(*lif, bound)(*lif, narrow_, place(group, tile), steps_, sums, stride, v, out);
         finish(position, local, group, tile, v);
         return;
       }
@@ -159,9 +173,6 @@ class LayerNeurons {
   const int32_t* residual_of(int64_t t, int64_t position, int64_t channel) const {
     return call_.residual == nullptr ? nullptr : call_.residual + offset(t, position, channel);
   }
-  bool starts() const { return first_ == 0; }
-  bool ends() const { return first_ + steps_ == call_.steps; }
-
   void add_residual(int64_t position, int64_t group, int64_t tile, int32_t* sums,
                     int64_t stride) const {
     const int64_t valid = valid_channels(tile);
@@ -184,36 +195,16 @@ class LayerNeurons {
     }
   }
 
-  int64_t bound_of(const TileLif& lif, const TileMembranes& v, int64_t total) const {
-    int64_t start = lif.start;
-    if (v.before != nullptr) start = larger(start, largest_of(v.before));
-    return start + steps_ * lif.growth + (total << lif.left);
-  }
-
-  // Where a state comes from and goes to in this chunk; null: initial values, or nobody wants it.
-  const int32_t* source(state::Slot slot, int64_t position, int64_t local, int64_t channel) const {
-    if (!layer_.has_state[slot]) return nullptr;
-    if (!starts()) return destination_of_chunk(slot, position, local, channel);
-    const int32_t* given = call_.states_in[slot];
-    return given == nullptr ? nullptr : given + position * shape_.channels_out + channel;
-  }
-  int32_t* destination(state::Slot slot, int64_t position, int64_t local, int64_t channel) const {
-    if (!layer_.has_state[slot]) return nullptr;
-    if (ends() && call_.states_out[slot] == nullptr) return nullptr;
-    return destination_of_chunk(slot, position, local, channel);
-  }
-  int32_t* destination_of_chunk(state::Slot slot, int64_t position, int64_t local,
-                                int64_t channel) const {
-    int32_t* given = call_.states_out[slot];
-    if (given != nullptr) return given + position * shape_.channels_out + channel;
-    return carried_[slot] + local * shape_.channels_out + channel;
+  // Largest magnitude that a membrane starts from, or is reset to.
+  int64_t start_of(const TileLif& lif, const TileMembranes& v) const {
+    return v.before == nullptr ? lif.start : larger(lif.start, largest_of(v.before));
   }
 
   TileMembranes membranes(int64_t position, int64_t local, int64_t group, int64_t tile,
                           int32_t* before, int32_t* after) const {
     const int64_t valid = valid_channels(tile), first = channel(group, tile);
-    const int32_t* from = source(state::v, position, local, first);
-    int32_t* to = destination(state::v, position, local, first);
+    const int32_t* from = states_.source(state::v, position, local, first);
+    int32_t* to = states_.destination(state::v, position, local, first);
     if (valid == kTile) return {from, to};
     if (from != nullptr) {
       std::memset(before, 0, kTile * sizeof(int32_t));
@@ -228,11 +219,11 @@ class LayerNeurons {
     const int64_t valid = valid_channels(tile), first = channel(group, tile);
     const auto bytes = static_cast<size_t>(valid) * sizeof(int32_t);
     if (valid != kTile && v.after != nullptr) {
-      std::memcpy(destination(state::v, position, local, first), v.after, bytes);
+      std::memcpy(states_.destination(state::v, position, local, first), v.after, bytes);
     }
-    int32_t* r = destination(state::r, position, local, first);
+    int32_t* r = states_.destination(state::r, position, local, first);
     if (r == nullptr) return;
-    const int32_t* before = source(state::r, position, local, first);
+    const int32_t* before = states_.source(state::r, position, local, first);
     if (before == nullptr) {
       std::memset(r, 0, bytes);
     } else if (before != r) {
@@ -273,12 +264,12 @@ class LayerNeurons {
     for (int s = 0; s < state::count; ++s) {
       const state::Slot slot = static_cast<state::Slot>(s);
       problem.initial[slot] = part_of_constant(layer_.initial[slot], first, count);
-      const int32_t* from = source(slot, position, local, first);
+      const int32_t* from = states_.source(slot, position, local, first);
       if (from != nullptr) {
         std::memcpy(states_in_[slot], from, static_cast<size_t>(count) * sizeof(int32_t));
         problem.states_in[slot] = states_in_[slot];
       }
-      if (destination(slot, position, local, first) != nullptr) {
+      if (states_.destination(slot, position, local, first) != nullptr) {
         problem.states_out[slot] = states_out_[slot];
       }
     }
@@ -287,9 +278,9 @@ class LayerNeurons {
     problem.membrane = reads_out ? outputs_ : nullptr;
     if (call_.recurrent_weight != nullptr) {
       problem.recurrent_weight = call_.recurrent_weight;
-      problem.last_spikes_in =
-          starts() ? at(call_.last_spikes_in, position) : call_.spikes + offset(-1, position, 0);
-      problem.last_spikes_out = ends() ? at(call_.last_spikes_out, position) : nullptr;
+      problem.last_spikes_in = states_.starts() ? at(call_.last_spikes_in, position)
+                                                : call_.spikes + offset(-1, position, 0);
+      problem.last_spikes_out = states_.ends() ? at(call_.last_spikes_out, position) : nullptr;
     }
     prepare(problem);
     snnquant::SNNQUANT_ISA::run(problem, 0, count, definition_);
@@ -304,7 +295,7 @@ class LayerNeurons {
     }
     for (int s = 0; s < state::count; ++s) {
       const state::Slot slot = static_cast<state::Slot>(s);
-      int32_t* to = destination(slot, position, local, first);
+      int32_t* to = states_.destination(slot, position, local, first);
       if (to == nullptr) continue;
       std::memcpy(to, states_out_[slot], static_cast<size_t>(count) * sizeof(int32_t));
     }
@@ -318,11 +309,14 @@ class LayerNeurons {
   const LayerCall& call_;
   const Layer& layer_;
   const SynapseShape& shape_;
+  const TileLif* lif_;  // null: the neurons run by their definition
   MapShape map_;
   int64_t positions_;
   NarrowArithmetic narrow_;
+  LayerStates states_;
   int64_t first_ = 0, steps_ = 0;
-  int32_t* carried_[state::count];
+  Tile16 tile16_ = nullptr;  // null: the neurons never fit 16 bits
+  int64_t limit16_ = 0;
   int32_t *states_in_[state::count], *states_out_[state::count];
   int16_t* narrow_sums_;
   int32_t *currents_, *outputs_;

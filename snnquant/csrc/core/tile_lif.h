@@ -81,6 +81,8 @@ constexpr int64_t kStepChunk = 16;
 
 #if defined(SNNQUANT_HAS_VECTORS)
 
+constexpr bool kHasTiles = true;
+
 template <Leaking how>
 SNNQUANT_INLINE Lanes16 leak16(Lanes16 k, Lanes16 wraps, Lanes16 v) {
   if (how == Leaking::nearest16) return multiply_rounding(v, k);
@@ -187,58 +189,54 @@ void tile_steps32(const TileLif& p, const NarrowArithmetic& ops, int64_t place, 
   }
 }
 
-template <Form form>
-void run_tile16(const TileLif& p, int64_t place, int64_t steps, const int16_t* sums, int64_t stride,
-                const TileMembranes& v, const TileSpikes& out) {
-  if (!p.leaks) {
-    tile_steps16<form, Leaking::none>(p, place, steps, sums, stride, v, out);
-  } else if (p.floors) {
-    tile_steps16<form, Leaking::floor16>(p, place, steps, sums, stride, v, out);
-  } else {
-    tile_steps16<form, Leaking::nearest16>(p, place, steps, sums, stride, v, out);
-  }
-}
+// Runs the tile whose first channel has its constants at `place`, where no membrane exceeds 16
+// bits.
+using Tile16 = void (*)(const TileLif& p, int64_t place, int64_t steps, const int16_t* sums,
+                        int64_t stride, const TileMembranes& membranes, const TileSpikes& out);
 
 template <Form form>
-void run_tile32(const TileLif& p, const NarrowArithmetic& ops, int64_t bound, int64_t place,
-                int64_t steps, const int32_t* sums, int64_t stride, const TileMembranes& v,
-                const TileSpikes& out) {
-  if (!p.leaks) {
-    tile_steps32<form, Leaking::none>(p, ops, place, steps, sums, stride, v, out);
-  } else if ((bound + 1) * p.largest_alpha < INT32_MAX - (int64_t{1} << p.shift)) {
-    tile_steps32<form, Leaking::whole32>(p, ops, place, steps, sums, stride, v, out);
-  } else {
-    tile_steps32<form, Leaking::split32>(p, ops, place, steps, sums, stride, v, out);
-  }
+Tile16 tile16_of(const TileLif& p) {
+  if (!p.leaks) return tile_steps16<form, Leaking::none>;
+  return p.floors ? tile_steps16<form, Leaking::floor16> : tile_steps16<form, Leaking::nearest16>;
 }
 
-// Runs the tile whose first channel has its constants at `place`. No membrane may exceed 16 bits,
-// or p.limit.
-inline void run_tile(const TileLif& p, int64_t place, int64_t steps, const int16_t* sums,
-                     int64_t stride, const TileMembranes& v, const TileSpikes& out) {
-  switch (static_cast<Form>(p.form)) {
-    case Form::replace:
-      return run_tile16<Form::replace>(p, place, steps, sums, stride, v, out);
-    case Form::subtract_and_leak:
-      return run_tile16<Form::subtract_and_leak>(p, place, steps, sums, stride, v, out);
-    case Form::leak_and_subtract:
-      return run_tile16<Form::leak_and_subtract>(p, place, steps, sums, stride, v, out);
-  }
+inline Tile16 tile16_of(const TileLif& p) {
+  const Form form = static_cast<Form>(p.form);
+  if (form == Form::replace) return tile16_of<Form::replace>(p);
+  if (form == Form::subtract_and_leak) return tile16_of<Form::subtract_and_leak>(p);
+  return tile16_of<Form::leak_and_subtract>(p);
 }
 
-// The same for 32-bit sums and membranes of at most `bound`.
-inline void run_tile(const TileLif& p, const NarrowArithmetic& ops, int64_t bound, int64_t place,
-                     int64_t steps, const int32_t* sums, int64_t stride, const TileMembranes& v,
-                     const TileSpikes& out) {
-  switch (static_cast<Form>(p.form)) {
-    case Form::replace:
-      return run_tile32<Form::replace>(p, ops, bound, place, steps, sums, stride, v, out);
-    case Form::subtract_and_leak:
-      return run_tile32<Form::subtract_and_leak>(p, ops, bound, place, steps, sums, stride, v, out);
-    case Form::leak_and_subtract:
-      return run_tile32<Form::leak_and_subtract>(p, ops, bound, place, steps, sums, stride, v, out);
-  }
+// The same for 32-bit sums.
+using Tile32 = void (*)(const TileLif& p, const NarrowArithmetic& ops, int64_t place, int64_t steps,
+                        const int32_t* sums, int64_t stride, const TileMembranes& membranes,
+                        const TileSpikes& out);
+
+template <Form form>
+Tile32 tile32_of(const TileLif& p, bool whole) {
+  if (!p.leaks) return tile_steps32<form, Leaking::none>;
+  return whole ? tile_steps32<form, Leaking::whole32> : tile_steps32<form, Leaking::split32>;
 }
+
+// Whole: products of membranes of at most `bound` fit 32 bits.
+inline Tile32 tile32_of(const TileLif& p, int64_t bound) {
+  const Form form = static_cast<Form>(p.form);
+  const bool whole = (bound + 1) * p.largest_alpha < INT32_MAX - (int64_t{1} << p.shift);
+  if (form == Form::replace) return tile32_of<Form::replace>(p, whole);
+  if (form == Form::subtract_and_leak) return tile32_of<Form::subtract_and_leak>(p, whole);
+  return tile32_of<Form::leak_and_subtract>(p, whole);
+}
+
+#else
+
+// Without vectors the neurons run by their definition.
+constexpr bool kHasTiles = false;
+using Tile16 = void (*)(const TileLif&, int64_t, int64_t, const int16_t*, int64_t,
+                        const TileMembranes&, const TileSpikes&);
+using Tile32 = void (*)(const TileLif&, const NarrowArithmetic&, int64_t, int64_t, const int32_t*,
+                        int64_t, const TileMembranes&, const TileSpikes&);
+inline Tile16 tile16_of(const TileLif&) { return nullptr; }
+inline Tile32 tile32_of(const TileLif&, int64_t) { return nullptr; }
 
 #endif
 

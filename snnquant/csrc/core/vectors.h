@@ -6,7 +6,8 @@
 
 #include "isa_namespace.h"
 
-#if defined(__AVX512VNNI__) && defined(__AVX512VBMI2__) && defined(__AVX512BW__)
+#if defined(SNNQUANT_PLAIN)
+#elif defined(__AVX512VNNI__) && defined(__AVX512VBMI2__) && defined(__AVX512BW__)
 #define SNNQUANT_AVX512VNNI 1
 #include <immintrin.h>
 #elif defined(__AVX2__)
@@ -20,8 +21,9 @@
 #include <emmintrin.h>
 #endif
 
-// GCC and Clang have vectors of any length in the language; other compilers run the plain kernels.
-#if defined(__GNUC__) || defined(__clang__)
+// GCC and Clang have vectors of any length in the language; other compilers run plain loops, as does
+// SNNQUANT_PLAIN for comparison.
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(SNNQUANT_PLAIN)
 #define SNNQUANT_HAS_VECTORS 1
 #define SNNQUANT_UNROLL _Pragma("GCC unroll 16")
 #define SNNQUANT_INLINE inline __attribute__((always_inline))

@@ -11,20 +11,26 @@
 
 namespace snnquant {
 
-#define SNNQUANT_DECLARE_ISA(isa)                 \
+#define SNNQUANT_DECLARE_NEURONS(isa) \
+  namespace isa {                     \
+  extern const Kernels kernels;       \
+  }
+#define SNNQUANT_DECLARE_LAYERS(isa)              \
   namespace isa {                                 \
-  extern const Kernels kernels;                   \
   extern const LayerKernels layer_kernels;        \
   extern const SpikeMapKernels spike_map_kernels; \
   }
 
-SNNQUANT_DECLARE_ISA(baseline)
+SNNQUANT_DECLARE_NEURONS(baseline)
+SNNQUANT_DECLARE_LAYERS(baseline)
 #if defined(SNNQUANT_X86)
-SNNQUANT_DECLARE_ISA(avx2)
-SNNQUANT_DECLARE_ISA(avx512)
-SNNQUANT_DECLARE_ISA(avx512vnni)
+SNNQUANT_DECLARE_NEURONS(avx2)
+SNNQUANT_DECLARE_LAYERS(avx2)
+SNNQUANT_DECLARE_NEURONS(avx512)
+SNNQUANT_DECLARE_LAYERS(avx512vnni)
 #elif defined(SNNQUANT_ARM64)
-SNNQUANT_DECLARE_ISA(neondot)
+SNNQUANT_DECLARE_NEURONS(neondot)
+SNNQUANT_DECLARE_LAYERS(neondot)
 #endif
 
 namespace {
@@ -78,18 +84,19 @@ struct Candidate {
   bool (*supported)();
 };
 
-#define SNNQUANT_ISA_NAMED(name) \
-  {#name, name::kernels, name::layer_kernels, name::spike_map_kernels}
+#define SNNQUANT_ISA_OF(name, neurons, layers) \
+  {name, neurons::kernels, layers::layer_kernels, layers::spike_map_kernels}
 
-// From the one preferred last to the one preferred most.
+// From the one preferred last to the one preferred most. Layers gain from AVX-512 by its dot
+// products, neurons by its width, so each is compiled for one of the two only.
 const Candidate kCandidates[] = {
-    {SNNQUANT_ISA_NAMED(baseline), always},
+    {SNNQUANT_ISA_OF("baseline", baseline, baseline), always},
 #if defined(SNNQUANT_X86)
-    {SNNQUANT_ISA_NAMED(avx2), has_avx2},
-    {SNNQUANT_ISA_NAMED(avx512), has_avx512},
-    {SNNQUANT_ISA_NAMED(avx512vnni), has_avx512vnni},
+    {SNNQUANT_ISA_OF("avx2", avx2, avx2), has_avx2},
+    {SNNQUANT_ISA_OF("avx512", avx512, avx2), has_avx512},
+    {SNNQUANT_ISA_OF("avx512vnni", avx512, avx512vnni), has_avx512vnni},
 #elif defined(SNNQUANT_ARM64)
-    {SNNQUANT_ISA_NAMED(neondot), has_neondot},
+    {SNNQUANT_ISA_OF("neondot", neondot, neondot), has_neondot},
 #endif
 };
 
