@@ -18,6 +18,7 @@ from snnquant.numerics import Rounding
 from snnquant.ops.fused import (
     BIAS,
     INPUT,
+    PEAK_SCHEMA,
     RESIDUAL,
     WEIGHT,
     WINDOW,
@@ -63,6 +64,9 @@ _ROLES = {
     BIAS: "Role::bias",
     RESIDUAL: "Role::residual",
     "sum": "Role::sum",
+    "rounds": "Role::input",
+    "operations": "Role::sum",
+    "result": "Role::sum",
 }
 
 
@@ -75,9 +79,14 @@ def integer_schemas() -> list[OpSchema]:
     return [schema for _, schema in sorted(schemas().items()) if schema.integer]
 
 
+def _fused() -> dict[str, FusedSchema]:
+    """Return the fused ops, and the one that measures the machine."""
+    return fused_schemas() | {PEAK_SCHEMA.name: PEAK_SCHEMA}
+
+
 def attribute_names() -> list[str]:
     """Return the names of all integer attributes of integer ops, in the order of their slots."""
-    every: list[OpSchema | FusedSchema] = [*integer_schemas(), *fused_schemas().values()]
+    every: list[OpSchema | FusedSchema] = [*integer_schemas(), *_fused().values()]
     return _unique(a.name for schema in every for a in schema.attributes)
 
 
@@ -112,7 +121,7 @@ def names_header() -> str:
 def op_table() -> str:
     """Return the text of ``ort/op_table.inc``: every integer op with its ports and attributes."""
     ops = integer_schemas()
-    fused = [schema for _, schema in sorted(fused_schemas().items())]
+    fused = [schema for _, schema in sorted(_fused().items())]
     text = [
         _HEADER,
         f'constexpr char kDomain[] = "{DOMAIN}";',

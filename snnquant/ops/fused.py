@@ -27,6 +27,10 @@ ZERO_POINT = Choice("zero_point", 0, 0, 255, "the input that counts as 0")
 WEIGHT_BITS = Choice("weight_bits", 8, 2, 8, "width of a stored weight: 8, 4 or 2")
 FAN_IN = Choice("fan_in", 1, 1, 2**31 - 1, "weights per output channel")
 GROUP = Choice("group", 1, 1, 2**31 - 1, "groups of channels")
+#: What :data:`PEAK_OP` measures: dot products, or weights added up for events.
+PEAK_KIND = Choice("kind", 0, 0, 1, "0 dot products, 1 events")
+#: Not part of any model: how fast the machine is at most.
+PEAK_OP = "QMachinePeak"
 TIMESTEPS = Choice("timesteps", 1, 1, 2**31 - 1, "steps that see the static input")
 
 
@@ -74,6 +78,7 @@ class Family(Enum):
     SPIKE_SUM_POOL = "spike_sum_pool"
     SPIKE_ADD = "spike_add"
     TIME_SUM = "time_sum"
+    MACHINE_PEAK = "machine_peak"
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,8 @@ class FusedSchema:
         """All inputs, in order; none is optional."""
         timed = not self.static
         ports = [Port(INPUT, TensorProto.UINT8, timed=timed)]
+        if self.family is Family.MACHINE_PEAK:
+            return (Port("rounds", TensorProto.INT32),)
         if self.family is Family.SPIKE_ADD:
             ports.append(Port("other", TensorProto.UINT8, timed=True))
         if self.synapse is Synapse.NONE:
@@ -118,6 +125,8 @@ class FusedSchema:
             return self.neuron_op.outputs
         if self.family is Family.SYNAPSE:
             return (Port(CURRENT_OUT, TensorProto.INT32, timed=True),)
+        if self.family is Family.MACHINE_PEAK:
+            return (Port("operations", TensorProto.INT32), Port("result", TensorProto.INT32))
         if self.family is Family.TIME_SUM:
             return (Port("sum", TensorProto.INT32),)
         return (Port("spikes", TensorProto.UINT8, timed=True),)
@@ -130,6 +139,8 @@ class FusedSchema:
             found += (GAIN_SHIFT, ZERO_POINT, WEIGHT_BITS, FAN_IN)
         if self.synapse is Synapse.CONV:
             found += (GROUP,)
+        if self.family is Family.MACHINE_PEAK:
+            found = (PEAK_KIND,)
         return (*found, TIMESTEPS) if self.static else found
 
     @property
@@ -156,6 +167,10 @@ def fused_name(
             variant,
         )
     )
+
+
+#: The op that measures the machine.
+PEAK_SCHEMA = FusedSchema(PEAK_OP, Family.MACHINE_PEAK)
 
 
 @cache

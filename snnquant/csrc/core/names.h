@@ -63,6 +63,7 @@ enum Slot : int {
   fan_in,
   group,
   timesteps,
+  kind,
   count,
 };
 }

@@ -19,6 +19,7 @@ namespace snnquant {
   namespace isa {                                 \
   extern const LayerKernels layer_kernels;        \
   extern const SpikeMapKernels spike_map_kernels; \
+  extern const PeakKernels peak_kernels;          \
   }
 
 SNNQUANT_DECLARE_NEURONS(baseline)
@@ -85,7 +86,7 @@ struct Candidate {
 };
 
 #define SNNQUANT_ISA_OF(name, neurons, layers) \
-  {name, neurons::kernels, layers::layer_kernels, layers::spike_map_kernels}
+  {name, neurons::kernels, layers::layer_kernels, layers::spike_map_kernels, layers::peak_kernels}
 
 // From the one preferred last to the one preferred most. Layers gain from AVX-512 by its dot
 // products, neurons by its width, so each is compiled for one of the two only.

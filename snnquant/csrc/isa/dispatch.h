@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "../core/peak_kernels.h"
 #include "../core/problem.h"
 #include "../core/spike_maps.h"
 #include "../core/synapse.h"
@@ -18,6 +19,7 @@ struct Isa {
   const Kernels& neurons;
   const LayerKernels& layers;
   const SpikeMapKernels& spike_maps;
+  const PeakKernels& peaks;
 };
 
 // Returns the kernels of the best instruction set that the processor has, or the one that the

@@ -2,6 +2,7 @@
 
 #include "layer_node.h"
 #include "neuron_node.h"
+#include "peak_node.h"
 #include "spike_map_nodes.h"
 
 namespace snnquant {
@@ -98,6 +99,8 @@ std::unique_ptr<Node> make_node(const OrtApi* api, const OpEntry& op, const Isa&
       return std::make_unique<AddNode>(api, op, isa, info);
     case Family::time_sum:
       return std::make_unique<TimeSumNode>(api, op, isa, info);
+    case Family::machine_peak:
+      return std::make_unique<PeakNode>(api, op, isa, info);
   }
   throw Failure(std::string("op ") + op.name + " has no kernel", kCodeFail);
 }

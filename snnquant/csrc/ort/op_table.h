@@ -35,6 +35,7 @@ enum class Family {
   spike_sum_pool,
   spike_add,
   time_sum,
+  machine_peak,
 };
 
 enum class Synapse { none, linear, conv };
