@@ -11,8 +11,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from snnquant.fusion.dims import dims_of, leads_before, split_dims, window_of, window_space
-from snnquant.fusion.spikes import Spikes, expanded_lead, out_dims
-from snnquant.fusion.view import Current, Lead, NotFusedError, Pending, View
+from snnquant.fusion.spikes import Spikes, expanded_lead, out_dims, with_lead
+from snnquant.fusion.view import Current, Dim, Lead, NotFusedError, Pending, View
 from snnquant.fusion.writer import Writer, within
 from snnquant.numerics import INT32, IntArray
 from snnquant.ops.fused import Synapse
@@ -200,8 +200,9 @@ def _scaled(
     out: Writer, value: ir.Value, factor: npt.NDArray[np.generic], current: Current
 ) -> ir.Value:
     """Return an int32 value times a factor, one for all or one per channel."""
-    steps = factor.reshape(1)
-    if factor.size != 1:
+    if factor.size == 1:
+        steps = factor.reshape(1)
+    else:
         steps = _along_channels(factor, current, current.lead.axes)
     held = out.constant(steps.astype(np.int32), "fused.steps")
     dims = [d if isinstance(d, int) else d.value for d in value.shape or ()]
@@ -302,14 +303,24 @@ def _reshape(found: Currents, node: ir.Node, axes: int) -> Current:
     reason = NotFusedError("a reshape of its current mixes axes")
     for before in leads_before(source, features):
         try:
-            current = found.current(source, before)
-            lead = current.lead.reshaped(dims)
-            if current.features == features:
-                return replace(current, lead=lead)
-            return _respaced(replace(current, lead=lead), features)
+            current = _with_lead(found.current(source, before), dims, node, found.writer)
+            return current if current.features == features else _respaced(current, features)
         except NotFusedError as error:
             reason = error
     raise reason
+
+
+def _with_lead(current: Current, dims: tuple[Dim, ...], node: ir.Node, out: Writer) -> Current:
+    try:
+        return replace(current, lead=current.lead.reshaped(dims))
+    except NotFusedError:
+        if current.extras:
+            raise
+    views = [with_lead(synapse.view, dims, node, out) for synapse in current.synapses]
+    if any(view.lead != views[0].lead for view in views):
+        raise NotFusedError("it adds currents of different layout")
+    synapses = [replace(s, view=v) for s, v in zip(current.synapses, views, strict=True)]
+    return replace(current, lead=views[0].lead, synapses=tuple(synapses))
 
 
 def _respaced(current: Current, features: tuple[int, ...]) -> Current:

@@ -27,6 +27,16 @@ def dims_of(value: ir.Value) -> tuple[Dim, ...]:
         source = node.inputs[0]
         if source is not None and source.shape is not None:
             return dims_of(source)
+    if value.shape is None and node is not None and node.domain == "":
+        if node.op_type in ("Gemm", "MatMul") and None not in node.inputs[:2]:
+            columns = dims_of(node.inputs[1])
+            transposed = node.op_type == "Gemm" and int_attribute(node, "transB", 0)
+            return (*dims_of(node.inputs[0])[:-1], columns[0 if transposed else 1])
+        asked = _sizes(node.inputs[1]) if node.op_type == "Reshape" else None
+        if asked is not None:
+            return tuple(
+                d if d is not None else f"{value.name}[{k}]" for k, d in enumerate(asked)
+            )
     if value.shape is None:
         raise NotFusedError(f"the rank of '{value.name}' is not known")
     known = [_dim(d) for d in value.shape]

@@ -17,6 +17,7 @@ from snnquant.fusion.view import Current, NotFusedError, View
 from snnquant.fusion.writer import Writer
 from snnquant.ops import attach_functions
 from snnquant.ops.schema import DOMAIN
+from snnquant.passes.clean import infer_shapes
 from snnquant.passes.edit import replace_value
 
 
@@ -43,7 +44,7 @@ def fuse_model(model: onnx.ModelProto) -> Fusion:
     Args:
         model: as the quantization emits it; it is not changed.
     """
-    graph = ir.from_proto(model)
+    graph = infer_shapes(ir.from_proto(model))
     fusion = Fusion(model)
     run = _Run(graph, fusion)
     run.neurons()

@@ -167,6 +167,40 @@ def _same(found: Spikes, node: ir.Node, axes: int) -> View:
     return view
 
 
+def with_lead(view: View, dims: tuple[Dim, ...], node: ir.Node, out: Writer) -> View:
+    """Return a view behind a reshape of its leading axes.
+
+    Args:
+        view: before.
+        dims: leading axes in the integer graph behind it.
+        node: the reshape.
+        out: where a reshape is written, if steps and samples are not those of before.
+    """
+    lead = view.lead
+    try:
+        return replace(view, lead=lead.reshaped(dims))
+    except NotFusedError:
+        if len(dims) != 2 or (not lead.timed and lead.steps is not None):
+            raise
+    last = [*view.space, view.channels]
+    hint = f"{view.value.name}.steps"
+    asked: ir.Value | None = None
+    if isinstance(dims[0], int) or isinstance(dims[1], int):
+        front = [dims[0], -1] if isinstance(dims[0], int) else [-1, dims[1]]
+        asked = out.constant(np.array([*front, *last], np.int64), "fused.shape")
+    elif node.op_type == "Reshape" and constant(node.inputs[1]) is None and node.inputs[1]:
+        ends = [out.constant(np.array([k], np.int64), "fused.end") for k in (0, 2)]
+        kind = ir.DataType.INT64
+        first = out.standard("Slice", [node.inputs[1], *ends], f"{hint}.lead", [2], kind)
+        rest = out.constant(np.array(last, np.int64), "fused.features")
+        rank = 2 + len(last)
+        asked = out.standard("Concat", [first, rest], f"{hint}.shape", [rank], axis=0)
+    else:
+        raise NotFusedError(f"a reshape to {list(dims)} may not lead back to steps and samples")
+    value = out.standard("Reshape", [view.value, asked], hint, [*dims, *last])
+    return replace(view, value=value, lead=Lead(2, True, *dims))
+
+
 def reshaped_view(view: View, features: tuple[int, ...], out: Writer) -> View:
     """Return a view with other axes behind the leading ones in the integer graph.
 
@@ -191,9 +225,8 @@ def _reshape(found: Spikes, node: ir.Node, axes: int) -> View:
     reason = NotFusedError(f"a reshape to {list(features)} mixes axes")
     for before in leads_before(source, features):
         try:
-            view = found.view(source, before)
-            moved = replace(view, lead=view.lead.reshaped(dims))
-            return reshaped_view(moved, features, found.writer)
+            view = with_lead(found.view(source, before), dims, node, found.writer)
+            return reshaped_view(view, features, found.writer)
         except NotFusedError as error:
             reason = error
     raise reason
