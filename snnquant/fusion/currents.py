@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from snnquant.fusion.dims import dims_of, leads_before, split_dims, window_of, window_space
+from snnquant.fusion.dims import dims_of, leads_before, split_dims
 from snnquant.fusion.spikes import Spikes, expanded_lead, out_dims, with_lead
-from snnquant.fusion.view import Current, Dim, Lead, NotFusedError, Pending, View
-from snnquant.fusion.writer import Writer, within
+from snnquant.fusion.synapses import convolution, matrix
+from snnquant.fusion.view import Current, Dim, NotFusedError, Pending, View
+from snnquant.fusion.writer import Writer, shape, within
 from snnquant.numerics import INT32, IntArray
 from snnquant.ops.fused import Synapse
-from snnquant.passes.edit import constant, int_attribute
+from snnquant.passes.edit import constant
 
 Rule = Callable[["Currents", ir.Node, int], Current]
 
@@ -50,11 +51,8 @@ class Currents:
         key = (value, axes)
         if key not in self.known:
             node = value.producer()
-            rule = None if node is None or node.domain != "" else _RULES.get(node.op_type)
             try:
-                if rule is None or node is None:
-                    raise NotFusedError(_NO_SYNAPSE)
-                self.known[key] = rule(self, node, axes)
+                self.known[key] = _found(self, node, axes)
             except NotFusedError as error:
                 self.known[key] = error
         found = self.known[key]
@@ -63,78 +61,11 @@ class Currents:
         return found
 
 
-def int8_weight(node: ir.Node) -> npt.NDArray[np.int8] | None:
-    """Return the stored weights of an emitted synapse, else None."""
-    if node.domain != "" or node.op_type not in ("Conv", "Gemm", "MatMul"):
-        return None
-    cast = node.inputs[1].producer() if node.inputs[1] is not None else None
-    if cast is None or cast.op_type != "Cast":
-        return None
-    held = constant(cast.inputs[0])
-    return held if held is not None and held.dtype == np.int8 else None
-
-
-def _weight(node: ir.Node) -> tuple[IntArray, IntArray]:
-    """Return weights and bias; the output channels of both come first."""
-    held = int8_weight(node)
-    if held is None:
-        raise NotFusedError("its weights are not stored as 8-bit integers")
-    if node.inputs[1] is None or node.inputs[1].dtype != ir.DataType.FLOAT:
-        raise NotFusedError("its sums can reach 2**24")
-    weight = held.astype(np.int64)
-    if node.op_type == "MatMul" or (node.op_type == "Gemm" and not int_attribute(node, "transB", 0)):
-        weight = weight.T
-    if node.op_type == "Gemm" and (
-        int_attribute(node, "transA", 0) or {"alpha", "beta"} & set(node.attributes)
-    ):
-        raise NotFusedError("it transposes or scales its input")
-    bias = np.zeros(len(weight), np.int64)
-    if len(node.inputs) > 2 and node.inputs[2] is not None:
-        stored = constant(node.inputs[2])
-        if stored is None or (stored != np.rint(stored)).any():
-            raise NotFusedError("its bias is no constant integer")
-        bias = np.broadcast_to(stored.reshape(-1), bias.shape).astype(np.int64)
-    return weight, bias
-
-
-def _pending(node: ir.Node, synapse: Pending, lead: Lead, space: tuple[int, ...]) -> Current:
-    sums = np.abs(synapse.weight).sum(axis=1) * synapse.view.reach
-    if not within(sums, synapse.bias, synapse.gain):
-        raise NotFusedError("its sums can reach 2**24")
-    return Current(lead, space, len(synapse.bias), (synapse,))
-
-
-def _convolution(found: Currents, node: ir.Node, axes: int) -> Current:
-    weight, bias = _weight(node)
-    if axes != 1:
-        raise NotFusedError("its map has other axes")
-    kernel = weight.shape[2:]
-    if len(kernel) > 2:
-        raise NotFusedError("it has 3 spatial axes, fused ops have 1 or 2")
-    view = found.spikes.view(node.inputs[0], 1)
-    group = int_attribute(node, "group", 1)
-    if view.flat or view.channels != group * weight.shape[1]:
-        raise NotFusedError("its map has no channels")
-    window = window_of(node, kernel, view.space)
-    rows = np.moveaxis(weight, 1, -1).reshape(len(weight), -1)
-    synapse = Pending(node.name or "", view, Synapse.CONV, rows, bias, 1, window, group)
-    return _pending(node, synapse, view.lead, window_space(window, view.space))
-
-
-def _matrix(found: Currents, node: ir.Node, axes: int) -> Current:
-    weight, bias = _weight(node)
-    source = node.inputs[0]
-    if source is None or len(dims_of(source)) != axes + 1:
-        raise NotFusedError("its features have several axes")
-    view = found.spikes.view(source, axes)
-    if view.features != (weight.shape[1],):
-        raise NotFusedError("its input is of unknown size")
-    if view.space:
-        # Columns in the order in which the channels-last map lies in memory.
-        mapped = weight.reshape(len(weight), view.channels, *view.space)
-        weight = np.moveaxis(mapped, 1, -1).reshape(len(weight), -1)
-    synapse = Pending(node.name or "", view, Synapse.LINEAR, weight, bias, 1, {})
-    return _pending(node, synapse, view.lead, ())
+def _found(found: Currents, node: ir.Node | None, axes: int) -> Current:
+    rule = None if node is None or node.domain != "" else _RULES.get(node.op_type)
+    if rule is None or node is None:
+        raise NotFusedError(_NO_SYNAPSE)
+    return rule(found, node, axes)
 
 
 def _cast(found: Currents, node: ir.Node, axes: int) -> Current:
@@ -205,8 +136,7 @@ def _scaled(
     else:
         steps = _along_channels(factor, current, current.lead.axes)
     held = out.constant(steps.astype(np.int32), "fused.steps")
-    dims = [d if isinstance(d, int) else d.value for d in value.shape or ()]
-    return out.standard("Mul", [value, held], f"{value.name}.steps", dims)
+    return out.standard("Mul", [value, held], f"{value.name}.steps", shape(value))
 
 
 def _checked(current: Current) -> Current:
@@ -248,13 +178,15 @@ def _sum(found: Currents, node: ir.Node, axes: int) -> Current:
     sides = _sides(found, node, axes)
     if minus:
         sides[1] = _negated(sides[1])
-    first, second = sides
+    return _together(*sides)
+
+
+def _together(first: Current, second: Current) -> Current:
     same = (first.space, first.channels) == (second.space, second.channels)
     if not same or not first.lead.matches(second.lead):
         raise NotFusedError("it adds currents of different layout")
-    lead = first.lead if first.lead.timed else second.lead
     return Current(
-        lead,
+        first.lead if first.lead.timed else second.lead,
         first.space,
         first.channels,
         first.synapses + second.synapses,
@@ -268,7 +200,7 @@ def _sides(found: Currents, node: ir.Node, axes: int) -> list[Current]:
     for value in node.inputs:
         try:
             sides.append(found.current(value, axes))
-        except NotFusedError as error:
+        except NotFusedError as error:  # noqa: PERF203 - each side has its own verdict
             sides.append(error)
     known = [side for side in sides if isinstance(side, Current)]
     if not any(side.synapses for side in known):
@@ -305,7 +237,7 @@ def _reshape(found: Currents, node: ir.Node, axes: int) -> Current:
         try:
             current = _with_lead(found.current(source, before), dims, node, found.writer)
             return current if current.features == features else _respaced(current, features)
-        except NotFusedError as error:
+        except NotFusedError as error:  # noqa: PERF203 - another reading may fit
             reason = error
     raise reason
 
@@ -355,9 +287,9 @@ def view_dims(view: View, current: Current, timed: bool) -> tuple[int | str, ...
 
 
 _RULES: dict[str, Rule] = {
-    "Conv": _convolution,
-    "Gemm": _matrix,
-    "MatMul": _matrix,
+    "Conv": lambda found, *at: convolution(found.spikes, *at),
+    "Gemm": lambda found, *at: matrix(found.spikes, *at),
+    "MatMul": lambda found, *at: matrix(found.spikes, *at),
     "Cast": _cast,
     "Mul": _product,
     "Add": _sum,

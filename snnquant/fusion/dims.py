@@ -23,20 +23,18 @@ def dims_of(value: ir.Value) -> tuple[Dim, ...]:
         NotFusedError: the rank is not known.
     """
     node = value.producer()
-    if node is not None and node.domain == "" and node.op_type in _SAME_SHAPE:
-        source = node.inputs[0]
-        if source is not None and source.shape is not None:
-            return dims_of(source)
+    source = node.inputs[0] if node is not None and node.inputs else None
+    same = node is not None and node.domain == "" and node.op_type in _SAME_SHAPE
+    if same and source is not None and source.shape is not None:
+        return dims_of(source)
     if value.shape is None and node is not None and node.domain == "":
-        if node.op_type in ("Gemm", "MatMul") and None not in node.inputs[:2]:
-            columns = dims_of(node.inputs[1])
+        weight = node.inputs[1] if len(node.inputs) > 1 else None
+        if node.op_type in ("Gemm", "MatMul") and source is not None and weight is not None:
             transposed = node.op_type == "Gemm" and int_attribute(node, "transB", 0)
-            return (*dims_of(node.inputs[0])[:-1], columns[0 if transposed else 1])
+            return (*dims_of(source)[:-1], dims_of(weight)[0 if transposed else 1])
         asked = _sizes(node.inputs[1]) if node.op_type == "Reshape" else None
         if asked is not None:
-            return tuple(
-                d if d is not None else f"{value.name}[{k}]" for k, d in enumerate(asked)
-            )
+            return tuple(d if d is not None else f"{value.name}[{k}]" for k, d in enumerate(asked))
     if value.shape is None:
         raise NotFusedError(f"the rank of '{value.name}' is not known")
     known = [_dim(d) for d in value.shape]
@@ -146,9 +144,7 @@ def window_of(
     return dict(zip(names, lists, strict=True))
 
 
-def window_space(
-    window: dict[str, tuple[int, ...]], space: tuple[int, ...]
-) -> tuple[int, ...]:
+def window_space(window: dict[str, tuple[int, ...]], space: tuple[int, ...]) -> tuple[int, ...]:
     """Return the sizes of the spatial axes behind a window."""
     rank = len(space)
     pads = window[PADS.name]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from snnquant.fusion.currents import Currents, int8_weight
+from snnquant.fusion.currents import Currents
 from snnquant.fusion.dims import dims_of
 from snnquant.fusion.layers import fuse_neuron, fuse_time_sum, plain_current
 from snnquant.fusion.spikes import Spikes
+from snnquant.fusion.synapses import int8_weight
 from snnquant.fusion.twin import Twin
-from snnquant.fusion.view import Current, NotFusedError, View
+from snnquant.fusion.view import Current, NotFusedError
 from snnquant.fusion.writer import Writer
+from snnquant.model_file import SYNAPSES_KEY, sort_metadata
 from snnquant.ops import attach_functions
 from snnquant.ops.schema import DOMAIN
 from snnquant.passes.clean import infer_shapes
@@ -51,7 +54,10 @@ def fuse_model(model: onnx.ModelProto) -> Fusion:
     run.rest()
     common.RemoveUnusedNodesPass()(graph)
     common.TopologicalSortPass()(graph)
+    if run.writer.synapses:
+        graph.metadata_props[SYNAPSES_KEY] = json.dumps(run.writer.synapses, sort_keys=True)
     proto = ir.to_proto(graph)
+    sort_metadata(proto)
     attach_functions(proto)
     onnx.checker.check_model(proto, full_check=True)
     fusion.model = proto
@@ -143,10 +149,11 @@ class _Run:
         live = live_nodes(self.graph)
         for (value, _), view in list(self.spikes.known.items()):
             node = value.producer()
-            if isinstance(view, NotFusedError) or node not in live or node.domain != "":
+            if isinstance(view, NotFusedError) or node is None or node not in live:
                 continue
             source = view.value.producer()
-            computed = source in live and source.domain == DOMAIN
+            computed = source is not None and source in live and source.domain == DOMAIN
+            computed = computed and node.domain == ""
             if computed and (view.lead.timed or view.lead.steps is None):
                 self.writer.anchor = node
                 plain = self.writer.plain(view.value, view)
@@ -154,9 +161,9 @@ class _Run:
                 replace_value(value, self.writer.cast(plain, kind))
 
 
-def live_nodes(graph: ir.Graph) -> set[ir.Node | None]:
+def live_nodes(graph: ir.Graph) -> set[ir.Node]:
     """Return the nodes that outputs of a graph depend on."""
-    found: set[ir.Node | None] = set()
+    found: set[ir.Node] = set()
     pending = list(graph.outputs)
     while pending:
         node = pending.pop().producer()

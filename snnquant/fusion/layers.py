@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from snnquant.fusion.currents import Currents, int8_weight, view_dims
+from snnquant.fusion.currents import Currents, view_dims
 from snnquant.fusion.spikes import Spikes, out_dims
+from snnquant.fusion.synapses import int8_weight
 from snnquant.fusion.view import Current, Dim, NotFusedError, Pending, View
-from snnquant.fusion.writer import Writer
+from snnquant.fusion.writer import Writer, shape
 from snnquant.ops.fused import (
     FAN_IN,
     GAIN_SHIFT,
@@ -65,13 +66,13 @@ def fuse_neuron(node: ir.Node, currents: Currents) -> Made:
     out = currents.writer
     layers: dict[str, str] = {}
     extras = list(current.extras)
-    for synapse in current.synapses:
-        if synapse is not main:
-            extras.append(_alone(replace(current, synapses=(synapse,), extras=()), out, layers))
-    static = not main.view.lead.timed
-    op = fused_schemas()[
-        fused_name(schema, main.kind, static=static, residual=bool(extras))
+    extras += [
+        _alone(replace(current, synapses=(synapse,), extras=()), out, layers)
+        for synapse in current.synapses
+        if synapse is not main
     ]
+    static = not main.view.lead.timed
+    op = fused_schemas()[fused_name(schema, main.kind, static=static, residual=bool(extras))]
     lead = current.lead
     full: tuple[Dim, ...] = (lead.steps or 1, lead.batch, *current.space, current.channels)
     inputs = _synapse_inputs(main, out)
@@ -85,14 +86,14 @@ def fuse_neuron(node: ir.Node, currents: Currents) -> Made:
     attributes = {c.name: int_attribute(node, c.name, c.default) for c in schema.attributes}
     attributes |= _synapse_attributes(main)
     if static:
-        attributes[TIMESTEPS.name] = lead.steps
+        attributes[TIMESTEPS.name] = int(lead.steps or 1)
     hints = [f"{old.name}.last" if current.space else old.name or "" for old in node.outputs]
     results = [
         (hint, port.elem_type, full if port.timed else full[1:])
         for hint, port in zip(hints, op.outputs, strict=True)
     ]
-    doc = "; ".join(filter(None, (node.doc_string, f"behind {main.name}")))
-    made = out.node(op.name, inputs, results, attributes, name=node.name, doc=doc)
+    made = out.node(op.name, inputs, results, attributes, name=node.name, doc=node.doc_string)
+    out.synapses[node.name or ""] = {"name": main.name, "note": main.note}
     outputs = []
     for port, old, new in zip(op.outputs, node.outputs, made, strict=True):
         kept = 2 if port.timed else 1
@@ -169,7 +170,9 @@ def _alone(current: Current, out: Writer, layers: dict[str, str]) -> ir.Value:
     dims = view_dims(synapse.view, current, timed=False)
     result = (f"{synapse.name}.current", int(ir.DataType.INT32), dims)
     inputs = _synapse_inputs(synapse, out)
-    value = out.node(op, inputs, [result], _synapse_attributes(synapse), name=synapse.name)[0]
+    attributes = _synapse_attributes(synapse)
+    made = out.node(op, inputs, [result], attributes, name=synapse.name, doc=synapse.note)
+    value = made[0]
     layers[synapse.name] = op
     if current.lead.timed and not synapse.view.lead.timed:
         steps = synapse.view.lead.steps
@@ -204,8 +207,13 @@ def _start(state: ir.Value, main: Pending, current: Current, out: Writer) -> ir.
     dims = out_dims(view)
     at = view.lead.rank - 1
     batch = out.standard(
-        "Shape", [view.value], f"{view.value.name}.batch", [1], ir.DataType.INT64,
-        start=at, end=at + 1,
+        "Shape",
+        [view.value],
+        f"{view.value.name}.batch",
+        [1],
+        ir.DataType.INT64,
+        start=at,
+        end=at + 1,
     )
     features = (*current.space, current.channels)
     rest = out.constant(np.array(features, np.int64), "fused.features")
@@ -257,13 +265,6 @@ def fuse_time_sum(node: ir.Node, spikes: Spikes) -> ir.Value | None:
     if int_attribute(node, "keepdims", 1):
         first = out.constant(np.array([0], np.int64), "fused.first_axis")
         plain = out.channels_first(made, 1)
-        return out.standard("Unsqueeze", [plain, first], f"{hint}.kept", (1, *_dims(plain)))
+        return out.standard("Unsqueeze", [plain, first], f"{hint}.kept", (1, *shape(plain)))
     out.remember(made, result, replace(view.lead, timed=False, steps=None))
     return out.channels_first(made, 1)
-
-
-def _dims(value: ir.Value) -> tuple[Dim, ...]:
-    return tuple(
-        d if isinstance(d, int) else d.value or f"{value.name}[{k}]"
-        for k, d in enumerate(value.shape or ())
-    )

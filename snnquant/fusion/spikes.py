@@ -16,15 +16,10 @@ from snnquant.fusion.dims import (
     window_of,
     window_space,
 )
+from snnquant.fusion.entry import HOLD, MOST, entry
 from snnquant.fusion.view import Dim, Lead, NotFusedError, View
 from snnquant.fusion.writer import Writer
-from snnquant.ops.schema import DOMAIN
 from snnquant.passes.edit import constant, int_attribute, ints_attribute
-
-#: Most that a uint8 spike count can be.
-_MOST = 255
-#: What the zero of an int8 input becomes.
-_SHIFT = 128
 
 Rule = Callable[["Spikes", ir.Node, int], View]
 
@@ -63,106 +58,20 @@ class Spikes:
         node = value.producer()
         rule = None if node is None or node.domain != "" else _RULES.get(node.op_type)
         if rule is None or node is None:
-            return self.entry(value, axes)
+            return entry(self.writer, value, axes)
         try:
             return rule(self, node, axes)
         except NotFusedError as error:
             try:
-                return self.entry(value, axes)
+                return entry(self.writer, value, axes)
             except NotFusedError:
                 raise error from None
-
-    def entry(self, value: ir.Value, axes: int) -> View:
-        """Return a value that is not computed channels last, transposed."""
-        low, high = _range(value)
-        dims, (channels, *space) = split_dims(value, axes)
-        out, zero = self.writer, 0
-        shifted = _requantized(out, value) if low < 0 else value
-        if low < 0:
-            zero = _SHIFT
-            if shifted is value:
-                real = out.cast(value, ir.DataType.FLOAT)
-                by = out.constant(np.array(zero, np.float32), "fused.zero_point")
-                shifted = out.standard("Add", [real, by], f"{value.name}.shifted", dims_of(value))
-        whole = out.cast(shifted, ir.DataType.UINT8)
-        last = out.channels_last(whole, axes)
-        lead = Lead(1, False, None, dims[0]) if axes == 1 else Lead(2, True, *dims)
-        out.remember(last, value, lead, zero)
-        return View(last, lead, tuple(space), channels, high + zero, zero)
-
-
-def _range(value: ir.Value) -> tuple[int, int]:
-    """Return the limits of a value that holds 8-bit integers in whatever type.
-
-    Raises:
-        NotFusedError: it may hold something else.
-    """
-    node = value.producer()
-    if value.dtype == ir.DataType.UINT8:
-        most = node.attributes.get("max_spikes") if node is not None else None
-        neuron = node is not None and node.domain == DOMAIN and value.index() == 0
-        if neuron and most is not None:
-            return 0, most.as_int()
-        if node is not None and node.op_type == "Clip":
-            held = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-            return 0, _MOST if held is None else int(held)
-        return 0, _MOST
-    if value.dtype == ir.DataType.INT8:
-        return -_SHIFT, _SHIFT - 1
-    if node is not None and node.domain == "" and node.op_type in _KEEPS and node.inputs[0]:
-        if value.dtype not in _HOLD:
-            raise NotFusedError("it casts to a type that does not hold its input")
-        return _range(node.inputs[0])
-    raise NotFusedError("its input is not spikes or an input of 8 bits")
-
-
-#: Types that hold all of 0 to 255; all but the first hold negative numbers too.
-_HOLD = (
-    ir.DataType.UINT8,
-    ir.DataType.INT32,
-    ir.DataType.INT64,
-    ir.DataType.FLOAT,
-    ir.DataType.DOUBLE,
-)
-#: Operations whose results are some of their first input's values.
-_KEEPS = frozenset(
-    {"Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand"}
-    | {"Tile", "Slice", "Gather", "MaxPool", "Split"}
-)
-
-
-def _requantized(out: Writer, value: ir.Value) -> ir.Value:
-    """Return an int8 input as uint8, quantized anew; the value itself where it is something else."""
-    node = value.producer()
-    source = None if node is None or node.domain != "" else node.inputs[0]
-    if node is None or source is None:
-        return value
-    hint, dims = f"{value.name}.unsigned", dims_of(value)
-    if node.op_type == "QuantizeLinear":
-        zero = out.constant(np.array(_SHIFT, np.uint8), "fused.input_zero")
-        kind = ir.DataType.UINT8
-        return out.standard("QuantizeLinear", [source, *node.inputs[1:2], zero], hint, dims, kind)
-    if node.op_type == "Clip" and len(node.inputs) == 3:
-        limits = [constant(limit) for limit in node.inputs[1:]]
-        inner = _requantized(out, source)
-        if inner is source or limits[0] is None or limits[1] is None:
-            return value
-        moved = [
-            out.constant((limit.astype(np.int64) + _SHIFT).astype(np.uint8), "fused.input_limit")
-            for limit in limits
-            if limit is not None
-        ]
-        return out.standard("Clip", [inner, *moved], hint, dims)
-    return value
-
-
-# -- rules -----------------------------------------------------------------------------------------
 
 
 def _same(found: Spikes, node: ir.Node, axes: int) -> View:
     """Cast and Identity: 8-bit integers are the same in every type."""
     view = found.view(node.inputs[0], axes)
-    if node.outputs[0].dtype not in _HOLD or (view.zero and node.outputs[0].dtype == _HOLD[0]):
+    if node.outputs[0].dtype not in HOLD or (view.zero and node.outputs[0].dtype == HOLD[0]):
         raise NotFusedError("it casts to a type that does not hold its input")
     return view
 
@@ -227,7 +136,7 @@ def _reshape(found: Spikes, node: ir.Node, axes: int) -> View:
         try:
             view = with_lead(found.view(source, before), dims, node, found.writer)
             return reshaped_view(view, features, found.writer)
-        except NotFusedError as error:
+        except NotFusedError as error:  # noqa: PERF203 - another reading may fit
             reason = error
     raise reason
 
@@ -316,7 +225,7 @@ def _sum_pool(found: Spikes, node: ir.Node, axes: int) -> View:
     if ones.shape[:2] != (view.channels, 1) or int_attribute(node, "group", 1) != view.channels:
         raise NotFusedError("its input is a current")
     high = view.high * math.prod(ones.shape[2:])
-    if view.zero or high > _MOST:
+    if view.zero or high > MOST:
         raise NotFusedError("sums of pooled spikes can leave 8 bits")
     return _pooled(found, node, "QSpikeSumPool", ones.shape[2:], high)
 
@@ -334,7 +243,7 @@ def _joined(found: Spikes, node: ir.Node, axes: int) -> list[View]:
 def _add(found: Spikes, node: ir.Node, axes: int) -> View:
     views = _joined(found, node, axes)
     high = sum(view.high for view in views)
-    if views[0].zero or high > _MOST or views[0].channels != views[1].channels:
+    if views[0].zero or high > MOST or views[0].channels != views[1].channels:
         raise NotFusedError("sums of spikes can leave 8 bits")
     after = replace(views[0], high=high, native=True)
     dims = (f"{node.name}.spikes", int(ir.DataType.UINT8), out_dims(after))

@@ -110,6 +110,7 @@ class Pending:
 
     Attributes:
         name: of its node.
+        note: what its node says about the steps it counts in.
         view: what it reads; a linear one reads all channels and space as one axis.
         kind: linear or convolution.
         weight: ``[channels, fan_in]`` as fused ops want them.
@@ -120,6 +121,7 @@ class Pending:
     """
 
     name: str
+    note: str
     view: View
     kind: Synapse
     weight: IntArray

@@ -22,16 +22,20 @@ class Writer:
     Attributes:
         graph: that is edited.
         anchor: new nodes go in front of it.
+        synapses: name and note of the synapse in each fused neuron, by the neuron's name.
         twins: values that both graphs have.
     """
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
         self.anchor: ir.Node = next(iter(graph))
+        self.synapses: dict[str, dict[str, str]] = {}
         self.twins: list[Twin] = []
         self._names = {v.name or "" for v in graph.inputs} | set(graph.initializers)
         self._names |= {v.name or "" for node in graph for v in node.outputs}
         self._constants: dict[tuple[Any, ...], ir.Value] = {}
+        #: Channels last to channels first, and back.
+        self._other_layout: dict[ir.Value, ir.Value] = {}
         self._made: dict[tuple[Any, ...], ir.Value] = {}
 
     def fresh(self, hint: str) -> str:
@@ -103,9 +107,7 @@ class Writer:
         key = (op_type, tuple(inputs), tuple(dims), kind, str(attributes))
         if key not in self._made:
             element = kind or inputs[0].dtype or ir.DataType.UNDEFINED
-            made = self.node(
-                op_type, inputs, [(hint, int(element), dims)], attributes, domain=""
-            )
+            made = self.node(op_type, inputs, [(hint, int(element), dims)], attributes, domain="")
             self._made[key] = made[0]
         return self._made[key]
 
@@ -131,18 +133,24 @@ class Writer:
         dims = shape(value)
         if len(dims) - lead < 2:
             return value
-        order = [*range(lead), *range(lead + 1, len(dims)), lead]
-        moved = [dims[k] for k in order]
-        return self.standard("Transpose", [value], f"{value.name}.last", moved, perm=order)
+        if value not in self._other_layout:
+            order = [*range(lead), *range(lead + 1, len(dims)), lead]
+            moved = [dims[k] for k in order]
+            made = self.standard("Transpose", [value], f"{value.name}.last", moved, perm=order)
+            self._other_layout |= {value: made, made: value}
+        return self._other_layout[value]
 
     def channels_first(self, value: ir.Value, lead: int) -> ir.Value:
         """Return ``[lead..., *space, channels]`` with the channels first."""
         dims = shape(value)
         if len(dims) - lead < 2:
             return value
-        order = [*range(lead), len(dims) - 1, *range(lead, len(dims) - 1)]
-        moved = [dims[k] for k in order]
-        return self.standard("Transpose", [value], f"{value.name}.first", moved, perm=order)
+        if value not in self._other_layout:
+            order = [*range(lead), len(dims) - 1, *range(lead, len(dims) - 1)]
+            moved = [dims[k] for k in order]
+            made = self.standard("Transpose", [value], f"{value.name}.first", moved, perm=order)
+            self._other_layout |= {value: made, made: value}
+        return self._other_layout[value]
 
     def plain(self, value: ir.Value, of: View | Current) -> ir.Value:
         """Return a value of the fused graph as the integer graph has it, leading axes included."""
