@@ -88,7 +88,7 @@ def _shortcut(found: Currents, source: ir.Value, axes: int) -> Current:
     """Return spikes that are added to a current."""
     view = found.spikes.view(source, axes)
     if view.flat or view.zero or not view.lead.timed:
-        raise NotFusedError("spikes are added in another layout")
+        raise NotFusedError(_NO_SYNAPSE)
     value = found.writer.cast(view.value, ir.DataType.INT32)
     return Current(view.lead, view.space, view.channels, (), (value,))
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from snnquant.fusion.view import Dim, NotFusedError
@@ -27,6 +29,10 @@ def dims_of(value: ir.Value) -> tuple[Dim, ...]:
     same = node is not None and node.domain == "" and node.op_type in _SAME_SHAPE
     if same and source is not None and source.shape is not None:
         return dims_of(source)
+    if node is not None and node.domain == "" and node.op_type == "Expand":
+        repeated = _repeated(source, constant(node.inputs[1]))
+        if repeated is not None:
+            return repeated
     if value.shape is None and node is not None and node.domain == "":
         weight = node.inputs[1] if len(node.inputs) > 1 else None
         if node.op_type in ("Gemm", "MatMul") and source is not None and weight is not None:
@@ -43,6 +49,14 @@ def dims_of(value: ir.Value) -> tuple[Dim, ...]:
         if asked is not None and len(asked) == len(known):
             known = [k if k is not None else a for k, a in zip(known, asked, strict=True)]
     return tuple(d if d is not None else f"{value.name}[{k}]" for k, d in enumerate(known))
+
+
+def _repeated(source: ir.Value | None, times: npt.NDArray[Any] | None) -> tuple[Dim, ...] | None:
+    """Return the shape behind an Expand, None where it adds axes."""
+    before = () if source is None else dims_of(source)
+    if times is None or len(times) != len(before):
+        return None
+    return tuple(d if n == 1 else int(n) for d, n in zip(before, times, strict=True))
 
 
 def _dim(dim: int | ir.SymbolicDim) -> Dim | None:

@@ -199,6 +199,7 @@ def _start(state: ir.Value, main: Pending, current: Current, out: Writer) -> ir.
     if held is None:
         return out.channels_last(state, 1)
     rank = len(current.features)
+    held = held.reshape(held.shape[1:]) if held.ndim > rank and held.shape[0] == 1 else held
     if held.ndim > rank:
         raise NotFusedError("its states start from one value per sample")
     last = np.moveaxis(held.reshape((1,) * (rank - held.ndim) + held.shape), 0, -1)

@@ -43,9 +43,10 @@ class Writer:
         return take_name(hint, self._names)
 
     def constant(self, array: npt.NDArray[Any], hint: str) -> ir.Value:
-        """Return an initializer; equal ones of the same hint are there once."""
+        """Return an initializer; equal weights, and equal ones of the same hint, are there once."""
         array = np.asarray(array, order="C")
-        key = (hint, array.dtype.str, array.shape, array.tobytes())
+        # A loop that was written out has its weights in every step, under other names.
+        key = (hint if array.ndim < 2 else "", array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             name = self.fresh(hint)
             tensor = ir.tensor(array, name=name)
