@@ -21,7 +21,7 @@ from snnquant.files import atomic_write, sha256_of
 from snnquant.model_file import graph_hash, metadata
 from snnquant.ops.attach import TIMESTEPS_KEY
 from snnquant.quantize import QuantizedModel, QuantizeOptions, quantize_model
-from snnquant.self_check import SelfCheck, self_check
+from snnquant.self_check import SelfCheck, check_fused, self_check
 
 MODEL_SCHEMA = "1"
 MANIFEST_SCHEMA = "snnquant.manifest/1"
@@ -85,6 +85,7 @@ def describe_options(options: QuantizeOptions) -> dict[str, Any]:
         "input_bits": options.input_bits,
         "per_channel": options.per_channel,
         "readout_as": options.readout_as,
+        "fuse": options.fuse,
     }
 
 
@@ -149,6 +150,15 @@ def quantization_warnings(
     return warnings
 
 
+def fusion_summary(result: QuantizedModel) -> str:
+    """Return one line on what was fused, and why the rest was not."""
+    synapses = [layer for layer in result.layers if layer["kind"] != "neuron"]
+    left = [layer for layer in synapses if layer["not_fused"]]
+    done = len(synapses) - len(left)
+    line = f"fused {done} of {len(synapses)} synapses"
+    return "; ".join([line, *(f"{n['name']} not fused: {n['not_fused']}" for n in left)])
+
+
 def manifest_path(output: Path) -> Path:
     """Return the manifest's path beside an output path."""
     return output.with_suffix(".manifest.json")
@@ -185,7 +195,12 @@ def convert_files(
         raise CalibrationMismatchError(
             f"{samples_file} is not the samples file of {calibration}; run calibrate again"
         )
-    return result, self_check(result.model, load_samples(samples_file))
+    samples = load_samples(samples_file)
+    if result.fusion is None or result.unfused is None:
+        return result, self_check(result.model, samples)
+    check = self_check(result.unfused, samples)
+    check_fused(result.unfused, result.fusion, samples)
+    return result, check
 
 
 def write_conversion(

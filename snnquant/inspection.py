@@ -13,9 +13,19 @@ from onnx import numpy_helper
 from snnquant.frontends import NeuronOrigin, Reading
 from snnquant.instrument import Layout, ModelLayout, Runner
 from snnquant.lowering.plan import make_plan
-from snnquant.model_file import metadata, neuron_nodes
+from snnquant.model_file import fused_synapses, metadata, neuron_nodes
 from snnquant.neurons import Reset
 from snnquant.ops.equation import equation_of_node
+from snnquant.ops.fused import (
+    FAN_IN,
+    KERNEL_SHAPE,
+    WEIGHT,
+    WEIGHT_BITS,
+    channels_last,
+    neuron_schema,
+    op_schema,
+)
+from snnquant.ops.packing import unpack_weight
 from snnquant.ops.schema import DOMAIN, OpSchema, schemas
 from snnquant.ops.states import state_inputs_of
 from snnquant.passes import canonicalise
@@ -203,20 +213,27 @@ def _integer_layers(model: onnx.ModelProto, timesteps: int | None) -> list[dict[
         value.name: tuple(d.dim_value or None for d in value.type.tensor_type.shape.dim)
         for value in (*model.graph.value_info, *model.graph.output)
     }
+    synapses = fused_synapses(model)
     layers: list[dict[str, Any]] = []
     for node in model.graph.node:
         if node.domain == DOMAIN:
-            schema = schemas()[node.op_type]
-            ports = [port.name for port in schema.inputs]
+            if channels_last(node.domain, node.op_type):
+                layers += _fused_synapse(node, held, synapses.get(node.name))
+            schema = neuron_schema(node.op_type)
+            if schema is None:
+                continue
             constants = {
-                name: numpy_helper.to_array(held[node.input[ports.index(name)]])
-                for name in schema.parameter_names
-                if node.input[ports.index(name)] in held
+                name: numpy_helper.to_array(held[value])
+                for name, value in _ports(node).items()
+                if name in schema.parameter_names and value in held
             }
-            choices = {a.name: a.i for a in node.attribute}
+            known = {choice.name for choice in schema.attributes}
+            choices = {a.name: a.i for a in node.attribute if a.name in known}
             shape = shapes.get(node.output[0])
+            if shape and channels_last(node.domain, node.op_type):
+                shape = (*shape[:2], shape[-1], *shape[2:-1])
             described = _neuron(node.name, schema, shape, constants, choices, timesteps)
-            layers.append(described | {"note": node.doc_string})
+            layers.append(described | {"op": node.op_type, "note": node.doc_string})
         elif node.op_type in SYNAPSES and len(node.input) > 1:
             source = cast.get(node.input[1], node.input[1])
             if source in held and held[source].data_type == onnx.TensorProto.INT8:
@@ -225,3 +242,38 @@ def _integer_layers(model: onnx.ModelProto, timesteps: int | None) -> list[dict[
                     {**_synapse(node.name, node.op_type, weight), "note": node.doc_string}
                 )
     return layers
+
+
+def _ports(node: onnx.NodeProto) -> dict[str, str]:
+    """Return the values that a node of the domain reads, by the names of its inputs."""
+    schema = op_schema(node.op_type)
+    return (
+        {}
+        if schema is None
+        else dict(zip((p.name for p in schema.inputs), node.input, strict=True))
+    )
+
+
+def _fused_synapse(
+    node: onnx.NodeProto,
+    held: Mapping[str, onnx.TensorProto],
+    known: Mapping[str, str] | None,
+) -> list[dict[str, Any]]:
+    """Describe the synapse of a fused node, if it has one.
+
+    Args:
+        node: the node.
+        held: all initializers by name.
+        known: name and note of the synapse, where the node has the name of its neuron.
+    """
+    stored = held.get(_ports(node).get(WEIGHT, ""))
+    if stored is None:
+        return []
+    given = {a.name: a.i for a in node.attribute if a.type == onnx.AttributeProto.INT}
+    kernel = next((list(a.ints) for a in node.attribute if a.name == KERNEL_SHAPE.name), [])
+    packed = numpy_helper.to_array(stored)
+    rows = unpack_weight(packed, given[WEIGHT_BITS.name], given[FAN_IN.name])
+    # As the float model has it: input channels in front of the kernel.
+    weight = np.moveaxis(rows.reshape(len(rows), *kernel, -1), -1, 1)
+    names = known or {"name": node.name, "note": node.doc_string}
+    return [_synapse(names["name"], node.op_type, weight) | {"note": names["note"]}]

@@ -16,12 +16,15 @@ from onnx import numpy_helper
 
 from snnquant.errors import ModelError, NumericalError, first_line
 from snnquant.external_data import MAX_MODEL_BYTES, load_external_data
-from snnquant.ops.attach import node_attributes
-from snnquant.ops.schema import DOMAIN, schemas
+from snnquant.ops.attach import node_attributes, node_lists
+from snnquant.ops.fused import FusedSchema, fused_schemas, op_schema
+from snnquant.ops.schema import DOMAIN
 
 #: Metadata: real value of one step of an integer output, or of a state that is an input, as JSON:
 #: one number, or a list where it differs per channel (or neuron).
 SCALE_KEY = "snnquant.scale."
+#: Metadata: name and note of the synapse in each fused neuron node, by the node's name, as JSON.
+SYNAPSES_KEY = "snnquant.synapses"
 
 
 def read_model(path: str | Path) -> onnx.ModelProto:
@@ -58,9 +61,11 @@ def read_model(path: str | Path) -> onnx.ModelProto:
 
 
 def _check_neurons(model: onnx.ModelProto) -> None:
-    """Raise ModelError for a neuron node, float or integer, that is not as its op wants it."""
-    for node in neuron_nodes(model):
-        schema = schemas().get(node.op_type)
+    """Raise ModelError for a node of the domain that is not as its op wants it."""
+    for node in model.graph.node:
+        if node.domain != DOMAIN:
+            continue
+        schema = op_schema(node.op_type)
         if schema is None:
             raise ModelError(
                 f"node '{node.name}': op {node.op_type} is not in domain {DOMAIN}; "
@@ -75,6 +80,8 @@ def _check_neurons(model: onnx.ModelProto) -> None:
         if not node.output or not node.output[0]:
             raise ModelError(f"node '{node.name}' ({node.op_type}) has no output; export it again")
         node_attributes(node, schema)
+        if isinstance(schema, FusedSchema):
+            node_lists(node, schema)
 
 
 def _check_edges(graph: onnx.GraphProto, where: str) -> None:
@@ -136,17 +143,36 @@ def check_weights(model: onnx.ModelProto, where: str) -> None:
 
 
 def neuron_nodes(model: onnx.ModelProto, *, integer: bool | None = None) -> list[onnx.NodeProto]:
-    """Return the neuron nodes of the main graph, in order; only (non-)integer ones if asked."""
+    """Return the nodes with neurons of the main graph, in order; only (non-)integer ones if asked.
+
+    Fused ops that have no neurons are not among them.
+    """
+    without = {name for name, schema in fused_schemas().items() if schema.neuron_op is None}
     return [
         node
         for node in model.graph.node
-        if node.domain == DOMAIN and (integer is None or node.op_type.startswith("Q") == integer)
+        if node.domain == DOMAIN
+        and node.op_type not in without
+        and (integer is None or node.op_type.startswith("Q") == integer)
     ]
+
+
+def sort_metadata(model: onnx.ModelProto) -> None:
+    """Order the metadata, so that same inputs give same bytes."""
+    entries = sorted((e.key, e.value) for e in model.metadata_props)
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, dict(entries))
 
 
 def metadata(model: onnx.ModelProto) -> dict[str, str]:
     """Return the model's metadata properties."""
     return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def fused_synapses(model: onnx.ModelProto) -> dict[str, dict[str, str]]:
+    """Return name and note of the synapse in each fused neuron node, by the node's name."""
+    found: dict[str, dict[str, str]] = json.loads(metadata(model).get(SYNAPSES_KEY, "{}"))
+    return found
 
 
 def scale_of(model: onnx.ModelProto, name: str) -> np.ndarray[Any, np.dtype[np.float64]] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,13 @@ import onnx
 import onnx_ir as ir
 
 from snnquant.errors import ModelError, NumericalError, UsageError, first_line
+from snnquant.fusion import Fusion, fuse_model
 from snnquant.lowering import RULES
 from snnquant.lowering.decided import Decided, choose_scales
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Kind
 from snnquant.lowering.plan import InputScale, LeftFloat, Plan, make_plan
-from snnquant.model_file import SCALE_KEY
+from snnquant.model_file import SCALE_KEY, sort_metadata
 from snnquant.numerics import INT32, FloatArray
 from snnquant.observers import OBSERVERS
 from snnquant.ops import DOMAIN, attach_functions
@@ -36,6 +37,7 @@ class QuantizeOptions:
         input_bits: 2 to 8, for analog inputs.
         per_channel: one weight scale per output channel.
         readout_as: "float" (dequantized) or "int" (integers, scale in the metadata).
+        fuse: make one op of a synapse and the neurons behind it.
     """
 
     target: Target
@@ -43,6 +45,7 @@ class QuantizeOptions:
     input_bits: int
     per_channel: bool
     readout_as: str = "float"
+    fuse: bool = False
 
 
 def choose_options(
@@ -51,6 +54,8 @@ def choose_options(
     input_bits: int | None = None,
     per_channel: bool | None = None,
     readout_as: str = "float",
+    *,
+    fuse: bool = False,
 ) -> QuantizeOptions:
     """Fill what the user left open with the target's defaults, and check it against the target.
 
@@ -75,6 +80,7 @@ def choose_options(
         inputs,
         target.per_channel if per_channel is None else per_channel,
         readout_as,
+        fuse,
     )
 
 
@@ -89,6 +95,8 @@ class QuantizedModel:
         output_scales: real value of one step per integer output; of a state a list where it
             differs per channel.
         input_scales: the same for inputs that are states.
+        fusion: the same model with fused ops, where that was asked for; ``model`` is its.
+        unfused: the model before it was fused.
         warnings: what a user should know, as code and message.
     """
 
@@ -98,6 +106,8 @@ class QuantizedModel:
     output_scales: dict[str, Any] = field(default_factory=dict)
     warnings: list[dict[str, str]] = field(default_factory=list)
     input_scales: dict[str, Any] = field(default_factory=dict)
+    fusion: Fusion | None = None
+    unfused: onnx.ModelProto | None = None
 
 
 def quantize_model(
@@ -167,10 +177,24 @@ def quantize_model(
         result.metadata_props[SCALE_KEY + name] = json.dumps(scale)
     ir.passes.common.RemoveUnusedNodesPass()(result)
     proto = ir.to_proto(result)
-    _sort_metadata(proto)
+    sort_metadata(proto)
     attach_functions(proto)
     _check(proto)
-    return QuantizedModel(proto, out.layers, plan.left, output_scales, out.warnings, input_scales)
+    result_of = QuantizedModel(
+        proto, out.layers, plan.left, output_scales, out.warnings, input_scales
+    )
+    return _fused(result_of) if options.fuse else result_of
+
+
+def _fused(result: QuantizedModel) -> QuantizedModel:
+    """Return the result with fused ops in its model; its layers say what became of them."""
+    fusion = fuse_model(result.model)
+    layers = []
+    for layer in result.layers:
+        name = layer["name"]
+        why = None if name in fusion.fused else fusion.reasons.get(name, "it is computed once")
+        layers.append(layer | {"fused_op": fusion.fused.get(name), "not_fused": why})
+    return replace(result, model=fusion.model, layers=layers, fusion=fusion, unfused=result.model)
 
 
 def _inputs(model: ir.Model, plan: Plan, out: Emitter) -> dict[str, Any]:
@@ -222,13 +246,6 @@ def _outputs(
                     other.name = out.fresh(f"{name}.value")
         results.append(final)
     return results, scales
-
-
-def _sort_metadata(proto: onnx.ModelProto) -> None:
-    """Order the metadata, so that same inputs give same bytes."""
-    entries = sorted((e.key, e.value) for e in proto.metadata_props)
-    del proto.metadata_props[:]
-    onnx.helper.set_model_props(proto, dict(entries))
 
 
 def _check(proto: onnx.ModelProto) -> None:

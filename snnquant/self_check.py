@@ -12,10 +12,12 @@ import onnx
 from snnquant import runtime
 from snnquant.data import Batch
 from snnquant.errors import NumericalError, SelfCheckError
+from snnquant.fusion import Fusion
 from snnquant.instrument import Runner
 from snnquant.model_file import neuron_nodes
 from snnquant.numerics import FLOAT64_EXACT, IntRange
-from snnquant.ops.schema import DOMAIN, MEMBRANE, STATE_BITS, schemas
+from snnquant.ops.fused import FusedSchema, neuron_schema, op_schema
+from snnquant.ops.schema import DOMAIN, MEMBRANE, STATE_BITS
 from snnquant.reference import Reference, float_entries
 
 #: Types of values that the self-check compares.
@@ -54,7 +56,8 @@ def integer_values(model: onnx.ModelProto) -> list[str]:
         if constant:
             held.update(node.output)
             continue
-        neuron = node.domain == DOMAIN and schemas()[node.op_type].integer
+        schema = op_schema(node.op_type) if node.domain == DOMAIN else None
+        neuron = isinstance(schema, FusedSchema) or (schema is not None and schema.integer)
         names += [name for name in node.output if name and (neuron or name in integer)]
     return names
 
@@ -79,7 +82,7 @@ def self_check(model: onnx.ModelProto, samples: Batch) -> SelfCheck:
     spiking = {
         node.output[0]
         for node in neuron_nodes(model, integer=True)
-        if schemas()[node.op_type].neuron.spiking
+        if (schema := neuron_schema(node.op_type)) is not None and schema.neuron.spiking
     }
     for index in range(len(samples)):
         one = {name: array[index : index + 1] for name, array in samples.inputs.items()}
@@ -88,12 +91,7 @@ def self_check(model: onnx.ModelProto, samples: Batch) -> SelfCheck:
         expected = reference.run(feeds | {name: emitted[name] for name in entries})
         for name in names:
             got, want = emitted[name], expected[name]
-            if got.shape != want.shape or not np.array_equal(got, want):
-                where = f"sample {index}, value '{name}'"
-                raise SelfCheckError(
-                    f"self-check failed at {where}: {_first_difference(got, want)}; "
-                    "nothing was written, please report this"
-                )
+            _require_equal(got, want, f"sample {index}, value '{name}'")
             if np.abs(want.astype(np.float64)).max(initial=0) >= FLOAT64_EXACT:
                 raise SelfCheckError(f"value '{name}' exceeds what the reference holds exactly")
             compared += got.size
@@ -137,12 +135,61 @@ def _check_as_it_is(
                 )
 
 
+def check_fused(model: onnx.ModelProto, fusion: Fusion, samples: Batch) -> int:
+    """Compare a fused model with the model before on samples: every value that both have.
+
+    The outputs are compared with and without the library, those of the very model that is written.
+
+    Args:
+        model: before fusion, checked against the reference.
+        fusion: the fused model.
+        samples: to run.
+
+    Returns:
+        Number of integers that were compared.
+
+    Raises:
+        SelfCheckError: a value differs.
+    """
+    if not neuron_nodes(model):
+        return 0
+    entries = float_entries(model)
+    plain = Runner(model, [twin.plain for twin in fusion.twins])
+    fused = Runner(fusion.model, [twin.fused for twin in fusion.twins])
+    outputs = [value.name for value in model.graph.output]
+    compared = 0
+    for index in range(len(samples)):
+        one = {name: array[index : index + 1] for name, array in samples.inputs.items()}
+        wanted, found = plain.run(one), fused.run(one)
+        for twin in fusion.twins:
+            want = wanted[twin.plain]
+            got = twin.as_plain(found[twin.fused], want)
+            _require_equal(got, want, f"sample {index}, value '{twin.plain}' of the fused model")
+            compared += want.size
+        for name in outputs:
+            if not entries:
+                where = f"sample {index}, output '{name}' of the fused model"
+                _require_equal(found[name], wanted[name], where)
+        if index == 0:
+            _check_as_it_is(fusion.model, fused.feeds(one), wanted, compare=not entries)
+    return compared
+
+
+def _require_equal(got: Any, want: Any, where: str) -> None:
+    if got.shape != want.shape or not np.array_equal(got, want):
+        raise SelfCheckError(
+            f"self-check failed at {where}: {_first_difference(got, want)}; "
+            "nothing was written, please report this"
+        )
+
+
 def _membranes(model: onnx.ModelProto) -> dict[str, IntRange]:
     """Return the membranes that a model gives out, and the range of their state."""
     found = {}
     for node in neuron_nodes(model, integer=True):
         bits = next(a.i for a in node.attribute if a.name == STATE_BITS.name)
-        for port, name in zip(schemas()[node.op_type].outputs, node.output, strict=True):
+        schema = neuron_schema(node.op_type)
+        for port, name in zip(schema.outputs if schema else (), node.output, strict=True):
             if port.name == MEMBRANE:
                 found[name] = IntRange.signed(int(bits))
     return found

@@ -26,7 +26,7 @@ LAYERS = [
     {"neurons"},
     {"target", "targets", "ops", "data"},
     {"passes", "observers", "rounding", "runtime", "model_file", "reference"},
-    {"lowering"},
+    {"lowering", "fusion"},
     {"instrument", "quantize", "calibration"},
     {"self_check"},
     {"calibrate", "convert", "evaluate", "gates", "report"},

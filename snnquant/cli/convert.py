@@ -18,6 +18,7 @@ from snnquant.cli.source import Source, source_options
 from snnquant.convert import (
     convert_files,
     describe_options,
+    fusion_summary,
     manifest_path,
     quantization_warnings,
     write_conversion,
@@ -62,6 +63,12 @@ from snnquant.target import load_target
     show_default=True,
     help="Outputs dequantized, or as integers with their scale in the metadata.",
 )
+@click.option(
+    "--fuse/--no-fuse",
+    default=True,
+    show_default=True,
+    help="Make one op of a synapse and the neurons behind it.",
+)
 @output_option(None, "Where to write the integer model; the manifest goes beside it.")
 @quiet_option
 @source_options
@@ -73,6 +80,7 @@ def command(
     input_bits: int | None,
     per_channel: bool | None,
     readout_as: str,
+    fuse: bool,
     output_file: Path,
     quiet: bool,
 ) -> None:
@@ -88,7 +96,9 @@ def command(
     snnquant convert net.onnx --target tianjic --readout-as int -o net.tianjic.onnx
     """  # noqa: D301
     speaker = Speaker(quiet)
-    options = choose_options(load_target(target), weight_bits, input_bits, per_channel, readout_as)
+    options = choose_options(
+        load_target(target), weight_bits, input_bits, per_channel, readout_as, fuse=fuse
+    )
     speaker.settings(
         "convert",
         {
@@ -121,6 +131,8 @@ def command(
     speaker.say(
         f"  self-check: {check.integers} integers in {check.samples} samples equal the reference"
     )
+    if result.fusion is not None:
+        speaker.say(f"  {fusion_summary(result)}")
     size = output_file.stat().st_size
     layers = sum(layer["kind"] == "neuron" for layer in result.layers)
     counted = "1 integer neuron layer" if layers == 1 else f"{layers} integer neuron layers"

@@ -15,7 +15,7 @@ from snnquant.calibration import AUTO, CalibrationSettings
 from snnquant.cli.console import Speaker, document
 from snnquant.cli.eval import layer_warnings, print_evaluation
 from snnquant.cli.options import PATH, json_option, quiet_option
-from snnquant.convert import convert_files, describe_options, write_conversion
+from snnquant.convert import convert_files, describe_options, fusion_summary, write_conversion
 from snnquant.data import open_data
 from snnquant.errors import UsageError
 from snnquant.evaluate import evaluate_model
@@ -53,7 +53,7 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
     """
     speaker = Speaker(quiet)
     target = load_target("generic")
-    options = choose_options(target, weight_bits, None, None, "float")
+    options = choose_options(target, weight_bits, None, None, "float", fuse=True)
     speaker.settings("demo", {"folder": folder, "weight bits": weight_bits})
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,6 +83,8 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
     speaker.say(
         f"   {check.integers} integers in {check.samples} samples equal the numpy reference"
     )
+
+    speaker.say(f"   {fusion_summary(result)}")
 
     speaker.say("3. eval: classify test digits with both")
     with speaker.progress("evaluating") as progress:

@@ -14,7 +14,7 @@ from functools import cache
 from onnx import TensorProto
 
 from snnquant.neurons import Choice
-from snnquant.ops.schema import OpSchema, Port, schemas
+from snnquant.ops.schema import DOMAIN, OpSchema, Port, schemas
 
 INPUT = "input"
 WEIGHT = "weight"
@@ -196,3 +196,19 @@ def fused_schemas() -> dict[str, FusedSchema]:
                 name = fused_name(neuron_op, synapse, static=static, residual=residual)
                 found.append(FusedSchema(name, Family.FUSED, synapse, neuron_op, static, residual))
     return {schema.name: schema for schema in found}
+
+
+def op_schema(op_type: str) -> OpSchema | FusedSchema | None:
+    """Return an op of the domain, fused or not; None: there is no such op."""
+    return schemas().get(op_type) or fused_schemas().get(op_type)
+
+
+def neuron_schema(op_type: str) -> OpSchema | None:
+    """Return the neuron op that an op is or holds, None if it has no neurons."""
+    found = op_schema(op_type)
+    return found.neuron_op if isinstance(found, FusedSchema) else found
+
+
+def channels_last(domain: str, op_type: str) -> bool:
+    """Whether the outputs of a node have their channels last; else these are the third axis."""
+    return domain == DOMAIN and op_type in fused_schemas()

@@ -6,10 +6,18 @@ from collections.abc import Collection, Iterable, Sequence
 
 import onnx
 
-from snnquant.ops.schema import DOMAIN, schemas
+from snnquant.ops.fused import neuron_schema
+from snnquant.ops.schema import DOMAIN
 
-#: Operations through which an input still is a state: its shape, or the type that an op takes.
-_SHAPE, _CAST = "Shape", "Cast"
+#: Operations through which an input still is a state: its shape, or the type and the order of
+#: axes that an op takes.
+_SHAPE, _SAME = "Shape", ("Cast", "Transpose")
+
+
+def _states(op_type: str) -> int:
+    """Return how many states a node of the domain starts from; they are its last inputs."""
+    inner = neuron_schema(op_type)
+    return len(inner.state_names) if inner is not None and inner.stateful else 0
 
 
 def state_input_names(
@@ -27,11 +35,10 @@ def state_input_names(
     for domain, op_type, read, written in nodes:
         first = 0
         if domain == DOMAIN:
-            schema = schemas()[op_type]
-            first = len(schema.inputs) - len(schema.state_names) * schema.stateful
+            first = len(read) - _states(op_type)
         elif op_type == _SHAPE:
             continue
-        elif op_type == _CAST and read[0] in meant:
+        elif op_type in _SAME and read[0] in meant:
             meant[written[0]] = meant[read[0]]
             continue
         for index, name in enumerate(read):
@@ -56,10 +63,11 @@ def runs_of(nodes: Iterable[onnx.NodeProto]) -> dict[str, list[onnx.NodeProto]]:
     runs: dict[str, list[onnx.NodeProto]] = {}
     ended_by: dict[str, str] = {}
     for node in nodes:
-        if node.domain != DOMAIN:
+        if node.domain == "" and node.op_type == "Transpose" and node.input[0] in ended_by:
+            ended_by[node.output[0]] = ended_by[node.input[0]]
+        if node.domain != DOMAIN or neuron_schema(node.op_type) is None:
             continue
-        schema = schemas()[node.op_type]
-        count = len(schema.state_names) if schema.stateful else 0
+        count = _states(node.op_type)
         start = [ended_by[n] for n in node.input[len(node.input) - count :] if n in ended_by]
         before = start[0] if start else ""
         runs[node.name] = [*runs.pop(before, []), node]
