@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnxruntime as ort  # type: ignore[import-untyped]
 
@@ -25,6 +25,9 @@ _LIBRARY_NAMES = {
 _LIBRARY_NAME = _LIBRARY_NAMES.get(sys.platform, "libsnnquant_ops.so")
 #: ONNX Runtime's levels: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal.
 _LOG_FATAL = 4
+
+#: What :func:`load_session` returns.
+Session: TypeAlias = Any  # onnxruntime is untyped
 
 # ONNX Runtime refuses a second registration on the same options, so registered ones are
 # remembered, weakly: options that nobody holds any more are forgotten.
@@ -95,7 +98,8 @@ def load_session(
     custom_ops: bool = True,
     threads: int | None = None,
     optimized: bool = True,
-) -> ort.InferenceSession:
+    profile: str | None = None,
+) -> Session:
     """Open a model on the CPU, with the native kernels or by the function bodies it carries.
 
     Args:
@@ -103,6 +107,7 @@ def load_session(
         custom_ops: whether the library is loaded; without it ONNX Runtime inlines the bodies.
         threads: threads within an op; None: ONNX Runtime's choice.
         optimized: whether ONNX Runtime may rewrite the graph, which is slow for large ones.
+        profile: start of the path of a file in which ``end_profiling()`` tells the time per node.
 
     Raises:
         LibraryError: the library is missing or cannot be loaded.
@@ -114,6 +119,9 @@ def load_session(
         options.intra_op_num_threads = threads
     if not optimized:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile
     if custom_ops:
         register(options)
     source = model if isinstance(model, bytes) else os.fspath(model)

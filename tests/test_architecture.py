@@ -28,7 +28,7 @@ LAYERS = [
     {"passes", "observers", "rounding", "runtime", "model_file", "reference"},
     {"lowering", "fusion"},
     {"instrument", "quantize", "calibration"},
-    {"self_check"},
+    {"self_check", "bench"},
     {"calibrate", "convert", "evaluate", "gates", "report"},
     {"nn"},
     {"frontends"},

@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 import onnx_ir as ir
 
+from snnquant.bench import BenchResult, Timing, bench_model
+from snnquant.bench.run import Reference
 from snnquant.calibrate import calibrate_model, write_calibration
 from snnquant.calibration import AUTO, CalibrationSettings
 from snnquant.cli.console import Speaker, document
@@ -25,6 +27,8 @@ from snnquant.model_file import read_model
 from snnquant.quantize import choose_options
 from snnquant.target import load_target
 
+#: To spend on comparing speeds.
+_BENCH_SECONDS = 0.5
 _SHIPPED = ("digits_conv.onnx", "digits_calibration.npz", "digits_test.npz")
 
 
@@ -94,6 +98,14 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
             reference=ir.to_proto(graph),
             progress=progress,
         )
+    speaker.say("4. bench: run both in turn, one sample at a time on one thread")
+    original = Reference("float", model.read_bytes(), ir.to_proto(graph))
+    speed = bench_model(
+        read_model(integer_file),
+        open_data(test_data),
+        references=[original],
+        seconds=_BENCH_SECONDS,
+    )
     if as_json:
         made = [*_SHIPPED, calibration_file.name, calibration.samples_file, integer_file.name]
         speaker.json(
@@ -109,11 +121,27 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
                 ],
                 float_accuracy=evaluation.float_accuracy,
                 integer_accuracy=evaluation.accuracy,
+                speed_up=_speed_up(speed),
             )
         )
         return
     print_evaluation(speaker, evaluation)
+    speaker.result(
+        f"{_speed_up(speed):.1f} times as fast as the float model in ONNX Runtime "
+        f"({1e6 * _timing(speed, speed.model).median:.0f} us, median of "
+        f"{_timing(speed, speed.model).runs} runs)"
+    )
     speaker.result(f"float model    {model}")
     speaker.result(f"integer model  {integer_file}")
     speaker.result(f"calibration    {calibration_file}")
     speaker.result(f"test data      {test_data}")
+
+
+def _timing(result: BenchResult, name: str) -> Timing:
+    """Return how long a call of one contender takes, one sample on one thread."""
+    return result.configurations[0].timings[name]
+
+
+def _speed_up(result: BenchResult) -> float:
+    """Return how many times faster the integer model is."""
+    return result.configurations[0].speed_up(result.model, "float")
