@@ -217,7 +217,10 @@ def _integer_layers(model: onnx.ModelProto, timesteps: int | None) -> list[dict[
     layers: list[dict[str, Any]] = []
     for node in model.graph.node:
         if node.domain == DOMAIN:
+            note = node.doc_string
             if channels_last(node.domain, node.op_type):
+                # The synapse's note is in front of the neuron's.
+                note = note.partition("\n")[2]
                 layers += _fused_synapse(node, held, synapses.get(node.name))
             schema = neuron_schema(node.op_type)
             if schema is None:
@@ -233,7 +236,7 @@ def _integer_layers(model: onnx.ModelProto, timesteps: int | None) -> list[dict[
             if shape and channels_last(node.domain, node.op_type):
                 shape = (*shape[:2], shape[-1], *shape[2:-1])
             described = _neuron(node.name, schema, shape, constants, choices, timesteps)
-            layers.append(described | {"op": node.op_type, "note": node.doc_string})
+            layers.append(described | {"op": node.op_type, "note": note})
         elif node.op_type in SYNAPSES and len(node.input) > 1:
             source = cast.get(node.input[1], node.input[1])
             if source in held and held[source].data_type == onnx.TensorProto.INT8:
@@ -257,14 +260,14 @@ def _ports(node: onnx.NodeProto) -> dict[str, str]:
 def _fused_synapse(
     node: onnx.NodeProto,
     held: Mapping[str, onnx.TensorProto],
-    known: Mapping[str, str] | None,
+    known: str | None,
 ) -> list[dict[str, Any]]:
     """Describe the synapse of a fused node, if it has one.
 
     Args:
         node: the node.
         held: all initializers by name.
-        known: name and note of the synapse, where the node has the name of its neuron.
+        known: name of the synapse, where the node has the name of its neuron.
     """
     stored = held.get(_ports(node).get(WEIGHT, ""))
     if stored is None:
@@ -275,5 +278,5 @@ def _fused_synapse(
     rows = unpack_weight(packed, given[WEIGHT_BITS.name], given[FAN_IN.name])
     # As the float model has it: input channels in front of the kernel.
     weight = np.moveaxis(rows.reshape(len(rows), *kernel, -1), -1, 1)
-    names = known or {"name": node.name, "note": node.doc_string}
-    return [_synapse(names["name"], node.op_type, weight) | {"note": names["note"]}]
+    note = node.doc_string.partition("\n")[0]
+    return [_synapse(known or node.name, node.op_type, weight) | {"note": note}]

@@ -23,7 +23,7 @@ from snnquant.ops.schema import DOMAIN
 #: Metadata: real value of one step of an integer output, or of a state that is an input, as JSON:
 #: one number, or a list where it differs per channel (or neuron).
 SCALE_KEY = "snnquant.scale."
-#: Metadata: name and note of the synapse in each fused neuron node, by the node's name, as JSON.
+#: Metadata: name of the synapse in each fused neuron node, by the node's name, as JSON.
 SYNAPSES_KEY = "snnquant.synapses"
 
 
@@ -169,9 +169,9 @@ def metadata(model: onnx.ModelProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def fused_synapses(model: onnx.ModelProto) -> dict[str, dict[str, str]]:
-    """Return name and note of the synapse in each fused neuron node, by the node's name."""
-    found: dict[str, dict[str, str]] = json.loads(metadata(model).get(SYNAPSES_KEY, "{}"))
+def fused_synapses(model: onnx.ModelProto) -> dict[str, str]:
+    """Return the name of the synapse in each fused neuron node, by the node's name."""
+    found: dict[str, str] = json.loads(metadata(model).get(SYNAPSES_KEY, "{}"))
     return found
 
 

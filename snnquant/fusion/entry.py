@@ -85,7 +85,8 @@ def _requantized(out: Writer, value: ir.Value) -> ir.Value:
         zero = out.constant(np.array(_SHIFT, np.uint8), "fused.input_zero")
         kind = ir.DataType.UINT8
         scale = [value for value in node.inputs[1:2] if value is not None]
-        return out.standard("QuantizeLinear", [source, *scale, zero], hint, dims, kind)
+        inputs = [source, *scale, zero]
+        return out.standard("QuantizeLinear", inputs, hint, dims, kind, doc=node.doc_string)
     if node.op_type == "Clip" and len(node.inputs) == 3:
         limits = [constant(limit) for limit in node.inputs[1:]]
         inner = _requantized(out, source)
@@ -96,5 +97,5 @@ def _requantized(out: Writer, value: ir.Value) -> ir.Value:
             for limit in limits
             if limit is not None
         ]
-        return out.standard("Clip", [inner, *moved], hint, dims)
+        return out.standard("Clip", [inner, *moved], hint, dims, doc=node.doc_string)
     return value

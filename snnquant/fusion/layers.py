@@ -92,8 +92,9 @@ def fuse_neuron(node: ir.Node, currents: Currents) -> Made:
         (hint, port.elem_type, full if port.timed else full[1:])
         for hint, port in zip(hints, op.outputs, strict=True)
     ]
-    made = out.node(op.name, inputs, results, attributes, name=node.name, doc=node.doc_string)
-    out.synapses[node.name or ""] = {"name": main.name, "note": main.note}
+    doc = f"{main.note}\n{node.doc_string or ''}"
+    made = out.node(op.name, inputs, results, attributes, name=node.name, doc=doc)
+    out.synapses[node.name or ""] = main.name
     outputs = []
     for port, old, new in zip(op.outputs, node.outputs, made, strict=True):
         kept = 2 if port.timed else 1

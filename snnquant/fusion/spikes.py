@@ -194,6 +194,7 @@ def _pooled(found: Spikes, node: ir.Node, op: str, kernel: tuple[int, ...], high
         [(f"{node.name}.spikes", int(ir.DataType.UINT8), out_dims(after))],
         window,
         name=node.name,
+        doc=node.doc_string,
     )
     found.writer.remember(made[0], node.outputs[0], view.lead, view.zero)
     return replace(after, value=made[0], native=True)

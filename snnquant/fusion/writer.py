@@ -22,14 +22,14 @@ class Writer:
     Attributes:
         graph: that is edited.
         anchor: new nodes go in front of it.
-        synapses: name and note of the synapse in each fused neuron, by the neuron's name.
+        synapses: name of the synapse in each fused neuron node, by the node's name.
         twins: values that both graphs have.
     """
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
         self.anchor: ir.Node = next(iter(graph))
-        self.synapses: dict[str, dict[str, str]] = {}
+        self.synapses: dict[str, str] = {}
         self.twins: list[Twin] = []
         self._names = {v.name or "" for v in graph.inputs} | set(graph.initializers)
         self._names |= {v.name or "" for node in graph for v in node.outputs}
@@ -93,6 +93,7 @@ class Writer:
         hint: str,
         dims: Sequence[Dim],
         kind: ir.DataType | None = None,
+        doc: str | None = None,
         **attributes: Any,
     ) -> ir.Value:
         """Insert a standard node with one output; the same node on the same inputs is there once.
@@ -103,12 +104,14 @@ class Writer:
             hint: name of the output, if it is free.
             dims: shape of the output.
             kind: type of the output; default that of the first input.
+            doc: of the node.
             attributes: of the node.
         """
         key = (op_type, tuple(inputs), tuple(dims), kind, str(attributes))
         if key not in self._made:
             element = kind or inputs[0].dtype or ir.DataType.UNDEFINED
-            made = self.node(op_type, inputs, [(hint, int(element), dims)], attributes, domain="")
+            results = [(hint, int(element), dims)]
+            made = self.node(op_type, inputs, results, attributes, domain="", doc=doc)
             self._made[key] = made[0]
         return self._made[key]
 

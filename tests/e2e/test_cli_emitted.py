@@ -10,6 +10,7 @@ import pytest
 from cli_process import DATA, forked
 
 from snnquant.files import sha256_of
+from snnquant.model_file import neuron_nodes
 
 
 def metadata(model):
@@ -46,15 +47,17 @@ def test_every_quantized_node_names_origin_scale_and_bits(made, net):
     model = onnx.load(str(made / f"{net}.int.onnx"))
     weights = {t.name for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8}
     casts = {n.output[0] for n in model.graph.node if n.op_type == "Cast" and n.input[0] in weights}
-    synapses = [n for n in model.graph.node if casts & set(n.input)]
-    neurons = [n for n in model.graph.node if n.domain == "snnquant"]
+    users = [n for n in model.graph.node if (weights | casts) & set(n.input)]
+    synapses = [n for n in users if n.op_type != "Cast"]
+    neurons = neuron_nodes(model)
     inputs = [n for n in model.graph.node if n.op_type == "QuantizeLinear"]
-    assert len(synapses) == len(casts) > 2
+    assert len(synapses) > 2
     assert len(neurons) > 2
     for node in (*synapses, *neurons, *inputs):
         assert "-bit " in node.doc_string
         assert " is worth " in node.doc_string
     for node in synapses:
+        assert "-bit weights" in node.doc_string
         assert node.doc_string.split(":")[0] in floats
     for node in neurons:
         assert any(f"'{name}'" in node.doc_string for name in floats)
