@@ -32,7 +32,7 @@ def digits() -> tuple[onnx.ModelProto, bytes, onnx.ModelProto, Dataset]:
         dataset = open_data(folder / "digits_calibration.npz")
         original = (folder / "digits_conv.onnx").read_bytes()
     calibration = calibrate_model(graph, dataset, CalibrationSettings("auto", 64, 64))
-    options = choose_options(load_target("generic"))
+    options = choose_options(load_target("generic"), fuse=True)
     made = convert_model(graph, calibration, options, source_sha256="", calibration_sha256="").model
     return made, original, ir.to_proto(graph), dataset
 
