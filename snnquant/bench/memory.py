@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from snnquant.errors import ModelError
 
-
 #: Where Linux tells the peak of this very program; the usual call still counts its parent's.
 _STATUS = Path("/proc/self/status")
 _RUN = "import sys; from snnquant.bench.memory import measure; measure(*sys.argv[1:])"
