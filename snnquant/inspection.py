@@ -13,11 +13,10 @@ from onnx import numpy_helper
 from snnquant.frontends import NeuronOrigin, Reading
 from snnquant.instrument import Layout, ModelLayout, Runner
 from snnquant.lowering.plan import make_plan
-from snnquant.model_file import metadata, neuron_nodes
+from snnquant.model_file import metadata, neuron_nodes, states_of
 from snnquant.neurons import Reset
 from snnquant.ops.equation import equation_of_node
 from snnquant.ops.schema import DOMAIN, OpSchema, schemas
-from snnquant.ops.states import state_inputs_of
 from snnquant.passes import canonicalise
 from snnquant.passes.edit import SYNAPSES, constant, shape_of, state_inputs
 from snnquant.target import load_target
@@ -58,7 +57,7 @@ def describe_float(reading: Reading, canonical: ir.Model, layout: ModelLayout) -
 def describe_integer(reading: Reading, layout: ModelLayout) -> dict[str, Any]:
     """Return what there is to say about an integer model; its axes are in ``layout``."""
     layers = _integer_layers(reading.model, layout.timesteps)
-    states = set(state_inputs_of(reading.model.graph))
+    states = set(states_of(reading.model))
     return _describe("integer", reading, layout, layers, [], states)
 
 

@@ -18,10 +18,13 @@ from snnquant.errors import ModelError, NumericalError, first_line
 from snnquant.external_data import MAX_MODEL_BYTES, load_external_data
 from snnquant.ops.attach import node_attributes
 from snnquant.ops.schema import DOMAIN, schemas
+from snnquant.ops.states import state_inputs_of
 
 #: Metadata: real value of one step of an integer output, or of a state that is an input, as JSON:
 #: one number, or a list where it differs per channel (or neuron).
 SCALE_KEY = "snnquant.scale."
+#: Metadata of a model of single steps: per input that is a state how it starts and comes back.
+STATE_KEY = "snnquant.state."
 
 
 def read_model(path: str | Path) -> onnx.ModelProto:
@@ -147,6 +150,13 @@ def neuron_nodes(model: onnx.ModelProto, *, integer: bool | None = None) -> list
 def metadata(model: onnx.ModelProto) -> dict[str, str]:
     """Return the model's metadata properties."""
     return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def states_of(model: onnx.ModelProto) -> list[str]:
+    """Return the inputs that are states: those of neurons, and those that the metadata names."""
+    held, neurons = metadata(model), set(state_inputs_of(model.graph))
+    names = [value.name for value in model.graph.input]
+    return [name for name in names if name in neurons or STATE_KEY + name in held]
 
 
 def scale_of(model: onnx.ModelProto, name: str) -> np.ndarray[Any, np.dtype[np.float64]] | None:

@@ -6,7 +6,6 @@ read-outs over time as running ones. Nothing else changes, so that its integers 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,7 +19,15 @@ from snnquant.ops.schema import DOMAIN
 from snnquant.passes.edit import constant
 from snnquant.stepping.drawing import Drawing
 from snnquant.stepping.endings import carry_endings
-from snnquant.stepping.interface import StepInterface, TimeAxis, is_step_model
+from snnquant.stepping.interface import (
+    ALONE,
+    INSIDE,
+    OUTSIDE,
+    StepInterface,
+    StepState,
+    TimeAxis,
+    is_step_model,
+)
 from snnquant.stepping.probe import probe
 from snnquant.stepping.states import take_states
 from snnquant.stepping.timeline import find_time, refusal
@@ -49,7 +56,8 @@ def step_model(model: onnx.ModelProto) -> onnx.ModelProto:
     inputs = dict(_cut_inputs(drawing))
     _cut_shapes(drawing)
     outputs = dict(_cut_outputs(drawing))
-    drawing.finish()
+    drawing.declare_inputs()
+    drawing.declare_shapes()
     _tidy(drawing)
     _check_shapes(drawing)
     interface = StepInterface(found.layout.timesteps, drawing.states, inputs, outputs)
@@ -62,6 +70,24 @@ def step_model(model: onnx.ModelProto) -> onnx.ModelProto:
     attach_functions(proto)
     onnx.checker.check_model(proto, full_check=True)
     return proto
+
+
+def stateful_model(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, StepState]]:
+    """Return a model of sequences with the states of its neurons as inputs and outputs, and these.
+
+    Raises:
+        ModelError: a state starts from something computed.
+    """
+    found = probe(model)
+    working = ir.from_proto(model)
+    drawing = Drawing(working.graph, found, find_time(working.graph, found))
+    take_states(drawing)
+    drawing.declare_inputs()
+    common.RemoveUnusedNodesPass()(working)
+    common.TopologicalSortPass()(working)
+    proto = ir.to_proto(working)
+    attach_functions(proto)
+    return proto, drawing.states
 
 
 def _cut_constants(drawing: Drawing) -> None:
@@ -171,10 +197,13 @@ def _cut_outputs(drawing: Drawing) -> Iterator[tuple[str, TimeAxis | None]]:
             continue
         shape = drawing.probe.shapes[name]
         if not place.alone(shape, timeline.steps):
-            inner = place.inner
-            if drawing.template(drawing.step_shapes(value)) is not None and inner > 1:
-                inner //= math.gcd(inner, drawing.probe.batches[0])
-            yield name, TimeAxis(place.axis, inner or 1)
+            outside = place.outer(shape, timeline.steps) == 1
+            if not outside and place.inner != 1:
+                raise ModelError(
+                    f"output '{name}' has time between other values in one axis; "
+                    "export the network with an axis for time alone"
+                )
+            yield name, TimeAxis(place.axis, OUTSIDE if outside else INSIDE)
             continue
         whole = drawing.step_shapes(value)
         one = tuple((*s[: place.axis], *s[place.axis + 1 :]) for s in whole)
@@ -188,7 +217,7 @@ def _cut_outputs(drawing: Drawing) -> Iterator[tuple[str, TimeAxis | None]]:
         drawing.set_shapes(value, whole)
         index = next(k for k, v in enumerate(drawing.graph.outputs) if v is value)
         drawing.graph.outputs[index] = single
-        yield name, TimeAxis(place.axis)
+        yield name, TimeAxis(place.axis, ALONE)
 
 
 def _tidy(drawing: Drawing) -> None:

@@ -191,9 +191,12 @@ class Drawing:
         self.graph.outputs.append(final)
         return name
 
-    def finish(self) -> None:
-        """Declare the new inputs and the shapes of all values."""
+    def declare_inputs(self) -> None:
+        """Declare the states that are new as inputs, behind the data."""
         self.graph.inputs.extend(self._inputs)
+
+    def declare_shapes(self) -> None:
+        """Declare the shapes of all values."""
         for node in self.graph:
             for value in node.outputs:
                 value.shape = self.declared(self.step_shapes(value))

@@ -13,7 +13,7 @@ import onnx
 from onnx import helper
 
 from snnquant.errors import ModelError
-from snnquant.model_file import metadata
+from snnquant.model_file import STATE_KEY, metadata
 from snnquant.ops.attach import TIMESTEPS_KEY
 
 Array = npt.NDArray[Any]
@@ -21,10 +21,10 @@ Array = npt.NDArray[Any]
 #: Metadata: ``step`` in a model of one time step per call.
 MODE_KEY = "snnquant.mode"
 STEP_MODE = "step"
-#: Metadata: per state input what :class:`StepState` holds, as JSON.
-STATE_KEY = "snnquant.state."
 #: Metadata: axes of time in the sequence's inputs and outputs by name, as JSON.
 SEQUENCE_KEY = "snnquant.sequence"
+#: How time is in an axis.
+ALONE, OUTSIDE, INSIDE = "alone", "outside", "inside"
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class TimeAxis:
 
     Attributes:
         axis: the axis.
-        inner: entries of the axis per step that follow one another, at a batch of one sample; 0:
-            time has the axis for itself, which a single step does not have.
+        order: ``ALONE``: the axis is time's, which a single step does not have; ``OUTSIDE`` or
+            ``INSIDE`` of other values, such as the batch, in the axis that it shares with them.
     """
 
     axis: int
-    inner: int = 0
+    order: str
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def step_interface(model: onnx.ModelProto) -> StepInterface:
             },
             {str(k): None if v is None else int(v) for k, v in sequence["inputs"].items()},
             {
-                str(k): None if v is None else TimeAxis(int(v["axis"]), int(v["inner"]))
+                str(k): None if v is None else TimeAxis(int(v["axis"]), str(v["order"]))
                 for k, v in sequence["outputs"].items()
             },
         )
