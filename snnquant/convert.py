@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from snnquant.calibration import Calibration
 from snnquant.data import load_samples
 from snnquant.errors import CalibrationMismatchError
 from snnquant.files import atomic_write, sha256_of
-from snnquant.model_file import graph_hash, metadata
+from snnquant.model_file import graph_hash, metadata, neuron_nodes
 from snnquant.ops.attach import TIMESTEPS_KEY
 from snnquant.quantize import QuantizedModel, QuantizeOptions, quantize_model
 from snnquant.self_check import SelfCheck, self_check
+from snnquant.stepping import MODES, STEP_MODE, check_steps, is_step_model, step_model
 
 MODEL_SCHEMA = "1"
 MANIFEST_SCHEMA = "snnquant.manifest/1"
@@ -102,10 +104,11 @@ def manifest(
         "schema": MANIFEST_SCHEMA,
         "tool": f"snnquant {__version__}",
         "inputs": dict(inputs),
-        "config": describe_options(options),
+        "config": {**describe_options(options), "mode": MODES[is_step_model(result.model)]},
         "metrics": {
             "self_check_samples": check.samples,
             "self_check_integers": check.integers,
+            "step_check_values": check.steps,
         },
         "gates": [],
         "layers": result.layers,
@@ -160,6 +163,7 @@ def convert_files(
     calibration: Path,
     known: Calibration,
     options: QuantizeOptions,
+    mode: str = MODES[0],
 ) -> tuple[QuantizedModel, SelfCheck]:
     """Quantize a model with its calibration file, and check the result on stored samples.
 
@@ -169,9 +173,11 @@ def convert_files(
         calibration: calibration file.
         known: its content.
         options: widths, target, read-out.
+        mode: "sequence", or "step" for one time step per call.
 
     Raises:
         CalibrationMismatchError: the calibration or its samples belong to something else.
+        ModelError: the model cannot be cut at its time steps.
     """
     result = convert_model(
         model,
@@ -185,7 +191,25 @@ def convert_files(
         raise CalibrationMismatchError(
             f"{samples_file} is not the samples file of {calibration}; run calibrate again"
         )
-    return result, self_check(result.model, load_samples(samples_file))
+    samples = load_samples(samples_file)
+    check = self_check(result.model, samples)
+    if mode != STEP_MODE:
+        return result, check
+    step = as_steps(result)
+    steps = check_steps(result.model, step.model, samples)
+    return step, replace(check, steps=steps.values)
+
+
+def as_steps(result: QuantizedModel) -> QuantizedModel:
+    """Return an integer model cut at its time steps, with what reports say about it.
+
+    Raises:
+        ModelError: a node mixes time steps.
+    """
+    model = step_model(result.model)
+    ops = {node.name: node.op_type for node in neuron_nodes(model)}
+    layers = [entry | {"op": ops.get(entry["name"], entry["op"])} for entry in result.layers]
+    return replace(result, model=model, layers=layers)
 
 
 def write_conversion(

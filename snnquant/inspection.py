@@ -19,6 +19,7 @@ from snnquant.ops.equation import equation_of_node
 from snnquant.ops.schema import DOMAIN, OpSchema, schemas
 from snnquant.passes import canonicalise
 from snnquant.passes.edit import SYNAPSES, constant, shape_of, state_inputs
+from snnquant.stepping import MODES, is_step_model, step_interface
 from snnquant.target import load_target
 
 #: An array of a constant of a neuron, None where it is computed.
@@ -72,7 +73,8 @@ def _describe(
     origins = {origin.node: origin for origin in reading.origins}
     return {
         "kind": kind,
-        "timesteps": layout.timesteps,
+        "timesteps": _timesteps(reading.model, layout),
+        "mode": MODES[is_step_model(reading.model)],
         "inputs": [_describe_input(entry) for entry in layout.inputs],
         "outputs": [entry.name for entry in layout.outputs],
         "fixed_batch": reading.fixed_batch or layout.fixed_batch,
@@ -85,6 +87,11 @@ def _describe(
         "notes": list(reading.notes),
         "metadata": dict(sorted(metadata(reading.model).items())),
     }
+
+
+def _timesteps(model: onnx.ModelProto, layout: ModelLayout) -> int | None:
+    """Return the steps of a sequence; None: any number."""
+    return step_interface(model).timesteps if is_step_model(model) else layout.timesteps
 
 
 def _origin(origin: NeuronOrigin | None) -> dict[str, Any]:

@@ -29,6 +29,7 @@ LAYERS = [
     {"lowering"},
     {"instrument", "quantize", "calibration"},
     {"self_check"},
+    {"stepping"},
     {"calibrate", "convert", "evaluate", "gates", "report"},
     {"nn"},
     {"frontends"},

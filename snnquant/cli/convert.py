@@ -25,6 +25,7 @@ from snnquant.convert import (
 from snnquant.errors import UsageError
 from snnquant.frontends import canonical_graph
 from snnquant.quantize import choose_options
+from snnquant.stepping import MODES
 from snnquant.target import load_target
 
 
@@ -62,6 +63,13 @@ from snnquant.target import load_target
     show_default=True,
     help="Outputs dequantized, or as integers with their scale in the metadata.",
 )
+@click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    default=MODES[0],
+    show_default=True,
+    help="One call takes a whole sequence, or one time step with the states as inputs and outputs.",
+)
 @output_option(None, "Where to write the integer model; the manifest goes beside it.")
 @quiet_option
 @source_options
@@ -73,6 +81,7 @@ def command(
     input_bits: int | None,
     per_channel: bool | None,
     readout_as: str,
+    mode: str,
     output_file: Path,
     quiet: bool,
 ) -> None:
@@ -86,6 +95,7 @@ def command(
     snnquant convert net.onnx -o net.int.onnx
     snnquant convert net.onnx --weight-bits 4 -o net.int4.onnx
     snnquant convert net.onnx --target tianjic --readout-as int -o net.tianjic.onnx
+    snnquant convert net.onnx --mode step -o net.step.onnx
     """  # noqa: D301
     speaker = Speaker(quiet)
     options = choose_options(load_target(target), weight_bits, input_bits, per_channel, readout_as)
@@ -96,6 +106,7 @@ def command(
             **source.settings(),
             "calibration": calibration,
             **describe_options(options),
+            "mode": mode,
             "output": output_file,
         },
     )
@@ -113,7 +124,7 @@ def command(
     speaker.notes(reading.notes)
     source_sha256 = source.sha256(reading)
     graph = canonical_graph(reading, str(source))
-    result, check = convert_files(graph, source_sha256, calibration, known, options)
+    result, check = convert_files(graph, source_sha256, calibration, known, options, mode)
     record = source.record(source_sha256)
     write_conversion(record, calibration, known, options, result, check, output_file)
     for warning in quantization_warnings(result, known, check):
@@ -121,6 +132,8 @@ def command(
     speaker.say(
         f"  self-check: {check.integers} integers in {check.samples} samples equal the reference"
     )
+    if check.steps:
+        speaker.say(f"  step by step: {check.steps} values equal the sequence's")
     size = output_file.stat().st_size
     layers = sum(layer["kind"] == "neuron" for layer in result.layers)
     counted = "1 integer neuron layer" if layers == 1 else f"{layers} integer neuron layers"

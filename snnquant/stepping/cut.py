@@ -106,8 +106,9 @@ def _cut_constants(drawing: Drawing) -> None:
         if not (apart == one).all():
             user = next(iter(value.uses())).node
             raise refusal(user, f"its constant '{value.name}' differs from step to step")
-        held = drawing.constant(one.reshape(*before, outer * place.inner, *behind), value.name or "")
-        drawing.set_shapes(held, (tuple(held.shape.numpy()), tuple(held.shape.numpy())))
+        single = one.reshape(*before, outer * place.inner, *behind)
+        held = drawing.constant(single, value.name or "constant")
+        drawing.set_shapes(held, (single.shape, single.shape))
         ir.convenience.replace_all_uses_with(value, held)
 
 

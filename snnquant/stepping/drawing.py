@@ -40,12 +40,7 @@ class Drawing:
         named = [*graph.inputs, *graph.initializers.values()]
         named += [value for node in graph for value in node.outputs]
         self._names = {value.name or "" for value in named}
-        dims = [d for v in graph.inputs for d in (v.shape or ())]
-        symbols = [d.value for d in dims if isinstance(d, ir.SymbolicDim) and d.value]
-        layout = probe.layout.inputs[0]
-        at = None if layout.batch_axis is None else (graph.inputs[0].shape or {})[layout.batch_axis]
-        own = at.value if isinstance(at, ir.SymbolicDim) else None
-        self._batch = own or take_name("batch", {*symbols})
+        self._batch = _batch_name(graph, probe)
 
     # -- shapes --------------------------------------------------------------------------------
 
@@ -153,9 +148,7 @@ class Drawing:
 
     # -- states --------------------------------------------------------------------------------
 
-    def new_state(
-        self, label: str, dtype: ir.DataType, shapes: Shapes, initial: Array
-    ) -> ir.Value:
+    def new_state(self, label: str, dtype: ir.DataType, shapes: Shapes, initial: Array) -> ir.Value:
         """Add a state input; its output, called ``<name>.next``, is still to be given."""
         name = self.name_of(label)
         value = ir.Value(name=name, type=ir.TensorType(dtype))
@@ -169,7 +162,11 @@ class Drawing:
         first, batch = shapes[0], self.probe.batches[0]
         along = tuple(k for k, (a, b) in enumerate(zip(*shapes, strict=True)) if a != b)
         sizes = tuple(n // batch if k in along else n for k, n in enumerate(first))
-        plain = initial.reshape(-1)[0] if initial.size and (initial == initial.flat[0]).all() else initial
+        plain = (
+            initial.reshape(-1)[0]
+            if initial.size and (initial == initial.flat[0]).all()
+            else initial
+        )
         self.states[name] = StepState(later, sizes, along, plain.tolist())
 
     def give(self, name: str, value: ir.Value) -> None:
@@ -200,3 +197,15 @@ class Drawing:
         for node in self.graph:
             for value in node.outputs:
                 value.shape = self.declared(self.step_shapes(value))
+
+
+def _batch_name(graph: ir.Graph, probe: Probe) -> str:
+    """Return what an input calls the batch."""
+    declared = {value.name: value.shape for value in graph.inputs}
+    for entry in probe.layout.inputs:
+        shape = declared.get(entry.name)
+        if shape is not None and entry.batch_axis is not None:
+            dim = shape[entry.batch_axis]
+            if isinstance(dim, ir.SymbolicDim) and dim.value:
+                return dim.value
+    return "batch"

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from snnquant.passes.edit import constant, int_attribute
-from snnquant.stepping.drawing import Drawing, Shapes
+from snnquant.passes.edit import constant
+from snnquant.stepping.drawing import Drawing
 from snnquant.stepping.timeline import refusal
 
 #: How what is known of two runs of steps becomes one: the node, and the name of the state.
@@ -27,6 +27,8 @@ def carry_endings(drawing: Drawing) -> None:
             _accumulate(node, drawing)
         elif node.op_type in ("Gather", "Slice"):
             _take_the_step(node, drawing)
+        elif node.op_type == "ReduceMean":
+            raise refusal(node, "it averages real values over time, which rounds in another order")
         else:
             raise refusal(node, "what it makes of all steps has no form that goes on step by step")
 
@@ -49,9 +51,7 @@ def _accumulate(node: ir.Node, drawing: Drawing) -> None:
     name = _output_of(result) or result.name or label
     state = drawing.new_state(f"{name}.{label}", kind, shapes, initial)
     fresh = ir.Value(name=drawing.name_of(f"{name}.step"), type=result.type)
-    new = ir.node(
-        node.op_type, node.inputs, dict(node.attributes), outputs=[fresh], name=node.name
-    )
+    new = ir.node(node.op_type, node.inputs, dict(node.attributes), outputs=[fresh], name=node.name)
     drawing.set_shapes(fresh, shapes)
     node.prepend(new)
     total = drawing.op(combine, [state, fresh], f"{name}.{label}.after", shapes, node)
@@ -79,8 +79,8 @@ def _take_the_step(node: ir.Node, drawing: Drawing) -> None:
     name = node.outputs[0].name
     if node.op_type == "Gather":
         index = constant(node.inputs[1])
-        held = np.zeros(() if index is None else index.shape, np.int64)
-        node.replace_input_with(1, drawing.constant(held, f"{name}.only"))
+        only = np.zeros(() if index is None else index.shape, np.int64)
+        node.replace_input_with(1, drawing.constant(only, f"{name}.only"))
         return
     rank = len(drawing.step_shapes(source)[0])
     arrays = [constant(value) for value in node.inputs[1:]]
@@ -89,7 +89,7 @@ def _take_the_step(node: ir.Node, drawing: Drawing) -> None:
     given = arrays[2] if len(arrays) > 2 else None
     axes = [int(a) % rank for a in (range(len(arrays[0])) if given is None else given)]
     at = axes.index(place.axis)
-    for index, bound in ((1, 0), (2, 1)):
-        held = np.array(arrays[index - 1], np.int64)
+    for port, bound in ((1, 0), (2, 1)):
+        held = np.array(arrays[port - 1], np.int64)
         held[at] = bound
-        node.replace_input_with(index, drawing.constant(held, f"{name}.only"))
+        node.replace_input_with(port, drawing.constant(held, f"{name}.only"))

@@ -291,8 +291,8 @@ def gather(node: ir.Node, context: Context) -> list[Link]:
     def forward(place: Place) -> Place | None:
         if place.axis != axis:
             return Place(place.axis + (count - 1) * (place.axis > axis), place.inner)
-        single = picked is not None and picked.size == 1
-        if not single or place.inner != 1 or int(picked.item()) not in (-1, before[axis] - 1):
+        last = (-1, before[axis] - 1)
+        if picked is None or picked.size != 1 or place.inner != 1 or picked.item() not in last:
             raise UncutError("it picks steps; only the last one can be taken")
         return None
 

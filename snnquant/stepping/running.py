@@ -53,9 +53,7 @@ class StepRunner:
             for entry in own.outputs
             if entry.name in self._interface.outputs
         )
-        self.layout = ModelLayout(
-            own.inputs, outputs, self._interface.timesteps, own.fixed_batch
-        )
+        self.layout = ModelLayout(own.inputs, outputs, self._interface.timesteps, own.fixed_batch)
 
     def batch_size(self, wanted: int) -> int:
         """Return the batch size to use: the model's own if it is fixed."""

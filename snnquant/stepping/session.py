@@ -91,7 +91,9 @@ class StepSession:
             if len(names) != 1:
                 raise DataError(f"the model has inputs {', '.join(names)}; give them by name")
             inputs = {names[0]: np.asarray(inputs)}
-        feeds = {name: np.asarray(inputs[name]) for name in self._interface.inputs if name in inputs}
+        feeds = {
+            name: np.asarray(inputs[name]) for name in self._interface.inputs if name in inputs
+        }
         missing = [name for name in self._interface.inputs if name not in feeds]
         if missing:
             raise DataError(f"the step has no array '{missing[0]}'; give all inputs")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from snnquant.ops.schema import DOMAIN, LAST_SPIKES, OpSchema, op_name, schemas
-from snnquant.passes.edit import constant, expanded_constant, replace_value
+from snnquant.passes.edit import constant, expanded_constant
 from snnquant.stepping.drawing import Drawing
 from snnquant.stepping.places import UncutError
 from snnquant.stepping.timeline import refusal
@@ -58,12 +58,18 @@ def _open(node: ir.Node, drawing: Drawing) -> None:
         kind = ir.DataType(port.elem_type)
         stored = ir.DataType.INT32 if port.name == LAST_SPIKES and schema.integer else kind
         label = f"{node.name}.{port.name}"
-        state = drawing.new_state(label, stored, features, starts[port.name])
+        start = _along(starts[port.name], len(features[0]) - 1)
+        state = drawing.new_state(label, stored, features, start)
         states[port.name] = state.name or ""
         inputs.append(drawing.cast(state, kind, node))
     new = ir.node(
-        name, inputs, node.attributes, domain=DOMAIN, num_outputs=len(stateful.outputs),
-        name=node.name, doc_string=node.doc_string,
+        name,
+        inputs,
+        node.attributes,
+        domain=DOMAIN,
+        num_outputs=len(stateful.outputs),
+        name=node.name,
+        doc_string=node.doc_string,
     )
     node.prepend(new)
     old = dict(zip((port.name for port in schema.outputs), node.outputs, strict=True))
@@ -93,6 +99,13 @@ def _initial_values(schema: OpSchema, given: dict[str, ir.Value | None]) -> dict
             raise UncutError(f"its {source} is computed, not constant")
         found[name] = held
     return found
+
+
+def _along(constant: Array, rank: int) -> Array:
+    """Return a constant of a neuron, from the channels on, as it broadcasts to the features."""
+    if constant.size == 1:
+        return constant.reshape(())
+    return constant.reshape(constant.shape + (1,) * (rank - constant.ndim))
 
 
 def _continue(node: ir.Node, drawing: Drawing) -> None:
