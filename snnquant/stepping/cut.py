@@ -187,12 +187,13 @@ def _cut_repetition(node: ir.Node, drawing: Drawing) -> None:
 
 def _cut_outputs(drawing: Drawing) -> Iterator[tuple[str, TimeAxis | None]]:
     """Let outputs be one step; yield where time was in each of them."""
-    timeline, later = drawing.timeline, {state.next for state in drawing.states.values()}
+    timeline = drawing.timeline
+    own = {entry.name for entry in drawing.probe.layout.outputs}
     for value in list(drawing.graph.outputs):
         name = value.name or ""
-        if name in later:
-            continue
         place = timeline.places.get(value)
+        if name not in own:
+            continue
         if place is None:
             yield name, None
             continue

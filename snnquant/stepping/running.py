@@ -90,7 +90,7 @@ class StepRunner:
         return {name: self._joined(name, values, count) for name, values in seen.items()}, states
 
     def _names(self) -> list[str]:
-        return [*self._interface.outputs, *self._extra]
+        return list(dict.fromkeys([*self._interface.outputs, *self._extra]))
 
     def _sample_axis(self, entry: Layout) -> int | None:
         """Return the axis of time in batch-first samples of an input."""

@@ -52,7 +52,8 @@ class StepSession:
         self.outputs = tuple(
             value.name for value in proto.graph.output if value.name in self._interface.outputs
         )
-        self._wanted = [*self.outputs, *(s.next for s in self._interface.states.values())]
+        later = (state.next for state in self._interface.states.values())
+        self._wanted = list(dict.fromkeys([*self.outputs, *later]))
         self.states: dict[str, Array] = {}
         self.batch = 1
         self.reset()
