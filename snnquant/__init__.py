@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snnquant.runtime import InferenceSession, get_library_path, register
+    from snnquant.stepping import StepSession
 
 __version__ = "0.1.0"
 
-__all__ = ["InferenceSession", "__version__", "get_library_path", "register"]
+__all__ = ["InferenceSession", "StepSession", "__version__", "get_library_path", "register"]
 
 _FROM_RUNTIME = ("InferenceSession", "get_library_path", "register")
+_FROM_STEPPING = ("StepSession",)
 
 
 def __getattr__(name: str) -> Any:
@@ -20,4 +22,8 @@ def __getattr__(name: str) -> Any:
         from snnquant import runtime
 
         return getattr(runtime, name)
+    if name in _FROM_STEPPING:
+        from snnquant import stepping
+
+        return getattr(stepping, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

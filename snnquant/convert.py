@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from snnquant.calibration import Calibration
 from snnquant.data import load_samples
 from snnquant.errors import CalibrationMismatchError
 from snnquant.files import atomic_write, sha256_of
-from snnquant.model_file import graph_hash, metadata
+from snnquant.model_file import graph_hash, metadata, neuron_nodes
 from snnquant.ops.attach import TIMESTEPS_KEY
-from snnquant.quantize import QuantizedModel, QuantizeOptions, quantize_model
+from snnquant.quantize import QuantizedModel, QuantizeOptions, fuse_result, quantize_model
 from snnquant.self_check import SelfCheck, check_fused, self_check
+from snnquant.stepping import MODES, STEP_MODE, check_steps, is_step_model, step_model
 
 MODEL_SCHEMA = "1"
 MANIFEST_SCHEMA = "snnquant.manifest/1"
@@ -103,10 +105,11 @@ def manifest(
         "schema": MANIFEST_SCHEMA,
         "tool": f"snnquant {__version__}",
         "inputs": dict(inputs),
-        "config": describe_options(options),
+        "config": {**describe_options(options), "mode": MODES[is_step_model(result.model)]},
         "metrics": {
             "self_check_samples": check.samples,
             "self_check_integers": check.integers,
+            "step_check_values": check.steps,
         },
         "gates": [],
         "layers": result.layers,
@@ -170,6 +173,7 @@ def convert_files(
     calibration: Path,
     known: Calibration,
     options: QuantizeOptions,
+    mode: str = MODES[0],
 ) -> tuple[QuantizedModel, SelfCheck]:
     """Quantize a model with its calibration file, and check the result on stored samples.
 
@@ -179,9 +183,11 @@ def convert_files(
         calibration: calibration file.
         known: its content.
         options: widths, target, read-out.
+        mode: "sequence", or "step" for one time step per call.
 
     Raises:
         CalibrationMismatchError: the calibration or its samples belong to something else.
+        ModelError: the model cannot be cut at its time steps.
     """
     result = convert_model(
         model,
@@ -196,11 +202,29 @@ def convert_files(
             f"{samples_file} is not the samples file of {calibration}; run calibrate again"
         )
     samples = load_samples(samples_file)
-    if result.fusion is None or result.unfused is None:
-        return result, self_check(result.model, samples)
-    check = self_check(result.unfused, samples)
-    check_fused(result.unfused, result.fusion, samples)
+    sequence = result.model if result.unfused is None else result.unfused
+    check = self_check(sequence, samples)
+    if mode == STEP_MODE:
+        step = as_steps(result)
+        steps = check_steps(sequence, step.model, samples)
+        return step, replace(check, steps=steps.values)
+    if result.fusion is not None:
+        check_fused(sequence, result.fusion, samples)
     return result, check
+
+
+def as_steps(result: QuantizedModel) -> QuantizedModel:
+    """Return an integer model cut at its time steps, fused if it was, with what reports say of it.
+
+    Raises:
+        ModelError: a node mixes time steps.
+    """
+    sequence = result.model if result.unfused is None else result.unfused
+    model = step_model(sequence)
+    ops = {node.name: node.op_type for node in neuron_nodes(model)}
+    layers = [entry | {"op": ops.get(entry["name"], entry["op"])} for entry in result.layers]
+    step = replace(result, model=model, layers=layers, fusion=None, unfused=None)
+    return step if result.fusion is None else fuse_result(step)
 
 
 def write_conversion(

@@ -19,6 +19,7 @@ from snnquant.instrument import Layout, Runner
 from snnquant.model_file import neuron_nodes
 from snnquant.ops.fused import channels_last, neuron_schema
 from snnquant.progress import Progress, silent
+from snnquant.stepping import StepRunner, open_runner
 
 Array = npt.NDArray[Any]
 READOUTS = ("auto", "sum", "mean", "max", "last")
@@ -185,7 +186,7 @@ def evaluate_model(
     layers, last = _spiking_outputs(model), _channels_last_layers(model)
     origin = {} if reference is None else _spiking_outputs(reference)
     shared = {name: origin[name] for name in layers if name in origin}
-    runner = Runner(model, list(layers.values()), threads=threads, custom_ops=custom_ops)
+    runner = open_runner(model, list(layers.values()), threads=threads, custom_ops=custom_ops)
     floats = (
         None
         if reference is None
@@ -258,7 +259,7 @@ def measure_activity(
         DataError: the samples do not fit.
     """
     layers = _spiking_outputs(model)
-    runner = Runner(model, list(layers.values()), threads=threads, custom_ops=custom_ops)
+    runner = open_runner(model, list(layers.values()), threads=threads, custom_ops=custom_ops)
     counters = {name: _LayerCounter(name) for name in layers}
     total = len(dataset) if samples is None else min(samples, len(dataset))
     done = 0
@@ -290,7 +291,7 @@ def _channels_third(spikes: Array, last: bool) -> Array:
     return np.moveaxis(spikes, -1, 2) if last else spikes
 
 
-def _choose_output(runner: Runner, name: str | None) -> Layout:
+def _choose_output(runner: Runner | StepRunner, name: str | None) -> Layout:
     """Return the layout of the output that is scored."""
     outputs = runner.layout.outputs
     if name is None:

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from snnquant.frontends import NeuronOrigin, Reading
 from snnquant.instrument import Layout, ModelLayout, Runner
 from snnquant.lowering.plan import make_plan
-from snnquant.model_file import fused_synapses, metadata, neuron_nodes
+from snnquant.model_file import fused_synapses, metadata, neuron_nodes, states_of
 from snnquant.neurons import Reset
 from snnquant.ops.equation import equation_of_node
 from snnquant.ops.fused import (
@@ -27,9 +27,9 @@ from snnquant.ops.fused import (
 )
 from snnquant.ops.packing import unpack_weight
 from snnquant.ops.schema import DOMAIN, OpSchema, schemas
-from snnquant.ops.states import state_inputs_of
 from snnquant.passes import canonicalise
 from snnquant.passes.edit import SYNAPSES, constant, shape_of, state_inputs
+from snnquant.stepping import MODES, is_step_model, step_interface
 from snnquant.target import load_target
 
 #: An array of a constant of a neuron, None where it is computed.
@@ -68,7 +68,7 @@ def describe_float(reading: Reading, canonical: ir.Model, layout: ModelLayout) -
 def describe_integer(reading: Reading, layout: ModelLayout) -> dict[str, Any]:
     """Return what there is to say about an integer model; its axes are in ``layout``."""
     layers = _integer_layers(reading.model, layout.timesteps)
-    states = set(state_inputs_of(reading.model.graph))
+    states = set(states_of(reading.model))
     return _describe("integer", reading, layout, layers, [], states)
 
 
@@ -83,7 +83,8 @@ def _describe(
     origins = {origin.node: origin for origin in reading.origins}
     return {
         "kind": kind,
-        "timesteps": layout.timesteps,
+        "timesteps": _timesteps(reading.model, layout),
+        "mode": MODES[is_step_model(reading.model)],
         "inputs": [_describe_input(entry) for entry in layout.inputs],
         "outputs": [entry.name for entry in layout.outputs],
         "fixed_batch": reading.fixed_batch or layout.fixed_batch,
@@ -96,6 +97,11 @@ def _describe(
         "notes": list(reading.notes),
         "metadata": dict(sorted(metadata(reading.model).items())),
     }
+
+
+def _timesteps(model: onnx.ModelProto, layout: ModelLayout) -> int | None:
+    """Return the steps of a sequence; None: any number."""
+    return step_interface(model).timesteps if is_step_model(model) else layout.timesteps
 
 
 def _origin(origin: NeuronOrigin | None) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from onnx import helper
 
 from snnquant import runtime
 from snnquant.errors import DataError, ModelError, NumericalError, last_line
-from snnquant.model_file import neuron_nodes, scale_of
+from snnquant.model_file import neuron_nodes, scale_of, states_of
 from snnquant.ops.schema import DOMAIN
-from snnquant.ops.states import runs_of, state_inputs_of
+from snnquant.ops.states import runs_of
 
 Array = npt.NDArray[Any]
 #: Sizes tried for dynamic dimensions; maps may be too small for the first.
@@ -102,7 +102,7 @@ class Runner:
             with_outputs(model, inner).SerializeToString(), custom_ops=custom_ops, threads=threads
         )
         self._model = model
-        self._states = frozenset(state_inputs_of(model.graph))
+        self._states = frozenset(states_of(model))
         self.layout = self._probe()
 
     def run(self, samples: Mapping[str, Array]) -> dict[str, Array]:
@@ -117,14 +117,18 @@ class Runner:
             NumericalError: they hold NaN or infinity.
         """
         feeds, count = self._feeds(samples)
-        names = [layout.name for layout in self.layout.outputs]
-        wanted = list(dict.fromkeys([*names, *self._extra]))
-        results = dict(zip(wanted, self._session.run(wanted, feeds), strict=True))
+        results = self.call(feeds)
         for layout in self.layout.outputs:
             axis = layout.batch_axis
             if axis is not None and results[layout.name].shape[axis] > count:
                 results[layout.name] = np.take(results[layout.name], range(count), axis=axis)
         return results | {name: feeds[name] for name in self._direct}
+
+    def call(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the model on arrays as it takes them; return its outputs and the extra values."""
+        names = [layout.name for layout in self.layout.outputs]
+        wanted = list(dict.fromkeys([*names, *self._extra]))
+        return dict(zip(wanted, self._session.run(wanted, dict(feeds)), strict=True))
 
     def feeds(self, samples: Mapping[str, Array]) -> dict[str, Array]:
         """Return samples as the model takes them: its axis order, its types, its input names."""

@@ -19,12 +19,15 @@ from snnquant.external_data import MAX_MODEL_BYTES, load_external_data
 from snnquant.ops.attach import node_attributes, node_lists
 from snnquant.ops.fused import FusedSchema, fused_schemas, op_schema
 from snnquant.ops.schema import DOMAIN
+from snnquant.ops.states import state_inputs_of
 
 #: Metadata: real value of one step of an integer output, or of a state that is an input, as JSON:
 #: one number, or a list where it differs per channel (or neuron).
 SCALE_KEY = "snnquant.scale."
 #: Metadata: name of the synapse in each fused neuron node, by the node's name, as JSON.
 SYNAPSES_KEY = "snnquant.synapses"
+#: Metadata of a model of single steps: per input that is a state how it starts and comes back.
+STATE_KEY = "snnquant.state."
 
 
 def read_model(path: str | Path) -> onnx.ModelProto:
@@ -173,6 +176,13 @@ def fused_synapses(model: onnx.ModelProto) -> dict[str, str]:
     """Return the name of the synapse in each fused neuron node, by the node's name."""
     found: dict[str, str] = json.loads(metadata(model).get(SYNAPSES_KEY, "{}"))
     return found
+
+
+def states_of(model: onnx.ModelProto) -> list[str]:
+    """Return the inputs that are states: those of neurons, and those that the metadata names."""
+    held, neurons = metadata(model), set(state_inputs_of(model.graph))
+    names = [value.name for value in model.graph.input]
+    return [name for name in names if name in neurons or STATE_KEY + name in held]
 
 
 def scale_of(model: onnx.ModelProto, name: str) -> np.ndarray[Any, np.dtype[np.float64]] | None:

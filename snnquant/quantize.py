@@ -183,10 +183,10 @@ def quantize_model(
     result_of = QuantizedModel(
         proto, out.layers, plan.left, output_scales, out.warnings, input_scales
     )
-    return _fused(result_of) if options.fuse else result_of
+    return fuse_result(result_of) if options.fuse else result_of
 
 
-def _fused(result: QuantizedModel) -> QuantizedModel:
+def fuse_result(result: QuantizedModel) -> QuantizedModel:
     """Return the result with fused ops in its model; its layers say what became of them."""
     fusion = fuse_model(result.model)
     layers = []

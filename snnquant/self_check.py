@@ -33,12 +33,16 @@ _INTEGER_TYPES = frozenset(
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """What was compared: samples, values, and integers in all; and which membranes saturated."""
+    """What was compared: samples, values, and integers in all; and which membranes saturated.
+
+    ``steps`` counts the values of a step model that were compared with the sequence's.
+    """
 
     samples: int
     values: int
     integers: int
     saturated: tuple[str, ...] = ()
+    steps: int = 0
 
 
 def integer_values(model: onnx.ModelProto) -> list[str]:

@@ -29,6 +29,7 @@ LAYERS = [
     {"lowering", "fusion"},
     {"instrument", "quantize", "calibration"},
     {"self_check", "bench"},
+    {"stepping"},
     {"calibrate", "convert", "evaluate", "gates", "report"},
     {"nn"},
     {"frontends"},

@@ -117,7 +117,7 @@ def test_memory_of_a_large_model_is_seen() -> None:
 
 
 def test_no_samples_are_refused(digits: tuple) -> None:
-    model, _, _, dataset = digits
+    model = digits[0]
 
     class Empty:
         def __len__(self) -> int:

@@ -26,6 +26,7 @@ from snnquant.convert import (
 from snnquant.errors import UsageError
 from snnquant.frontends import canonical_graph
 from snnquant.quantize import choose_options
+from snnquant.stepping import MODES
 from snnquant.target import load_target
 
 
@@ -69,6 +70,13 @@ from snnquant.target import load_target
     show_default=True,
     help="Make one op of a synapse and the neurons behind it.",
 )
+@click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    default=MODES[0],
+    show_default=True,
+    help="One call takes a whole sequence, or one time step with the states as inputs and outputs.",
+)
 @output_option(None, "Where to write the integer model; the manifest goes beside it.")
 @quiet_option
 @source_options
@@ -81,6 +89,7 @@ def command(
     per_channel: bool | None,
     readout_as: str,
     fuse: bool,
+    mode: str,
     output_file: Path,
     quiet: bool,
 ) -> None:
@@ -94,6 +103,7 @@ def command(
     snnquant convert net.onnx -o net.int.onnx
     snnquant convert net.onnx --weight-bits 4 -o net.int4.onnx
     snnquant convert net.onnx --target tianjic --readout-as int -o net.tianjic.onnx
+    snnquant convert net.onnx --mode step -o net.step.onnx
     """  # noqa: D301
     speaker = Speaker(quiet)
     options = choose_options(
@@ -106,6 +116,7 @@ def command(
             **source.settings(),
             "calibration": calibration,
             **describe_options(options),
+            "mode": mode,
             "output": output_file,
         },
     )
@@ -123,7 +134,7 @@ def command(
     speaker.notes(reading.notes)
     source_sha256 = source.sha256(reading)
     graph = canonical_graph(reading, str(source))
-    result, check = convert_files(graph, source_sha256, calibration, known, options)
+    result, check = convert_files(graph, source_sha256, calibration, known, options, mode)
     record = source.record(source_sha256)
     write_conversion(record, calibration, known, options, result, check, output_file)
     for warning in quantization_warnings(result, known, check):
@@ -133,6 +144,8 @@ def command(
     )
     if result.fusion is not None:
         speaker.say(f"  {fusion_summary(result)}")
+    if check.steps:
+        speaker.say(f"  step by step: {check.steps} values equal the sequence's")
     size = output_file.stat().st_size
     layers = sum(layer["kind"] == "neuron" for layer in result.layers)
     counted = "1 integer neuron layer" if layers == 1 else f"{layers} integer neuron layers"

@@ -28,6 +28,7 @@ from snnquant.frontends import Reading
 from snnquant.inspection import inspect_model
 from snnquant.model_file import neuron_nodes
 from snnquant.passes import canonicalise
+from snnquant.stepping import STEP_MODE
 
 
 @click.command()
@@ -121,8 +122,9 @@ def _add_activity(
 def _print(speaker: Speaker, source: Source, found: dict[str, Any]) -> None:
     """Print the tables for people."""
     steps = found["timesteps"]
+    mode = "one step per call, a sequence has " if found["mode"] == STEP_MODE else ""
     speaker.result(
-        f"{source}: {found['kind']} model, T = {steps if steps else 'as long as the input'}, "
+        f"{source}: {found['kind']} model, {mode}T = {steps if steps else 'as long as the input'}, "
         f"input {found['input_kind']}"
     )
     for entry in found["inputs"]:
