@@ -207,7 +207,8 @@ def _synapse(name: str, op: str, weight: Any) -> dict[str, Any]:
         "kind": "synapse",
         "weight_shape": list(weight.shape),
         "weights": int(weight.size),
-        "largest_weight": float(np.abs(weight).max(initial=0)),
+        # In float64, where -128 of int8 has a magnitude.
+        "largest_weight": float(np.abs(weight, dtype=np.float64).max(initial=0)),
     }
 
 

@@ -192,7 +192,7 @@ def fuse_result(result: QuantizedModel) -> QuantizedModel:
     layers = []
     for layer in result.layers:
         name = layer["name"]
-        why = None if name in fusion.fused else fusion.reasons.get(name, "it is computed once")
+        why = None if name in fusion.fused else fusion.reasons.get(name, "nothing depends on it")
         layers.append(layer | {"fused_op": fusion.fused.get(name), "not_fused": why})
     return replace(result, model=fusion.model, layers=layers, fusion=fusion, unfused=result.model)
 

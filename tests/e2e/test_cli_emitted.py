@@ -57,7 +57,7 @@ def test_every_quantized_node_names_origin_scale_and_bits(made, net):
         assert "-bit " in node.doc_string
         assert " is worth " in node.doc_string
     for node in synapses:
-        assert "-bit weights" in node.doc_string
+        assert " times " in node.doc_string
         assert node.doc_string.split(":")[0] in floats
     for node in neurons:
         assert any(f"'{name}'" in node.doc_string for name in floats)
