@@ -222,6 +222,24 @@ def _output_shape(
     return (*lead, *sizes, outgoing)
 
 
+def plain_case(op: str) -> FusedCase:
+    """Return an ordinary call of an op, the same every time."""
+    schema = fused_schemas()[op]
+    rng = np.random.default_rng(len(op))
+    draw = drawing_uniformly(rng)
+    lead, axes = (4, 3), (7, 6)
+    window = {"kernel_shape": (3, 3), "strides": (1, 2), "dilations": (1, 1), "pads": (1, 1, 1, 1)}
+    if schema.synapse is Synapse.LINEAR:
+        return synapse_case(schema, rng, draw, lead=lead, axes=(), channels=(40, 21))
+    if schema.synapse is Synapse.CONV:
+        return synapse_case(
+            schema, rng, draw, lead=lead, axes=axes, channels=(5, 9), group=2, window=window
+        )
+    pools = schema.family in (Family.SPIKE_MAX_POOL, Family.SPIKE_SUM_POOL)
+    seen = {p.name: rng.integers(0, 9, (*lead, *axes, 5)).astype(np.uint8) for p in schema.inputs}
+    return FusedCase(op, {n: list(v) for n, v in window.items()} if pools else {}, seen)
+
+
 @st.composite
 def windows(draw: st.DrawFn, axes: int, sizes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     """Draw the lists of a window that fits the padded map; pads are smaller than the kernel."""

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS.parent))
 sys.path.insert(0, str(TESTS))
 
+from fused_cases import FUSED_OPS, plain_case  # noqa: E402
+from fused_cases import model_of as fused_model_of  # noqa: E402
+from fused_cases import reference as fused_reference  # noqa: E402
 from single_op import Case, model_of, reference  # noqa: E402
 from strategies import INTEGER_OPS, drawing_uniformly, make_feeds  # noqa: E402
 
@@ -43,10 +47,24 @@ def write_cases(folder: Path) -> None:
             schema, attributes, (6, 3, 4, 50), rng, draw=drawing_uniformly(rng), reach=1000
         )
         case = Case(op, attributes, feeds)
-        (folder / f"{op}.onnx").write_bytes(model_of(case))
-        arrays = {f"in.{name}": value for name, value in feeds.items()}
-        arrays |= {f"out.{k}": value for k, value in enumerate(reference(case))}
-        np.savez(folder / f"{op}.npz", **arrays)
+        _write(folder, op, model_of(case), feeds, reference(case))
+    for op in FUSED_OPS:
+        fused = plain_case(op)
+        model = fused_model_of(fused, held=False)
+        _write(folder, op, model, fused.feeds, fused_reference(fused))
+
+
+def _write(
+    folder: Path,
+    op: str,
+    model: bytes,
+    feeds: Mapping[str, np.ndarray],
+    results: Sequence[np.ndarray],
+) -> None:
+    (folder / f"{op}.onnx").write_bytes(model)
+    arrays = {f"in.{name}": value for name, value in feeds.items()}
+    arrays |= {f"out.{k}": value for k, value in enumerate(results)}
+    np.savez(folder / f"{op}.npz", **arrays)
 
 
 def find_python(newest: str) -> str:

@@ -109,8 +109,8 @@ void draw_weights(Draw& draw, Drawn* d) {
 void draw_neuron(Draw& draw, Drawn* d) {
   LayerSource& source = d->source;
   source.has_neuron = !draw.chance(10);
-  source.neuron = draw.chance(70) ? neuron::LIF
-                                  : static_cast<neuron::Slot>(draw.between(0, neuron::count - 1));
+  source.neuron =
+      draw.chance(70) ? neuron::LIF : static_cast<neuron::Slot>(draw.between(0, neuron::count - 1));
   int32_t* a = source.attributes;
   const bool plain = draw.chance(60);
   a[attribute::reset] = static_cast<int32_t>(draw.between(0, 3));
@@ -118,10 +118,10 @@ void draw_neuron(Draw& draw, Drawn* d) {
   a[attribute::max_spikes] = plain ? 1 : static_cast<int32_t>(draw.between(1, 4));
   a[attribute::refractory] = plain ? 0 : draw.chance(40);
   a[attribute::leak_shift] = draw.one_of<int32_t>({0, 3, 8, 15, 15, 16});
-  a[attribute::leak_rounding] = plain ? draw.one_of<int32_t>({0, 0, 1})
-                                      : static_cast<int32_t>(draw.between(0, 2));
-  a[attribute::current_shift] = plain ? draw.one_of<int32_t>({0, 0, 2})
-                                      : static_cast<int32_t>(draw.between(-4, 8));
+  a[attribute::leak_rounding] =
+      plain ? draw.one_of<int32_t>({0, 0, 1}) : static_cast<int32_t>(draw.between(0, 2));
+  a[attribute::current_shift] =
+      plain ? draw.one_of<int32_t>({0, 0, 2}) : static_cast<int32_t>(draw.between(-4, 8));
   a[attribute::state_bits] = draw.one_of<int32_t>({32, 32, 28, 16, 8});
   a[attribute::synaptic] = draw.chance(50);
   const int64_t unit = int64_t{1} << a[attribute::leak_shift];
@@ -149,8 +149,7 @@ void draw_neuron(Draw& draw, Drawn* d) {
   }
   source.initial[state::v] = source.constants[constant::v_init];
   source.has_state[state::v] = source.has_state[state::r] = true;
-  source.has_state[state::i] =
-      source.neuron == neuron::CubaLIF || source.neuron == neuron::LI;
+  source.has_state[state::i] = source.neuron == neuron::CubaLIF || source.neuron == neuron::LI;
   source.has_state[state::a] = source.neuron == neuron::ExtendedLIF;
   if (source.neuron == neuron::LI) source.has_state[state::r] = false;
 }
@@ -173,7 +172,8 @@ void draw_call(Draw& draw, Drawn* d) {
   const int64_t percent = draw.one_of<int64_t>({0, 1, 5, 20, 50, 100});
   const int64_t most = draw.one_of<int64_t>({1, 1, 1, 3, 128, 255});
   for (int64_t k = 0; k < inputs; ++k) {
-    d->input.push_back(static_cast<uint8_t>(draw.chance(static_cast<int>(percent)) ? draw.between(1, most) : 0));
+    d->input.push_back(
+        static_cast<uint8_t>(draw.chance(static_cast<int>(percent)) ? draw.between(1, most) : 0));
   }
   d->input.shrink_to_fit();
   call.input = d->input.data();
@@ -197,8 +197,8 @@ void draw_call(Draw& draw, Drawn* d) {
     if (!d->source.has_state[slot]) continue;
     for (int64_t k = 0; k < cells; ++k) {
       const int64_t most_here = reach < limit ? reach : limit - 1;
-      const int64_t value = slot == state::r ? draw.between(0, 2)
-                                             : draw.between(-most_here, most_here);
+      const int64_t value =
+          slot == state::r ? draw.between(0, 2) : draw.between(-most_here, most_here);
       d->states[slot].push_back(static_cast<int32_t>(value));
     }
     call.states_in[slot] = d->states[slot].data();
@@ -297,12 +297,17 @@ void run_plain(const Drawn& d, Results* out) {
   std::vector<char> scratch(static_cast<size_t>(kernels::exact_scratch_bytes(p)));
   if (total == 0) return;
   switch (p.neuron) {
-    case neuron::LIF: kernels::run_exact<kernels::Lif>(p, 0, total, scratch.data()); break;
-    case neuron::CubaLIF: kernels::run_exact<kernels::CubaLif>(p, 0, total, scratch.data()); break;
+    case neuron::LIF:
+      kernels::run_exact<kernels::Lif>(p, 0, total, scratch.data());
+      break;
+    case neuron::CubaLIF:
+      kernels::run_exact<kernels::CubaLif>(p, 0, total, scratch.data());
+      break;
     case neuron::ExtendedLIF:
       kernels::run_exact<kernels::ExtendedLif>(p, 0, total, scratch.data());
       break;
-    default: kernels::run_exact<kernels::Li>(p, 0, total, scratch.data());
+    default:
+      kernels::run_exact<kernels::Li>(p, 0, total, scratch.data());
   }
 }
 
@@ -342,16 +347,17 @@ bool agrees(uint64_t seed) {
   run_layer(d, &found);
   if (wanted == found) return true;
   const SynapseShape& s = d.source.shape;
-  std::printf("seed %llu differs: T %lld B %lld in %lldx%lldx%lld out %lldx%lldx%lld groups %lld "
-              "bits %d neuron %d static %d residual %d recurrent %d states %d lif %d\n",
-              static_cast<unsigned long long>(seed), static_cast<long long>(d.call.steps),
-              static_cast<long long>(m.batch), static_cast<long long>(m.in_y),
-              static_cast<long long>(m.in_x), static_cast<long long>(s.channels_in),
-              static_cast<long long>(m.out_y), static_cast<long long>(m.out_x),
-              static_cast<long long>(s.channels_out), static_cast<long long>(s.groups),
-              d.source.weight_bits, d.source.has_neuron ? d.source.neuron : -1, d.call.is_static,
-              d.call.residual != nullptr, d.source.recurrent, d.call.states_in[0] != nullptr,
-              PreparedLayer(d.source).layer().lif != nullptr);
+  std::printf(
+      "seed %llu differs: T %lld B %lld in %lldx%lldx%lld out %lldx%lldx%lld groups %lld "
+      "bits %d neuron %d static %d residual %d recurrent %d states %d lif %d\n",
+      static_cast<unsigned long long>(seed), static_cast<long long>(d.call.steps),
+      static_cast<long long>(m.batch), static_cast<long long>(m.in_y),
+      static_cast<long long>(m.in_x), static_cast<long long>(s.channels_in),
+      static_cast<long long>(m.out_y), static_cast<long long>(m.out_x),
+      static_cast<long long>(s.channels_out), static_cast<long long>(s.groups),
+      d.source.weight_bits, d.source.has_neuron ? d.source.neuron : -1, d.call.is_static,
+      d.call.residual != nullptr, d.source.recurrent, d.call.states_in[0] != nullptr,
+      PreparedLayer(d.source).layer().lif != nullptr);
   return false;
 }
 
