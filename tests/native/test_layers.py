@@ -30,7 +30,10 @@ ISA_FLAGS = {
     "baseline": [],
     "avx2": ["-mavx2"],
     "avx512vnni": [*AVX512, "-mprefer-vector-width=512"],
+    "neondot": ["-march=armv8.2-a+dotprod"],
 }
+#: Compiler and emulator of the machine that has the last one, as Debian names them.
+ARM_COMPILER, ARM_EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64-static"
 CASES = 2600
 
 
@@ -40,9 +43,9 @@ def test_the_instruction_sets_are_those_of_the_build() -> None:
         assert f"add_for({isa} layers" in build
 
 
-def compiled(folder: Path, isa: str, flags: list[str]) -> Path:
+def compiled(folder: Path, isa: str, flags: list[str], compiler: str | None = None) -> Path:
     """Compile the driver and return its path."""
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
+    compiler = compiler or os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
     assert compiler, "these tests need a C++17 compiler"
     command = [compiler, "-std=c++17", "-Wall", "-Wextra", *flags, f"-I{SOURCES}"]
     parts = []
@@ -72,6 +75,17 @@ def test_drawn_layers_agree_with_the_definition(isa: str, tmp_path: Path) -> Non
     program = compiled(tmp_path, isa, FLAGS)
     run = subprocess.run([program, "0", str(CASES)], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (0, f"{CASES} cases agree\n"), run.stdout + run.stderr
+
+
+@pytest.mark.skipif(
+    shutil.which(ARM_COMPILER) is None or shutil.which(ARM_EMULATOR) is None,
+    reason=f"{ARM_COMPILER} and {ARM_EMULATOR} are not installed",
+)
+def test_layers_agree_on_an_emulated_arm_processor(tmp_path: Path) -> None:
+    program = compiled(tmp_path, "neondot", ["-O2", "-static"], ARM_COMPILER)
+    command = [ARM_EMULATOR, "-cpu", "max", str(program), "40000", "600"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, "600 cases agree\n"), run.stdout + run.stderr
 
 
 def test_sanitizers_find_nothing(tmp_path: Path) -> None:
