@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "core/kernels.h"
 #include "core/layer.h"
 #include "core/layer_run.h"
 
@@ -51,6 +52,8 @@ int main(int count, char** words) {
 
   LayerCall call = {};
   call.layer = &prepared.layer();
+  const Kernels neurons = {"timed", kernels::prepare, kernels::scratch_bytes, kernels::run};
+  call.neurons = &neurons;
   call.map = {batch, size, size, size, size};
   call.steps = steps;
   std::vector<uint8_t> input(static_cast<size_t>(steps * batch * size * size * in));

@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "core/kernels.h"
 #include "core/layer.h"
 #include "core/layer_run.h"
 
@@ -15,6 +16,8 @@ namespace {
 
 using namespace snnquant;
 namespace kernels = snnquant::SNNQUANT_ISA;
+
+const Kernels kNeurons = {"tested", kernels::prepare, kernels::scratch_bytes, kernels::run};
 
 struct Drawn {
   LayerSource source = {};
@@ -315,6 +318,7 @@ void run_layer(Drawn& d, Results* out) {
   const PreparedLayer prepared(d.source);
   LayerCall call = d.call;
   call.layer = &prepared.layer();
+  call.neurons = &kNeurons;
   const bool reads_out = !d.source.has_neuron || d.source.neuron == neuron::LI;
   call.spikes = reads_out ? nullptr : out->spikes.data();
   call.values = reads_out ? out->values.data() : nullptr;

@@ -5,7 +5,6 @@
 #include <cstdint>
 
 #include "isa_namespace.h"
-#include "kernels.h"
 #include "layer_parts.h"
 #include "layer_states.h"
 #include "synapse.h"
@@ -282,8 +281,8 @@ class LayerNeurons {
                                                 : call_.spikes + offset(-1, position, 0);
       problem.last_spikes_out = states_.ends() ? at(call_.last_spikes_out, position) : nullptr;
     }
-    prepare(problem);
-    snnquant::SNNQUANT_ISA::run(problem, 0, count, definition_);
+    call_.neurons->prepare(problem);
+    call_.neurons->run(problem, 0, count, definition_);
     for (int64_t t = 0; t < steps_; ++t) {
       const int64_t to = offset(t, position, first);
       if (reads_out) {

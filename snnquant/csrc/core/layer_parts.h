@@ -2,11 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "columns.h"
 #include "events.h"
-#include "exact.h"
-#include "fast_lif_run.h"
 #include "gather.h"
 #include "isa_namespace.h"
 #include "synapse.h"
@@ -99,10 +98,17 @@ struct PartSizes {
 
 // What neurons that run by their definition need.
 inline int64_t definition_scratch_bytes(const LayerCall& call) {
+  if (!call.layer->has_neuron) return 0;
   Problem neurons = {};
+  neurons.neuron = call.layer->neuron;
   neurons.neurons = call.layer->shape.channels_out;
   neurons.recurrent_weight = call.recurrent_weight;
-  return larger(exact_scratch_bytes(neurons), fast_lif_scratch_bytes());
+  int64_t most = 0;
+  for (const bool narrow : {false, true}) {
+    neurons.fits_int32 = narrow;
+    most = larger(most, call.neurons->scratch_bytes(neurons));
+  }
+  return most;
 }
 
 // Bytes of scratch memory that a part needs; the pieces are taken in layer_run.h.

@@ -92,6 +92,7 @@ struct Layer {
 // One call. Arrays are channels last; states are [batch][out_y][out_x][channels].
 struct LayerCall {
   const Layer* layer;
+  const Kernels* neurons;  // run what does not fit the fast lanes
   MapShape map;
   int64_t steps;
   bool is_static;  // the input has no time axis

@@ -134,6 +134,7 @@ LayerCall LayerNode::call_of(OrtKernelContext* context, const Layer& layer, Shap
   }
   LayerCall call = {};
   call.layer = &layer;
+  call.neurons = &isa_.neurons;
   call.is_static = op_.is_static;
   const size_t first_axis = shape.size() - 1 - axes;
   leading->assign(shape.begin(), shape.begin() + static_cast<int64_t>(first_axis));
