@@ -88,12 +88,22 @@ def test_the_python_and_the_verbs_run_as_shown(tmp_path, monkeypatch):
         images = rng.random((64, 1, 8, 8), dtype=np.float32) * 20
         np.savez(tmp_path / f"{name}.npz", x=images, y=rng.integers(0, 10, 64))
     commands = commands_of(blocks("sh", section("## Your own network"))[0])
-    assert [words[0] for words in commands] == ["inspect", "import", "calibrate", "convert", "eval"]
+    assert [words[0] for words in commands] == [
+        *("inspect", "import", "calibrate", "convert", "eval", "bench")
+    ]
     for words in commands:
         assert b"warning: " not in run_snnquant(words, tmp_path).stderr
     seen = {"images": images}
     exec(compile(use, "README.md", "exec"), seen)
     assert seen["session"].run(None, {"input": images})[0].shape == (64, 10)
+    run_snnquant(["convert", "net.onnx", "--mode", "step", "-o", "net.step.onnx"], tmp_path)
+    (stream,) = blocks("python", section("### Streaming, one step per call"))
+    exec(compile(stream, "README.md", "exec"), seen)
+    whole = seen["session"].timesteps, seen["outputs"]
+    assert whole[0] > 1
+    session = snnquant.InferenceSession("net.int.onnx")
+    (scores,) = session.run(None, {"input": images[:2]})
+    assert np.array_equal(next(iter(whole[1].values())), scores)
     ops = [node.op_type for node in onnx.load("net.int.onnx").graph.node]
     assert [op for op in ops if "LIF" in op] == ["QStaticConvLIF", "QLinearLIF"]
 
