@@ -109,7 +109,7 @@ def static_int8(source: Path, samples: np.ndarray, target: Path, *, everything: 
 def integers(path: Path, net: Net, count: int, *, fuse: bool) -> onnx.ModelProto:
     """Take an export to integers, as calibrate and convert do."""
     graph = load_canonical(path)
-    data = path.with_suffix(".npz")
+    data = Path(f"{path}.npz")
     np.savez(data, x=samples_of(net, count))
     settings = CalibrationSettings(AUTO, count, count)
     calibration = calibrate_model(graph, open_data(data), settings)
@@ -125,7 +125,7 @@ def contenders(
     stem = folder / f"{name}_{tag}_B{batch}"
     first_layout = samples_of(net, batch)
     seen = net.arranged(first_layout)
-    original = stem.with_suffix(".onnx")
+    original = Path(f"{stem}.onnx")  # a rate in the name is no suffix
     if not original.exists():
         export(model, seen, original)
     rolled = Path(f"{stem}.rolled.onnx")
