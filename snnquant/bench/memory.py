@@ -5,6 +5,7 @@ The process prints the peak of its resident memory in bytes, before the model is
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -52,8 +53,15 @@ def peak_memory(
         path.write_bytes(model)
         np.savez(data, allow_pickle=False, **feeds)
         arguments = [str(path), str(data), str(runs), str(int(custom_ops))]
+        # The same packages as here, whatever lies in the folder that this was started in.
+        places = os.pathsep.join(place for place in sys.path if place)
         done = subprocess.run(
-            [sys.executable, "-c", _RUN, *arguments], capture_output=True, text=True, check=False
+            [sys.executable, "-c", _RUN, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": places},
         )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it stopped"])[-1]

@@ -88,6 +88,7 @@ def bench_model(
     batches: Sequence[int] = (1,),
     threads: Sequence[int] = (1,),
     seconds: float = 2.0,
+    memory: bool = True,
     progress: Progress = silent,
 ) -> BenchResult:
     """Measure an integer model beside references, on the same samples.
@@ -100,6 +101,7 @@ def bench_model(
         batches: samples per call.
         threads: numbers of threads.
         seconds: to spend on each configuration.
+        memory: measure the peak memory too, in processes of their own.
         progress: told after every configuration.
 
     Raises:
@@ -140,6 +142,7 @@ def bench_model(
                 runner.feeds(_samples(dataset, runner.batch_size(batches[0]))),
             )
             for contender, runner in runners.items()
+            if memory
         },
         peak=peak,
         repeated=len(dataset) < max(batches),

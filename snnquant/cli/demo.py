@@ -105,6 +105,7 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
         open_data(test_data),
         references=[original],
         seconds=_BENCH_SECONDS,
+        memory=False,
     )
     if as_json:
         made = [*_SHIPPED, calibration_file.name, calibration.samples_file, integer_file.name]
