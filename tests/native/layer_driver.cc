@@ -44,11 +44,6 @@ class Draw {
   std::mt19937_64 random_;
 };
 
-int64_t out_size(int64_t in, const Axis& axis, int64_t pad_behind) {
-  const int64_t room = in + axis.pad + pad_behind - (axis.kernel - 1) * axis.dilation - 1;
-  return room < 0 ? 0 : room / axis.stride + 1;
-}
-
 Axis draw_axis(Draw& draw) {
   return {draw.between(1, 4), draw.between(1, 5), draw.one_of<int64_t>({1, 1, 2, 3}),
           draw.between(0, 3)};
@@ -74,9 +69,10 @@ void draw_shape(Draw& draw, Drawn* d) {
     map.in_y = flat ? 1 : draw.between(0, 9);
     map.in_x = draw.between(0, 11);
     if (draw.chance(3)) map.in_x = 140;
-    const int64_t behind_y = flat ? 0 : draw.between(0, 3), behind_x = draw.between(0, 3);
-    map.out_y = out_size(map.in_y, shape.y, shape.one_position() ? 0 : behind_y);
-    map.out_x = out_size(map.in_x, shape.x, shape.one_position() ? 0 : behind_x);
+    if (!flat && draw.chance(75)) shape.y.pad_behind = draw.between(0, 3);
+    if (draw.chance(75)) shape.x.pad_behind = draw.between(0, 3);
+    map.out_y = shape.y.out_size(map.in_y);
+    map.out_x = shape.x.out_size(map.in_x);
     shape.groups = draw.one_of<int64_t>({1, 1, 1, 2, 3, 5});
     shape.channels_in = shape.groups * draw.one_of<int64_t>({1, 1, 2, 5, 16, 67});
     shape.channels_out = shape.groups * draw.one_of<int64_t>({1, 2, 9, 17, 64, 70});
@@ -195,7 +191,7 @@ void draw_call(Draw& draw, Drawn* d) {
   }
   if (!d->source.has_neuron || !draw.chance(40)) return;
   const int64_t limit = int64_t{1} << (d->source.attributes[attribute::state_bits] - 1);
-  const int64_t reach = draw.one_of<int64_t>({10, 3000, limit - 1});
+  const int64_t reach = draw.one_of<int64_t>({10, 3000, 25000, limit - 1});
   for (int slot = 0; slot < state::count; ++slot) {
     if (!d->source.has_state[slot]) continue;
     for (int64_t k = 0; k < cells; ++k) {

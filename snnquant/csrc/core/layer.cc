@@ -271,7 +271,9 @@ void PreparedLayer::prepare_lif(const LayerSource& source) {
     narrow[0][n] = static_cast<int16_t>(static_cast<uint16_t>(k16 < 0 ? 0 : k16));
     narrow[1][n] = lif.floors && k16 > INT16_MAX ? int16_t{-1} : int16_t{0};
     narrow[2][n] = clamp16(p.fire_above);
-    narrow[3][n] = clamp16(p.on_spike);
+    // Not clamped: what a membrane is lowered by may be more than 16 bits hold though all that is
+    // left of the membrane fits, and then counts modulo 2**16.
+    narrow[3][n] = static_cast<int16_t>(static_cast<uint16_t>(p.on_spike));
     narrow[4][n] = clamp16(p.bias);
     narrow[5][n] = clamp16(p.spike_bias);
     narrow[6][n] = clamp16(offset);

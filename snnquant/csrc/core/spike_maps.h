@@ -66,12 +66,13 @@ template <bool sums>
 void pool_position(const PoolCall& call, const uint8_t* map, int64_t y, int64_t x, uint8_t* out) {
   const uint8_t* taps[kMostTaps];
   int64_t count = 0;
-  for (int64_t ky = 0; ky < call.y.kernel; ++ky) {
+  int64_t first_y, end_y, first_x, end_x;
+  call.y.taps_inside(y, call.map.in_y, &first_y, &end_y);
+  call.x.taps_inside(x, call.map.in_x, &first_x, &end_x);
+  for (int64_t ky = first_y; ky < end_y; ++ky) {
     const int64_t in_y = y * call.y.stride - call.y.pad + ky * call.y.dilation;
-    if (in_y < 0 || in_y >= call.map.in_y) continue;
-    for (int64_t kx = 0; kx < call.x.kernel; ++kx) {
+    for (int64_t kx = first_x; kx < end_x; ++kx) {
       const int64_t in_x = x * call.x.stride - call.x.pad + kx * call.x.dilation;
-      if (in_x < 0 || in_x >= call.map.in_x) continue;
       taps[count++] = map + (in_y * call.map.in_x + in_x) * call.channels;
       if (count < kMostTaps) continue;
       pool_taps<sums>(taps, count, call.channels, out);

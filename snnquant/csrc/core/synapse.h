@@ -15,6 +15,20 @@ constexpr int64_t kTile = 64;
 
 struct Axis {
   int64_t kernel, stride, dilation, pad;  // pad: in front
+  int64_t pad_behind = 0;
+
+  // Size of the output, as ONNX has it for explicit padding.
+  int64_t out_size(int64_t in) const {
+    const int64_t room = in + pad + pad_behind - (kernel - 1) * dilation - 1;
+    return room < 0 ? 0 : room / stride + 1;
+  }
+  // What the kernel of one output sees at places inside the map: [first, end) of its taps.
+  void taps_inside(int64_t out, int64_t in, int64_t* first, int64_t* end) const {
+    const int64_t start = out * stride - pad;
+    *first = start < 0 ? (-start + dilation - 1) / dilation : 0;
+    const int64_t until = start < in ? (in - start + dilation - 1) / dilation : 0;
+    *end = until < kernel ? until : kernel;
+  }
 };
 
 // What is known when a node is created.
@@ -35,9 +49,12 @@ struct SynapseShape {
   int64_t places() const { return tile_groups() * tiles() * kTile; }
   // The inputs of a row of the kernel lie side by side.
   bool joins_columns() const { return x.dilation == 1 && groups == 1; }
+  // Outputs see the input at their own place and nothing else, and there is one for each input.
   bool one_position() const {
-    return y.kernel == 1 && x.kernel == 1 && y.stride == 1 && x.stride == 1 && y.pad == 0 &&
-           x.pad == 0;
+    const auto alone = [](const Axis& a) {
+      return a.kernel == 1 && a.stride == 1 && a.pad == 0 && a.pad_behind == 0;
+    };
+    return alone(y) && alone(x);
   }
 };
 

@@ -117,7 +117,8 @@ void tile_steps16(const TileLif& p, int64_t place, int64_t steps, const int16_t*
       if (form == Form::replace) {
         v = fires ? on_spike : leak16<how>(multiplier, wraps, v3) + bias;
       } else if (form == Form::subtract_and_leak) {
-        v = leak16<how>(multiplier, wraps, v3 - (fires & on_spike)) + bias;
+        const Lanes16 v5 = (Lanes16)((Unsigned16)v3 - (Unsigned16)(fires & on_spike));  // may wrap
+        v = leak16<how>(multiplier, wraps, v5) + bias;
       } else {
         v = leak16<how>(multiplier, wraps, v3) + (fires ? spike_bias : bias);
       }

@@ -48,6 +48,7 @@ constexpr int kVectorBytes = 16;
 #if defined(SNNQUANT_HAS_VECTORS)
 typedef int16_t Lanes16 __attribute__((vector_size(kVectorBytes)));
 typedef int32_t Lanes32 __attribute__((vector_size(kVectorBytes)));
+typedef uint16_t Unsigned16 __attribute__((vector_size(kVectorBytes)));
 typedef uint32_t Unsigned32 __attribute__((vector_size(kVectorBytes)));
 typedef uint8_t Bytes16 __attribute__((vector_size(kVectorBytes / 2)));  // one per lane
 typedef uint8_t Bytes32 __attribute__((vector_size(kVectorBytes / 4)));

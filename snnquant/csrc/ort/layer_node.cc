@@ -5,6 +5,9 @@ namespace {
 
 // Elements that a call may have without an index leaving 64 bits by far.
 constexpr int64_t kMostElements = int64_t{1} << 46;
+// Padded inputs of a step, and bytes of scratch memory that a thread may take for a part of them.
+constexpr int64_t kMostPadded = int64_t{1} << 40;
+constexpr int64_t kMostScratch = int64_t{1} << 31;
 
 class LayerWork : public ParallelWork {
  public:
@@ -122,7 +125,7 @@ std::unique_ptr<PreparedLayer> LayerNode::prepare(const Held& held) const {
 LayerCall LayerNode::call_of(OrtKernelContext* context, const Layer& layer, Shape* leading,
                              Shape* spatial) const {
   const Shape shape = shape_of(api_, input(context, 0));
-  const size_t axes = window_.axes();
+  const size_t axes = window_.axes;
   const bool timed = op_.family == Family::fused && !op_.is_static;
   const size_t least = axes + 1 + (op_.family == Family::fused ? (timed ? 2 : 1) : 1);
   const bool fits = op_.family == Family::fused ? shape.size() == least : shape.size() >= least;
@@ -149,8 +152,19 @@ LayerCall LayerNode::call_of(OrtKernelContext* context, const Layer& layer, Shap
   if (elements > static_cast<double>(kMostElements)) {
     fail("its output would have " + std::to_string(elements) + " elements; use a smaller batch");
   }
+  const auto padded = [](const Axis& axis, int64_t in) {
+    return static_cast<double>(in + axis.pad + axis.pad_behind);
+  };
+  if (padded(shape_.y, map.in_y) * padded(shape_.x, map.in_x) *
+          static_cast<double>(shape_.channels_in) > static_cast<double>(kMostPadded)) {
+    fail_of_padding();
+  }
   call.input = data_of<uint8_t>(api_, input(context, 0));
   return call;
+}
+
+void LayerNode::fail_of_padding() const {
+  fail("its padded input needs too much memory; use smaller 'pads', 'dilations' and 'strides'");
 }
 
 void LayerNode::read_input(size_t index, OrtKernelContext* context, const Shape& timed,
@@ -224,7 +238,9 @@ void LayerNode::compute(OrtKernelContext* context) const {
   const LayerKernels& kernels = isa_.layers;
   const int64_t parts = kernels.parts(call);
   if (parts == 0) return;
-  run_parallel(api_, context, LayerWork(kernels, call), parts, kernels.scratch_bytes(call));
+  const int64_t bytes = kernels.scratch_bytes(call);
+  if (bytes > kMostScratch && !shape_.one_position()) fail_of_padding();
+  run_parallel(api_, context, LayerWork(kernels, call), parts, bytes);
 }
 
 void LayerNode::keep_states(const LayerCall& call, int64_t cells) const {

@@ -25,6 +25,7 @@ class LayerNode : public Node {
   Constant constant_of(const PortEntry& port, const OrtValue* value, int64_t channels) const;
   LayerCall call_of(OrtKernelContext* context, const Layer& layer, Shape* leading,
                     Shape* spatial) const;
+  [[noreturn]] void fail_of_padding() const;
   void read_input(size_t index, OrtKernelContext* context, const Shape& timed, const Shape& state,
                   LayerCall* call) const;
   void allocate_output(size_t index, OrtKernelContext* context, const Shape& timed,

@@ -54,7 +54,7 @@ void Node::read_list(const ListEntry& entry, const OrtKernelInfo* info) {
     good = succeeded(
         api_, api::KernelInfoGetAttributeArray_int64(api_, info, entry.name, values.data(), &size));
   }
-  for (const int64_t value : values) good = good && value >= entry.low && value <= INT32_MAX;
+  for (const int64_t value : values) good = good && entry.fits(value);
   if (!good) {
     fail(std::string("attribute '") + entry.name + "' is missing or out of range, must be a list " +
          "of integers from " + std::to_string(entry.low) + " (" + entry.doc + ")");

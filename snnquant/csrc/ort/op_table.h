@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "../core/names.h"
 
@@ -61,6 +62,9 @@ struct ListEntry {
   list_attribute::Slot slot;
   int low;
   const char* doc;
+
+  // So far that no size that is worked out from entries leaves 64 bits.
+  bool fits(int64_t value) const { return value >= low && value <= INT32_MAX; }
 };
 
 struct StateEntry {

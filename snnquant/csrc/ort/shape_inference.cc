@@ -67,24 +67,34 @@ Shape attribute_of(const OrtApi* api, OrtShapeInferContext* context, const char*
 }
 
 // Adds the sizes of the axes behind a window, the first of which is `first`. A size that is not
-// known gets a symbol that says what it is, so that only equal sizes share one.
-void add_windowed(const OrtApi* api, OrtShapeInferContext* context, const Dims& input, size_t axes,
-                  Dims* out) {
+// known gets a symbol that says what it is, so that only equal sizes share one. Returns whether the
+// window is one.
+bool add_windowed(const OrtApi* api, OrtShapeInferContext* context, const Span<ListEntry>& lists,
+                  const Dims& input, size_t axes, Dims* out) {
+  bool good = true;
   const auto list = [&](const char* name) {
-    return attribute_of(api, context, name, kIntsAttribute);
+    const Shape values = attribute_of(api, context, name, kIntsAttribute);
+    for (const ListEntry& entry : lists) {
+      for (size_t k = 0; entry.name == std::string(name) && k < values.size(); ++k) {
+        good = good && entry.fits(values[k]);
+      }
+    }
+    return values;
   };
   const Shape kernel = list("kernel_shape"), pads = list("pads");
   Window window;
-  if (!window.read(kernel, list("strides"), list("dilations"), pads).empty()) return;
+  const std::string wrong = window.read(kernel, list("strides"), list("dilations"), pads);
+  if (!wrong.empty() || !good) return false;  // the node reports it
   for (size_t k = 0; k < axes; ++k) {
     const size_t axis = input.sizes.size() - 1 - axes + k;
     const int64_t in = input.sizes[axis];
-    const Axis& a = k + 1 == axes ? window.x : window.y;
+    const Axis& a = window.axis(k);
     const std::string symbol = input.symbols[axis] + ".k" + std::to_string(a.kernel) + "s" +
                                std::to_string(a.stride) + "d" + std::to_string(a.dilation) + "p" +
-                               std::to_string(a.pad + window.pads_behind[k]);
-    out->add(in < 0 ? -1 : window.out_size(k, in), input.symbols[axis].empty() ? "" : symbol);
+                               std::to_string(a.pad + a.pad_behind);
+    out->add(in < 0 ? -1 : a.out_size(in), input.symbols[axis].empty() ? "" : symbol);
   }
+  return true;
 }
 
 void set_output(const OrtApi* api, OrtShapeInferContext* context, size_t index,
@@ -112,7 +122,7 @@ Dims timed_output(const OrtApi* api, const OpEntry& entry, OrtShapeInferContext*
     out.add(attribute_of(api, context, "timesteps", kIntAttribute).at(0), "");
   }
   out.append(input, 0, rank - 1 - axes);
-  if (axes > 0) add_windowed(api, context, input, axes, &out);
+  if (axes > 0 && !add_windowed(api, context, entry.lists, input, axes, &out)) return Dims();
   if (entry.synapse == Synapse::none) {
     out.append(input, rank - 1, rank);
     return out;

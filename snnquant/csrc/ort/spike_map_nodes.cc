@@ -42,11 +42,11 @@ PoolNode::PoolNode(const OrtApi* api, const OpEntry& op, const Isa& isa, const O
 
 void PoolNode::compute(OrtKernelContext* context) const {
   const Shape shape = shape_of(api_, input(context, 0));
-  if (shape.size() < window_.axes() + 2) {
+  if (shape.size() < window_.axes + 2) {
     fail("input 'input' has shape " + text_of(shape) + ", must be [..., " +
-         (window_.axes() == 2 ? "Y, X, C]" : "X, C]"));
+         (window_.axes == 2 ? "Y, X, C]" : "X, C]"));
   }
-  const size_t first_axis = shape.size() - 1 - window_.axes();
+  const size_t first_axis = shape.size() - 1 - window_.axes;
   Shape out(shape.begin(), shape.begin() + static_cast<int64_t>(first_axis));
   PoolCall call = {};
   call.y = window_.y;
