@@ -2,6 +2,7 @@
 // spike, membrane and state with plain loops and the neuron's definition.
 //
 // usage: layer_driver FIRST_SEED CASES. Prints how many cases ran, and the first that differs.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -170,10 +171,14 @@ void draw_call(Draw& draw, Drawn* d) {
   const int64_t cells = map.batch * map.out_y * map.out_x * shape.channels_out;
   const int64_t percent = draw.one_of<int64_t>({0, 1, 5, 20, 50, 100});
   const int64_t most = draw.one_of<int64_t>({1, 1, 1, 3, 128, 255});
+  // Spikes that lie above the input that counts as 0, or inputs on both sides of it.
+  const int64_t silent = draw.chance(70) ? shape.zero_point : 0;
+  const int64_t highest = std::min<int64_t>(silent + most, UINT8_MAX);
   for (int64_t k = 0; k < inputs; ++k) {
-    d->input.push_back(
-        static_cast<uint8_t>(draw.chance(static_cast<int>(percent)) ? draw.between(1, most) : 0));
+    const bool active = silent < highest && draw.chance(static_cast<int>(percent));
+    d->input.push_back(static_cast<uint8_t>(active ? draw.between(silent + 1, highest) : silent));
   }
+  if (inputs > 0 && draw.chance(10)) d->input[static_cast<size_t>(draw.between(0, inputs - 1))] = 0;
   d->input.shrink_to_fit();
   call.input = d->input.data();
   if (!call.is_static && !recurrent && draw.chance(20)) {

@@ -13,19 +13,26 @@ namespace SNNQUANT_ISA {
 constexpr int64_t kEventSlack = 64;
 
 // Sum and largest of some inputs: how many events they make, and whether these are plain spikes.
+// Inputs below the one that counts as 0 wrap, and are larger than any that are not below it.
 struct Census {
   int64_t events;
   uint8_t largest;
 };
 
-inline Census count_events(const uint8_t* input, int64_t size) {
+// How often an input counts, where `silent` is the one that counts as 0.
+inline uint8_t count_of(uint8_t input, uint8_t silent) {
+  return static_cast<uint8_t>(input - silent);
+}
+
+inline Census count_events(const uint8_t* input, int64_t size, uint8_t silent) {
   Census seen = {};
   int64_t k = 0;
 #if defined(SNNQUANT_AVX512VNNI)
   __m512i sums = _mm512_setzero_si512(), largest = _mm512_setzero_si512();
   const __m512i zero = _mm512_setzero_si512();
+  const __m512i base = _mm512_set1_epi8(static_cast<char>(silent));
   for (; k + 64 <= size; k += 64) {
-    const __m512i values = _mm512_loadu_si512(input + k);
+    const __m512i values = _mm512_sub_epi8(_mm512_loadu_si512(input + k), base);
     sums = _mm512_add_epi64(sums, _mm512_sad_epu8(values, zero));
     largest = _mm512_max_epu8(largest, values);
   }
@@ -42,8 +49,9 @@ inline Census count_events(const uint8_t* input, int64_t size) {
     uint32_t sum = 0;
     uint8_t most = 0;
     for (; k < end; ++k) {
-      sum += input[k];
-      most = input[k] > most ? input[k] : most;
+      const uint8_t count = count_of(input[k], silent);
+      sum += count;
+      most = count > most ? count : most;
     }
     seen.events += sum;
     seen.largest = most > seen.largest ? most : seen.largest;
@@ -51,8 +59,8 @@ inline Census count_events(const uint8_t* input, int64_t size) {
   return seen;
 }
 
-// What a list holds: inputs of 0 and 1 that are 1; any inputs, as often as their values say; or, of
-// inputs of 0 and 1, those that are 0.
+// What a list holds: inputs that count 0 or 1 and count 1; any inputs, as often as they count; or,
+// of inputs that count 0 or 1, those that count 0.
 enum class Listing { spikes, counts, silence };
 
 // Appends the places first, first + 1, ... of some inputs, all of them.
@@ -61,19 +69,19 @@ inline int64_t list_all(int64_t size, uint16_t first, uint16_t* out) {
   return size;
 }
 
-// Appends the place of one input as often as its value says.
-inline int64_t repeat_event(uint8_t value, uint16_t place, uint16_t* out) {
-  for (int k = 0; k < value; ++k) out[k] = place;
-  return value;
+// Appends the place of one input as often as it counts.
+inline int64_t repeat_event(uint8_t count, uint16_t place, uint16_t* out) {
+  for (int k = 0; k < count; ++k) out[k] = place;
+  return count;
 }
 
 // Lists the events of `size` inputs, the first of which has the place `first`; returns their
-// number.
+// number. Inputs that equal `silent` count as 0, and none is below it.
 #if defined(SNNQUANT_AVX512VNNI)
 
 template <Listing listing>
-SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t first,
-                                    uint16_t* out) {
+SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint8_t silent,
+                                    uint16_t first, uint16_t* out) {
   alignas(64) static const uint16_t kCounting[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
                                                      11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
                                                      22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
@@ -81,6 +89,7 @@ SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t
   __m512i place = _mm512_add_epi16(_mm512_load_si512(kCounting),
                                    _mm512_set1_epi16(static_cast<int16_t>(first)));
   const __m512i half = _mm512_set1_epi16(32), one = _mm512_set1_epi8(1);
+  const __m512i base = _mm512_set1_epi8(static_cast<char>(silent));
   const auto append = [&](__mmask64 active) SNNQUANT_INLINE_LAMBDA {
     const __mmask32 low = static_cast<__mmask32>(active);
     const __mmask32 high = static_cast<__mmask32>(active >> 32);
@@ -94,8 +103,8 @@ SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t
     // Without branches: which blocks are silent, no processor foresees.
     for (int64_t k = 0; k < size; k += 64) {
       const __m512i values = _mm512_loadu_si512(input + k);
-      const __mmask64 active = _mm512_test_epi8_mask(values, values);
-      append(listing == Listing::silence ? ~active : active);
+      append(listing == Listing::silence ? _mm512_cmpeq_epi8_mask(values, base)
+                                         : _mm512_cmpneq_epi8_mask(values, base));
     }
     return end - out;
   }
@@ -103,10 +112,12 @@ SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t
     const int64_t left = size - k;
     const __mmask64 valid = left >= 64 ? ~__mmask64{0} : (__mmask64{1} << left) - 1;
     const __m512i values = _mm512_maskz_loadu_epi8(valid, input + k);
-    const __mmask64 active = _mm512_test_epi8_mask(values, values);
-    if (listing == Listing::counts && _mm512_cmpgt_epu8_mask(values, one) != 0) {
+    const __mmask64 active = _mm512_mask_cmpneq_epi8_mask(valid, values, base);
+    if (listing == Listing::counts &&
+        _mm512_mask_cmpgt_epu8_mask(active, _mm512_sub_epi8(values, base), one) != 0) {
       for (int64_t j = 0; j < (left < 64 ? left : 64); ++j) {
-        end += repeat_event(input[k + j], static_cast<uint16_t>(first + k + j), end);
+        end +=
+            repeat_event(count_of(input[k + j], silent), static_cast<uint16_t>(first + k + j), end);
       }
       place = _mm512_add_epi16(place, _mm512_set1_epi16(64));
     } else {
@@ -120,28 +131,29 @@ SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t
 
 // How many events an input is.
 template <Listing listing>
-SNNQUANT_INLINE uint8_t event_of(uint8_t input) {
-  return listing == Listing::silence ? input == 0 : input;
+SNNQUANT_INLINE uint8_t event_of(uint8_t input, uint8_t silent) {
+  return listing == Listing::silence ? input == silent : count_of(input, silent);
 }
 
 template <Listing listing>
-SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint16_t first,
-                                    uint16_t* out) {
+SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint8_t silent,
+                                    uint16_t first, uint16_t* out) {
+  const uint64_t eight_silent = silent * UINT64_C(0x0101010101010101);
   uint16_t* end = out;
   int64_t k = 0;
   for (; k + 8 <= size; k += 8) {
     uint64_t eight;
     std::memcpy(&eight, input + k, 8);
-    if (listing != Listing::silence && eight == 0) continue;
+    if (listing != Listing::silence && eight == eight_silent) continue;
     for (int j = 0; j < 8; ++j) {
-      const uint8_t value = event_of<listing>(input[k + j]);
+      const uint8_t value = event_of<listing>(input[k + j], silent);
       const uint16_t place = static_cast<uint16_t>(first + k + j);
       *end = place;  // kept only where there is an event
       end += listing != Listing::counts || value <= 1 ? value : repeat_event(value, place, end);
     }
   }
   for (; k < size; ++k) {
-    end += repeat_event(event_of<listing>(input[k]), static_cast<uint16_t>(first + k), end);
+    end += repeat_event(event_of<listing>(input[k], silent), static_cast<uint16_t>(first + k), end);
   }
   return end - out;
 }

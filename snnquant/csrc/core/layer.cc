@@ -96,9 +96,7 @@ void PreparedLayer::pack_weights(const LayerSource& source) {
       (weight > 0 ? positive : negative) += weight;
       packed.largest = std::max(packed.largest, std::abs(weight));
     }
-    const int64_t group = channel / shape.tile_channels();
-    const auto place =
-        static_cast<size_t>(group * shape.tiles() * kTile + channel % shape.tile_channels());
+    const auto place = static_cast<size_t>(shape.place_of(channel));
     sums_[place] = static_cast<int32_t>(positive + negative);
     biases_[place] = source.bias[channel];
     if (positive > INT16_MAX || negative < INT16_MIN) packed.sums_fit_int16 = false;
@@ -110,7 +108,7 @@ void PreparedLayer::pack_weights(const LayerSource& source) {
     return;
   }
   pack_dense(source);
-  if (shape.zero_point == 0 && shape.fan_in() < kMostRows) pack_rows(source);
+  if (shape.fan_in() < kMostRows) pack_rows(source);
 }
 
 void PreparedLayer::pack_dense(const LayerSource& source) {
@@ -238,9 +236,7 @@ void PreparedLayer::prepare_lif(const LayerSource& source) {
         baseline::NarrowArithmetic(ops), ops, form,
         {constant(constant::alpha), constant(constant::leak_bias), constant(constant::fire_above),
          constant(constant::reset_by), constant(constant::v_reset), 0});
-    const int64_t group = channel / shape.tile_channels();
-    const auto n =
-        static_cast<size_t>(group * shape.tiles() * kTile + channel % shape.tile_channels());
+    const auto n = static_cast<size_t>(shape.place_of(channel));
     const int32_t initial = value_of(source.initial[state::v], channel);
     const int64_t after = form == Form::subtract_and_leak && p.on_spike > 0
                               ? int64_t{p.on_spike} - p.fire_above - 1

@@ -18,7 +18,7 @@ class DenseSums {
   DenseSums(const PartView& view, LayerNeurons& neurons) : view_(view), neurons_(neurons) {}
 
   // No input exceeds `largest`.
-  void run(Scratch scratch, uint8_t largest) {
+  void run(Scratch scratch, int64_t largest) {
     const bool padded = !view_.shape.one_position();
     Run* runs = scratch.take<Run>(view_.shape.y.kernel * view_.shape.x.kernel);
     int8_t* unpacked = view_.weights.bits == 8

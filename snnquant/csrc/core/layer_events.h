@@ -53,7 +53,9 @@ class EventSums {
 
   EventList list_position(int64_t t, int64_t x, uint16_t* list) const {
     const int64_t channels = view_.shape.channels_in;
-    return list_of(0, list, list_events<listing>(view_.input(t, 0, x), channels, 0, list), 0);
+    return list_of(
+        0, list,
+        list_events<listing>(view_.input(t, 0, x), channels, view_.shape.silent(), 0, list), 0);
   }
 
   void run_position(int64_t x, uint16_t* list) {
@@ -139,7 +141,7 @@ class EventSums {
       const uint8_t* column = row + x * shape.channels_in;
       for (int64_t ky = from; ky < to; ++ky, column += down) {
         const auto place = static_cast<uint16_t>(before + ky * kernel_row);
-        count += list_events<listing>(column, channels, place, events + count);
+        count += list_events<listing>(column, channels, shape.silent(), place, events + count);
       }
     }
     *starts = static_cast<int32_t>(count);

@@ -97,7 +97,7 @@ class LayerNeurons {
             int64_t stride) {
     const TileLif* lif = lif_;
     if (lif != nullptr && (call_.residual == nullptr || shape_.gain_shift == 0)) {
-      if (call_.residual != nullptr) add_residual(position, group, tile, sums, stride);
+      if (call_.residual != nullptr) add_residual(1, position, group, tile, sums, stride);
       const int64_t rows = stride == 0 ? 1 : steps_;
       int64_t largest = 0;
       for (int64_t t = 0; t < rows; ++t) largest = larger(largest, largest_of(sums + t * stride));
@@ -121,7 +121,7 @@ class LayerNeurons {
         finish(position, local, group, tile, v);
         return;
       }
-      if (call_.residual != nullptr) remove_residual(position, group, tile, sums, stride);
+      if (call_.residual != nullptr) add_residual(-1, position, group, tile, sums, stride);
     }
     const int64_t valid = valid_channels(tile);
     const int64_t first = channel(group, tile);
@@ -155,9 +155,7 @@ class LayerNeurons {
   }
 
   // First of a tile's places among the constants that are padded to whole tiles.
-  int64_t place(int64_t group, int64_t tile) const {
-    return (group * shape_.tiles() + tile) * kTile;
-  }
+  int64_t place(int64_t group, int64_t tile) const { return shape_.first_place(group, tile); }
   int64_t valid_channels(int64_t tile) const {
     return smaller_of(kTile, shape_.tile_channels() - tile * kTile);
   }
@@ -172,24 +170,15 @@ class LayerNeurons {
   const int32_t* residual_of(int64_t t, int64_t position, int64_t channel) const {
     return call_.residual == nullptr ? nullptr : call_.residual + offset(t, position, channel);
   }
-  void add_residual(int64_t position, int64_t group, int64_t tile, int32_t* sums,
+  // Adds the residual current `sign` times.
+  void add_residual(int32_t sign, int64_t position, int64_t group, int64_t tile, int32_t* sums,
                     int64_t stride) const {
     const int64_t valid = valid_channels(tile);
     for (int64_t t = 0; t < steps_; ++t) {
       const int32_t* residual = residual_of(t, position, channel(group, tile));
       for (int64_t n = 0; n < valid; ++n) {
-        sums[t * stride + n] = wrapped_sum(sums[t * stride + n], residual[n]);
-      }
-    }
-  }
-  void remove_residual(int64_t position, int64_t group, int64_t tile, int32_t* sums,
-                       int64_t stride) const {
-    const int64_t valid = valid_channels(tile);
-    for (int64_t t = 0; t < steps_; ++t) {
-      const int32_t* residual = residual_of(t, position, channel(group, tile));
-      for (int64_t n = 0; n < valid; ++n) {
-        const uint32_t sum = static_cast<uint32_t>(sums[t * stride + n]);
-        sums[t * stride + n] = static_cast<int32_t>(sum - static_cast<uint32_t>(residual[n]));
+        const auto added = static_cast<uint32_t>(sign) * static_cast<uint32_t>(residual[n]);
+        sums[t * stride + n] = wrapped_sum(sums[t * stride + n], static_cast<int32_t>(added));
       }
     }
   }

@@ -67,7 +67,9 @@ class LayerPart {
     } else if (can_list(seen) && seen.largest <= 1 && events_pay(seen, seen.inputs - seen.events)) {
       run_events<Listing::silence>();
     } else {
-      DenseSums(view_, neurons_).run(scratch_, seen.largest);
+      const int64_t largest =
+          any_below_zero(seen) ? UINT8_MAX : seen.largest + view_.shape.zero_point;
+      DenseSums(view_, neurons_).run(scratch_, largest);
     }
   }
 
@@ -88,10 +90,15 @@ class LayerPart {
     EventSums<listing>(view_, neurons_, sums16_, sums_).run(scratch_);
   }
 
+  // Whether an input is below the one that counts as 0, and the census has wrapped.
+  bool any_below_zero(const Activity& seen) const {
+    return seen.largest > UINT8_MAX - view_.shape.zero_point;
+  }
+
   // Whether the lists of events have room, and their entries enough bits.
   bool can_list(const Activity& seen) const {
     const SynapseShape& shape = view_.shape;
-    if (view_.weights.rows == nullptr || shape.zero_point != 0) return false;
+    if (view_.weights.rows == nullptr || any_below_zero(seen)) return false;
     if (shape.fan_in() + view_.size.columns_in * shape.group_in() > UINT16_MAX) return false;
     if (seen.largest <= 1) return true;
     // Counts make more events than there are inputs.

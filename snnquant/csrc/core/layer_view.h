@@ -11,7 +11,7 @@
 namespace snnquant {
 namespace SNNQUANT_ISA {
 
-// What the inputs of a part look like.
+// What the inputs of a part look like; `largest` as in Census.
 struct Activity {
   int64_t events, inputs;
   int64_t most_in_row;
@@ -76,7 +76,7 @@ struct PartView {
     for (int64_t t = 0; t < rows && inputs > 0; ++t) {
       for (int64_t y = larger(reach.first, 0); y < smaller_of(reach.first + reach.size, map.in_y);
            ++y) {
-        const Census row = count_events(input(t, y, begin), inputs);
+        const Census row = count_events(input(t, y, begin), inputs, shape.silent());
         seen.largest = row.largest > seen.largest ? row.largest : seen.largest;
         seen.events += row.events;
         seen.inputs += inputs;

@@ -38,6 +38,7 @@ struct SynapseShape {
   int32_t zero_point;  // the input that counts as 0
   int32_t gain_shift;  // sums are multiplied by a power of two
 
+  uint8_t silent() const { return static_cast<uint8_t>(zero_point); }
   int64_t group_in() const { return channels_in / groups; }
   int64_t group_out() const { return channels_out / groups; }
   int64_t fan_in() const { return y.kernel * x.kernel * group_in(); }
@@ -47,6 +48,13 @@ struct SynapseShape {
   int64_t tile_channels() const { return narrow() ? channels_out : group_out(); }
   int64_t tiles() const { return (tile_channels() + kTile - 1) / kTile; }
   int64_t places() const { return tile_groups() * tiles() * kTile; }
+  // Of an output channel, among the constants that are padded to whole tiles.
+  int64_t place_of(int64_t channel) const {
+    return first_place(channel / tile_channels(), 0) + channel % tile_channels();
+  }
+  int64_t first_place(int64_t group, int64_t tile) const {
+    return (group * tiles() + tile) * kTile;
+  }
   // The inputs of a row of the kernel lie side by side.
   bool joins_columns() const { return x.dilation == 1 && groups == 1; }
   // Outputs see the input at their own place and nothing else, and there is one for each input.
@@ -58,7 +66,7 @@ struct SynapseShape {
   }
 };
 
-// Weights in the order in which kernels read them; weights.cc writes them.
+// Weights in the order in which kernels read them; layer.cc writes them.
 struct PackedWeights {
   int32_t bits;  // 8, 4 or 2: the width at which `dense` and `rows` hold a weight
   // [groups][tiles][group of four inputs][kTile channels][4]: what dot products read. The weights
@@ -124,9 +132,9 @@ struct LayerCall {
   int32_t* values;  // membranes of a read-out, or the currents of a synapse alone
 };
 
-// A part of a call: some rows, some positions of each, some tiles of channels.
+// A part of a call: some rows, some positions of each.
 struct Part {
-  int64_t batch, y0, y1, x0, x1, tile0, tile1;
+  int64_t batch, y0, y1, x0, x1;
 };
 
 // The kernels of fused layers, compiled once per instruction set.

@@ -79,6 +79,16 @@ class WholeSpikes {
 // Steps that are computed before the membranes go back to memory.
 constexpr int64_t kStepChunk = 16;
 
+// Runs the tile whose first channel has its constants at `place`, where no membrane exceeds 16
+// bits.
+using Tile16 = void (*)(const TileLif& p, int64_t place, int64_t steps, const int16_t* sums,
+                        int64_t stride, const TileMembranes& membranes, const TileSpikes& out);
+
+// The same for 32-bit sums.
+using Tile32 = void (*)(const TileLif& p, const NarrowArithmetic& ops, int64_t place, int64_t steps,
+                        const int32_t* sums, int64_t stride, const TileMembranes& membranes,
+                        const TileSpikes& out);
+
 #if defined(SNNQUANT_HAS_VECTORS)
 
 constexpr bool kHasTiles = true;
@@ -190,11 +200,6 @@ void tile_steps32(const TileLif& p, const NarrowArithmetic& ops, int64_t place, 
   }
 }
 
-// Runs the tile whose first channel has its constants at `place`, where no membrane exceeds 16
-// bits.
-using Tile16 = void (*)(const TileLif& p, int64_t place, int64_t steps, const int16_t* sums,
-                        int64_t stride, const TileMembranes& membranes, const TileSpikes& out);
-
 template <Form form>
 Tile16 tile16_of(const TileLif& p) {
   if (!p.leaks) return tile_steps16<form, Leaking::none>;
@@ -207,11 +212,6 @@ inline Tile16 tile16_of(const TileLif& p) {
   if (form == Form::subtract_and_leak) return tile16_of<Form::subtract_and_leak>(p);
   return tile16_of<Form::leak_and_subtract>(p);
 }
-
-// The same for 32-bit sums.
-using Tile32 = void (*)(const TileLif& p, const NarrowArithmetic& ops, int64_t place, int64_t steps,
-                        const int32_t* sums, int64_t stride, const TileMembranes& membranes,
-                        const TileSpikes& out);
 
 template <Form form>
 Tile32 tile32_of(const TileLif& p, bool whole) {
@@ -232,10 +232,6 @@ inline Tile32 tile32_of(const TileLif& p, int64_t bound) {
 
 // Without vectors the neurons run by their definition.
 constexpr bool kHasTiles = false;
-using Tile16 = void (*)(const TileLif&, int64_t, int64_t, const int16_t*, int64_t,
-                        const TileMembranes&, const TileSpikes&);
-using Tile32 = void (*)(const TileLif&, const NarrowArithmetic&, int64_t, int64_t, const int32_t*,
-                        int64_t, const TileMembranes&, const TileSpikes&);
 inline Tile16 tile16_of(const TileLif&) { return nullptr; }
 inline Tile32 tile32_of(const TileLif&, int64_t) { return nullptr; }
 

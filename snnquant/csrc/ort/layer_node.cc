@@ -156,7 +156,8 @@ LayerCall LayerNode::call_of(OrtKernelContext* context, const Layer& layer, Shap
     return static_cast<double>(in + axis.pad + axis.pad_behind);
   };
   if (padded(shape_.y, map.in_y) * padded(shape_.x, map.in_x) *
-          static_cast<double>(shape_.channels_in) > static_cast<double>(kMostPadded)) {
+          static_cast<double>(shape_.channels_in) >
+      static_cast<double>(kMostPadded)) {
     fail_of_padding();
   }
   call.input = data_of<uint8_t>(api_, input(context, 0));

@@ -45,7 +45,7 @@ Shape state_shape_of(const Shape& current) { return Shape(current.begin() + 1, c
 }  // namespace
 
 Constant NeuronNode::constant_of(const PortEntry& port, const OrtValue* value,
-                             const Shape& features) const {
+                                 const Shape& features) const {
   const Shape shape = shape_of(api_, value);
   const int64_t neurons = product(features);
   int64_t neurons_per_value = 0;
@@ -66,7 +66,7 @@ Constant NeuronNode::constant_of(const PortEntry& port, const OrtValue* value,
 }
 
 void NeuronNode::read_input(size_t index, OrtKernelContext* context, const Shape& shape,
-                        Problem& problem) const {
+                            Problem& problem) const {
   const PortEntry& port = op_.inputs[index];
   const OrtValue* value = input(context, index);
   switch (port.role) {
@@ -94,7 +94,7 @@ void NeuronNode::read_input(size_t index, OrtKernelContext* context, const Shape
 }
 
 void NeuronNode::allocate_output(size_t index, OrtKernelContext* context, const Shape& shape,
-                             Problem& problem) const {
+                                 Problem& problem) const {
   const PortEntry& port = op_.outputs[index];
   const bool timed = port.role == Role::spikes || port.role == Role::membrane;
   const Shape wanted = timed ? shape : state_shape_of(shape);

@@ -26,8 +26,7 @@ struct Registry {
   std::vector<CustomOp> ops;
   OrtCustomOpDomain* domain = nullptr;
 
-  Registry(const OrtApi* the_api, const Isa* the_isa)
-      : api(the_api), isa(the_isa) {
+  Registry(const OrtApi* the_api, const Isa* the_isa) : api(the_api), isa(the_isa) {
     check(api, api::CreateCustomOpDomain(api, kDomain, &domain));
     ops.reserve(span(kOps).size);
     for (const OpEntry& entry : kOps) {
