@@ -16,7 +16,7 @@ from onnx_ir.passes import common
 from snnquant.errors import ModelError
 from snnquant.ops.attach import attach_functions
 from snnquant.ops.schema import DOMAIN
-from snnquant.passes.edit import constant
+from snnquant.passes.edit import RESHAPES, constant
 from snnquant.stepping.drawing import Drawing
 from snnquant.stepping.endings import carry_endings
 from snnquant.stepping.interface import (
@@ -31,8 +31,6 @@ from snnquant.stepping.interface import (
 from snnquant.stepping.probe import probe
 from snnquant.stepping.states import take_states
 from snnquant.stepping.timeline import find_time, refusal
-
-_RESHAPES = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten"})
 
 
 def step_model(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -225,9 +223,9 @@ def _cut_outputs(drawing: Drawing) -> Iterator[tuple[str, TimeAxis | None]]:
 def _tidy(drawing: Drawing) -> None:
     """Drop reshapes that follow one another, and what computes nothing."""
     for node in list(drawing.graph):
-        source = node.inputs[0] if node.op_type in _RESHAPES else None
+        source = node.inputs[0] if node.op_type in RESHAPES else None
         maker = None if source is None else source.producer()
-        while maker is not None and maker.op_type in _RESHAPES and maker.inputs[0] is not None:
+        while maker is not None and maker.op_type in RESHAPES and maker.inputs[0] is not None:
             source = maker.inputs[0]
             maker = source.producer()
         if source is None or source is node.inputs[0]:
