@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fusion"))
@@ -16,6 +17,8 @@ from snnquant.data import Batch
 from snnquant.errors import ModelError
 from snnquant.fusion import fuse_model
 from snnquant.instrument import Runner
+from snnquant.ops import attach_functions
+from snnquant.passes import canonicalise
 from snnquant.runtime import load_session
 from snnquant.stepping import (
     StepSession,
@@ -60,6 +63,15 @@ def test_every_neuron_step_by_step(op: str, conv: bool, fuse: bool) -> None:
         assert any(n.op_type.startswith(("QConv", "QLinear")) for n in step.graph.node)
     assert is_step_model(step)
     assert check_steps(model, step, samples_of(model, net)).values > 0
+
+
+def test_float_neurons_start_where_the_sequence_does() -> None:
+    net = Net((6,))
+    current, _ = net.linear(net.x, 6, 5)
+    net.g.output(net.neuron(current, v_init=0.3), 3)
+    model = ir.to_proto(canonicalise(net.g.model()))
+    attach_functions(model)
+    assert check_steps(model, step_model(model), samples_of(model, net)).values > 0
 
 
 @pytest.mark.parametrize("op", NEURONS[:3])
