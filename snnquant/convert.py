@@ -19,11 +19,18 @@ from snnquant.calibration import Calibration
 from snnquant.data import load_samples
 from snnquant.errors import CalibrationMismatchError
 from snnquant.files import atomic_write, sha256_of
-from snnquant.model_file import graph_hash, metadata, neuron_nodes
+from snnquant.model_file import SCALE_KEY, graph_hash, metadata, neuron_nodes
 from snnquant.ops.attach import TIMESTEPS_KEY
 from snnquant.quantize import QuantizedModel, QuantizeOptions, fuse_result, quantize_model
 from snnquant.self_check import SelfCheck, check_fused, self_check
-from snnquant.stepping import MODES, STEP_MODE, check_steps, is_step_model, step_model
+from snnquant.stepping import (
+    MODES,
+    STEP_MODE,
+    check_steps,
+    is_step_model,
+    step_interface,
+    step_model,
+)
 
 MODEL_SCHEMA = "1"
 MANIFEST_SCHEMA = "snnquant.manifest/1"
@@ -220,10 +227,22 @@ def as_steps(result: QuantizedModel) -> QuantizedModel:
         ModelError: a node mixes time steps.
     """
     sequence = result.model if result.unfused is None else result.unfused
-    model = step_model(sequence)
+    model = step_model(sequence, result.state_scales)
+    held, states = metadata(model), step_interface(model).states
+    known = {
+        name: json.loads(held[SCALE_KEY + name]) for name in states if SCALE_KEY + name in held
+    }
     ops = {node.name: node.op_type for node in neuron_nodes(model)}
     layers = [entry | {"op": ops.get(entry["name"], entry["op"])} for entry in result.layers]
-    step = replace(result, model=model, layers=layers, fusion=None, unfused=None)
+    step = replace(
+        result,
+        model=model,
+        layers=layers,
+        input_scales=result.input_scales | known,
+        output_scales=result.output_scales | {states[n].next: s for n, s in known.items()},
+        fusion=None,
+        unfused=None,
+    )
     return step if result.fusion is None else fuse_result(step)
 
 

@@ -17,7 +17,7 @@ from snnquant.data import Dataset
 from snnquant.errors import DataError, UsageError
 from snnquant.instrument import Layout, Runner
 from snnquant.model_file import neuron_nodes
-from snnquant.ops.fused import channels_last, neuron_schema
+from snnquant.ops.fused import channels_third, neuron_schema
 from snnquant.progress import Progress, silent
 from snnquant.stepping import StepRunner, open_runner
 
@@ -183,7 +183,8 @@ def evaluate_model(
         DataError: the samples do not fit, or the labels exceed the classes.
         UsageError: unknown output or read-out.
     """
-    layers, last = _spiking_outputs(model), _channels_last_layers(model)
+    layers = _spiking_outputs(model)
+    nodes = {node.name: node for node in neuron_nodes(model)}
     origin = {} if reference is None else _spiking_outputs(reference)
     shared = {name: origin[name] for name in layers if name in origin}
     runner = open_runner(model, list(layers.values()), threads=threads, custom_ops=custom_ops)
@@ -213,7 +214,7 @@ def evaluate_model(
             if batch.labels is not None:
                 right_float += int((predicted_float == batch.labels).sum())
         for name, counter in counters.items():
-            spikes = _channels_third(values[layers[name]], name in last)[:, : len(batch)]
+            spikes = channels_third(values[layers[name]], nodes[name])[:, : len(batch)]
             other = expected[shared[name]][:, : len(batch)] if name in shared and expected else None
             counter.add(spikes, other)
         done += len(batch)
@@ -279,16 +280,6 @@ def _spiking_outputs(model: onnx.ModelProto) -> dict[str, str]:
         for node in neuron_nodes(model)
         if (schema := neuron_schema(node.op_type)) is not None and schema.neuron.spiking
     }
-
-
-def _channels_last_layers(model: onnx.ModelProto) -> set[str]:
-    """Return the neuron layers whose spikes have the channels as their last axis."""
-    return {n.name for n in neuron_nodes(model) if channels_last(n.domain, n.op_type)}
-
-
-def _channels_third(spikes: Array, last: bool) -> Array:
-    """Return spikes as ``[T, B, channels, ...]``, as every float model has them."""
-    return np.moveaxis(spikes, -1, 2) if last else spikes
 
 
 def _choose_output(runner: Runner | StepRunner, name: str | None) -> Layout:

@@ -95,6 +95,8 @@ class QuantizedModel:
         output_scales: real value of one step per integer output; of a state a list where it
             differs per channel.
         input_scales: the same for inputs that are states.
+        state_scales: the same for what goes on from time step to time step inside the model, as
+            ``<node>.<state>``: states of neurons, sums and maxima.
         fusion: the same model with fused ops, where that was asked for; ``model`` is its.
         unfused: the model before it was fused.
         warnings: what a user should know, as code and message.
@@ -106,6 +108,7 @@ class QuantizedModel:
     output_scales: dict[str, Any] = field(default_factory=dict)
     warnings: list[dict[str, str]] = field(default_factory=list)
     input_scales: dict[str, Any] = field(default_factory=dict)
+    state_scales: dict[str, Any] = field(default_factory=dict)
     fusion: Fusion | None = None
     unfused: onnx.ModelProto | None = None
 
@@ -180,8 +183,9 @@ def quantize_model(
     sort_metadata(proto)
     attach_functions(proto)
     _check(proto)
+    state_scales = {name: _plain(scale) for name, scale in out.state_scales.items()}
     result_of = QuantizedModel(
-        proto, out.layers, plan.left, output_scales, out.warnings, input_scales
+        proto, out.layers, plan.left, output_scales, out.warnings, input_scales, state_scales
     )
     return fuse_result(result_of) if options.fuse else result_of
 

@@ -58,8 +58,11 @@ class FusedCase:
 HELD = (WEIGHT, BIAS)
 
 
-def model_of(case: FusedCase, *, held: bool = True, opset: int = 17) -> bytes:
-    """Return a model of one node; weights and constants are initializers unless not ``held``."""
+def model_of(case: FusedCase, *, held: bool = True, opset: int = 17, bodies: bool = True) -> bytes:
+    """Return a model of one node; weights and constants are initializers unless not ``held``.
+
+    Without ``bodies`` nothing but a kernel can run it.
+    """
     schema = case.schema
     own = schema.neuron_op.parameter_names if schema.neuron_op else ()
     stored = [n for n in case.feeds if held and n in (*HELD, *own)]
@@ -84,6 +87,8 @@ def model_of(case: FusedCase, *, held: bool = True, opset: int = 17) -> bytes:
     imports = [helper.make_opsetid("", opset), helper.make_opsetid(DOMAIN, OPSET_VERSION)]
     model = helper.make_model(graph, opset_imports=imports, ir_version=8)
     attach_functions(model)
+    if not bodies:
+        del model.functions[:]
     return bytes(model.SerializeToString())
 
 
@@ -91,7 +96,7 @@ def run(
     case: FusedCase, *, custom_ops: bool, threads: int = 1, held: bool = True, opset: int = 17
 ) -> list[Array]:
     """Run the case in ONNX Runtime, by the native kernel or by the function body."""
-    model = model_of(case, held=held, opset=opset)
+    model = model_of(case, held=held, opset=opset, bodies=not custom_ops)
     session = load_session(model, custom_ops=custom_ops, threads=threads)
     wanted = {value.name for value in session.get_inputs()}
     feeds = {name: array for name, array in case.feeds.items() if name in wanted}

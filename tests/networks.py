@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphs import Graph
+from graphs import Graph, options_of, quantize
+from hypothesis import Phase
 from hypothesis import strategies as st
 
+from snnquant.quantize import QuantizedModel
 from snnquant.target import Target, load_target
 
 GENERIC = load_target("generic")
@@ -322,6 +324,10 @@ class _Builder:
         g.output(value, rank)
 
 
+#: Drawn networks have hundreds of choices; shrinking them takes minutes. Their log tells enough.
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
+
+
 @st.composite
 def networks(draw: st.DrawFn, target: Target) -> Network:
     """Draw a network of one to three layers that the target can express."""
@@ -337,3 +343,17 @@ def networks(draw: st.DrawFn, target: Target) -> Network:
         value, features = net.between(value, features)
     net.read_out(value, features)
     return Network(net.g.model(), net.feeds, tuple(net.spikes), tuple(net.log))
+
+
+@st.composite
+def quantized_networks(draw: st.DrawFn, target: Target) -> tuple[Network, QuantizedModel]:
+    """Draw a network, and quantize it with options that are drawn too."""
+    network = draw(networks(target))
+    options = options_of(
+        target,
+        draw(st.sampled_from(target.weight_bits_allowed)),
+        draw(st.integers(2, 8)),
+        draw(st.booleans()),
+        draw(st.sampled_from(["float", "int"])),
+    )
+    return network, quantize(network.model, options, spikes=network.spikes)

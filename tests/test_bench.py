@@ -10,8 +10,14 @@ import onnx_ir as ir
 import pytest
 from single_op import instruction_set, usable_isas
 
-from snnquant.bench import bench_model, interleave, layer_costs, machine_peak, peak_memory
-from snnquant.bench.run import Reference
+from snnquant.bench import (
+    Reference,
+    bench_model,
+    interleave,
+    layer_costs,
+    machine_peak,
+    peak_memory,
+)
 from snnquant.bench.timing import MIN_TURNS, RUNS_PER_TURN, Contender
 from snnquant.calibrate import calibrate_model
 from snnquant.calibration import CalibrationSettings

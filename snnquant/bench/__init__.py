@@ -7,7 +7,7 @@
 from snnquant.bench.layers import LayerCost, layer_costs
 from snnquant.bench.memory import peak_memory
 from snnquant.bench.peak import MachinePeak, machine_peak
-from snnquant.bench.run import BenchResult, Configuration, bench_model
+from snnquant.bench.run import BenchResult, Configuration, Reference, bench_model, compare_speed
 from snnquant.bench.timing import Contender, Timing, interleave
 
 __all__ = [
@@ -16,8 +16,10 @@ __all__ = [
     "Contender",
     "LayerCost",
     "MachinePeak",
+    "Reference",
     "Timing",
     "bench_model",
+    "compare_speed",
     "interleave",
     "layer_costs",
     "machine_peak",

@@ -27,11 +27,10 @@ from snnquant.ops.fused import (
     fused_schemas,
 )
 from snnquant.ops.schema import DOMAIN
+from snnquant.passes.edit import SYNAPSES
 
 Array = npt.NDArray[Any]
 _PROFILED_RUNS = 30
-#: Standard ops that are synapses of models that are not fused.
-_SYNAPSES = frozenset({"Conv", "Gemm", "MatMul"})
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def _cost(
     spikes = values.get(last.output[0])
     spiking = last.domain == DOMAIN and spikes is not None and spikes.dtype == np.uint8
     macs = density = None
-    synapse = next((n for n in nodes if n.op_type in _SYNAPSES), None)
+    synapse = next((n for n in nodes if n.op_type in SYNAPSES), None)
     if schema is not None and schema.synapse is not Synapse.NONE:
         seen = values[last.input[[p.name for p in schema.inputs].index(INPUT)]]
         held = {a.name: a for a in last.attribute}

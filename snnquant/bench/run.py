@@ -88,10 +88,9 @@ def bench_model(
     batches: Sequence[int] = (1,),
     threads: Sequence[int] = (1,),
     seconds: float = 2.0,
-    memory: bool = True,
     progress: Progress = silent,
 ) -> BenchResult:
-    """Measure an integer model beside references, on the same samples.
+    """Measure an integer model beside references, on the same samples: speed, layers, memory.
 
     Args:
         model: integer model.
@@ -101,52 +100,98 @@ def bench_model(
         batches: samples per call.
         threads: numbers of threads.
         seconds: to spend on each configuration.
-        memory: measure the peak memory too, in processes of their own.
         progress: told after every configuration.
 
     Raises:
         UsageError: the data is empty.
         DataError: the samples do not fit.
     """
+    entrants = _entrants(model, name, references)
+    configurations = _compare(entrants, dataset, batches, threads, seconds, progress)
+    first = {
+        entrant.name: entrant.runner.feeds(_samples(dataset, entrant.runner.batch_size(batches[0])))
+        for entrant in entrants
+    }
+    peak = machine_peak()
+    return BenchResult(
+        model=name,
+        configurations=configurations,
+        layers=layer_costs(model, first[name], peak),
+        memory={e.name: peak_memory(e.model, first[e.name]) for e in entrants},
+        peak=peak,
+        repeated=len(dataset) < max(batches),
+    )
+
+
+def compare_speed(
+    model: onnx.ModelProto,
+    dataset: Dataset,
+    *,
+    name: str = "integer",
+    references: Sequence[Reference] = (),
+    batches: Sequence[int] = (1,),
+    threads: Sequence[int] = (1,),
+    seconds: float = 2.0,
+    progress: Progress = silent,
+) -> tuple[Configuration, ...]:
+    """Measure only the speed of an integer model beside references, in every configuration.
+
+    Takes what :func:`bench_model` takes.
+
+    Raises:
+        UsageError: the data is empty.
+        DataError: the samples do not fit.
+    """
+    entrants = _entrants(model, name, references)
+    return _compare(entrants, dataset, batches, threads, seconds, progress)
+
+
+@dataclass(frozen=True)
+class _Entrant:
+    """A model that takes part, whatever the configuration."""
+
+    name: str
+    model: bytes
+    runner: Runner
+
+
+def _entrants(
+    model: onnx.ModelProto, name: str, references: Sequence[Reference]
+) -> tuple[_Entrant, ...]:
+    """Return the integer model, then the references."""
+    return (
+        _Entrant(name, model.SerializeToString(), Runner(model)),
+        *(_Entrant(r.name, r.model, Runner(r.canonical, custom_ops=False)) for r in references),
+    )
+
+
+def _compare(
+    entrants: Sequence[_Entrant],
+    dataset: Dataset,
+    batches: Sequence[int],
+    threads: Sequence[int],
+    seconds: float,
+    progress: Progress,
+) -> tuple[Configuration, ...]:
+    """Let all models run in turn in every configuration."""
     if not len(dataset):
         raise UsageError("the data holds no sample; give some to run the models on")
-    runners = {name: Runner(model)}
-    sources: dict[str, bytes] = {name: model.SerializeToString()}
-    for reference in references:
-        runners[reference.name] = Runner(reference.canonical, custom_ops=False)
-        sources[reference.name] = reference.model
-    configurations = []
+    configurations: list[Configuration] = []
     for batch in batches:
         samples = _samples(dataset, batch)
         for count in threads:
             contenders, skipped = [], {}
-            for contender, runner in runners.items():
-                fixed = runner.layout.fixed_batch
+            for entrant in entrants:
+                fixed = entrant.runner.layout.fixed_batch
                 if fixed not in (None, batch):
-                    skipped[contender] = f"it takes {fixed} samples at a time, no other number"
+                    skipped[entrant.name] = f"it takes {fixed} samples at a time, no other number"
                     continue
-                feeds = runner.feeds(samples)
-                contenders.append(Contender(contender, sources[contender], feeds, threads=count))
+                feeds = entrant.runner.feeds(samples)
+                contenders.append(Contender(entrant.name, entrant.model, feeds, threads=count))
             timings = interleave(contenders, seconds) if contenders else {}
             configurations.append(Configuration(batch, count, timings, skipped))
             progress(len(configurations), len(batches) * len(threads))
-    first = _samples(dataset, runners[name].batch_size(batches[0]))
-    peak = machine_peak()
-    return BenchResult(
-        model=name,
-        configurations=tuple(configurations),
-        layers=layer_costs(model, runners[name].feeds(first), peak),
-        memory={
-            contender: peak_memory(
-                sources[contender],
-                runner.feeds(_samples(dataset, runner.batch_size(batches[0]))),
-            )
-            for contender, runner in runners.items()
-            if memory
-        },
-        peak=peak,
-        repeated=len(dataset) < max(batches),
-    )
+    return tuple(configurations)
 
 
 def _samples(dataset: Dataset, count: int) -> Mapping[str, Array]:

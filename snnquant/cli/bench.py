@@ -9,8 +9,7 @@ from typing import Any
 import click
 import onnx_ir as ir
 
-from snnquant.bench import BenchResult, bench_model
-from snnquant.bench.run import Reference
+from snnquant.bench import BenchResult, Reference, bench_model
 from snnquant.cli.console import Speaker, add_row, document, new_table, percent
 from snnquant.cli.options import PATH, data_option, json_option, quiet_option
 from snnquant.data import open_data

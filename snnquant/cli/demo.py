@@ -10,8 +10,7 @@ from pathlib import Path
 import click
 import onnx_ir as ir
 
-from snnquant.bench import BenchResult, Timing, bench_model
-from snnquant.bench.run import Reference
+from snnquant.bench import Reference, compare_speed
 from snnquant.calibrate import calibrate_model, write_calibration
 from snnquant.calibration import AUTO, CalibrationSettings
 from snnquant.cli.console import Speaker, document
@@ -100,13 +99,14 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
         )
     speaker.say("4. bench: run both in turn, one sample at a time on one thread")
     original = Reference("float", model.read_bytes(), ir.to_proto(graph))
-    speed = bench_model(
+    (speed,) = compare_speed(
         read_model(integer_file),
         open_data(test_data),
+        name="integer",
         references=[original],
         seconds=_BENCH_SECONDS,
-        memory=False,
     )
+    timing, speed_up = speed.timings["integer"], speed.speed_up("integer", original.name)
     if as_json:
         made = [*_SHIPPED, calibration_file.name, calibration.samples_file, integer_file.name]
         speaker.json(
@@ -122,27 +122,16 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
                 ],
                 float_accuracy=evaluation.float_accuracy,
                 integer_accuracy=evaluation.accuracy,
-                speed_up=_speed_up(speed),
+                speed_up=speed_up,
             )
         )
         return
     print_evaluation(speaker, evaluation)
     speaker.result(
-        f"{_speed_up(speed):.1f} times as fast as the float model in ONNX Runtime "
-        f"({1e6 * _timing(speed, speed.model).median:.0f} us, median of "
-        f"{_timing(speed, speed.model).runs} runs)"
+        f"{speed_up:.1f} times as fast as the float model in ONNX Runtime "
+        f"({1e6 * timing.median:.0f} us, median of {timing.runs} runs)"
     )
     speaker.result(f"float model    {model}")
     speaker.result(f"integer model  {integer_file}")
     speaker.result(f"calibration    {calibration_file}")
     speaker.result(f"test data      {test_data}")
-
-
-def _timing(result: BenchResult, name: str) -> Timing:
-    """Return how long a call of one contender takes, one sample on one thread."""
-    return result.configurations[0].timings[name]
-
-
-def _speed_up(result: BenchResult) -> float:
-    """Return how many times faster the integer model is."""
-    return result.configurations[0].speed_up(result.model, "float")

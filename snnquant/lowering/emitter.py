@@ -13,7 +13,7 @@ from snnquant.errors import ModelError, NumericalError
 from snnquant.lowering.flow import Flow, Kind
 from snnquant.lowering.plan import Plan
 from snnquant.names import take_name
-from snnquant.numerics import FLOAT32_EXACT, INT32, INT64, IntRange
+from snnquant.numerics import FLOAT32_EXACT, INT32, INT64, FloatArray, IntRange
 from snnquant.passes.edit import constant
 
 DTypeLike = npt.DTypeLike
@@ -24,6 +24,10 @@ class Emitter:
 
     Values of the float graph are the keys. Each may have an integer carrier (any of uint8, int8,
     int32, or float32 while its integers are below 2**24) and a float version, made on demand.
+
+    Attributes:
+        state_scales: real value of one integer step of what goes on from time step to time step,
+            as ``<node>.<state>``: states of neurons, sums and maxima.
     """
 
     def __init__(self, model: ir.Model, plan: Plan) -> None:
@@ -33,6 +37,7 @@ class Emitter:
         self.tape = ir.tape.Tape()
         self.inputs: list[ir.Value] = []
         self.layers: list[dict[str, Any]] = []
+        self.state_scales: dict[str, FloatArray] = {}
         self.warnings: list[dict[str, str]] = []
         self._carriers: dict[ir.Value, ir.Value] = {}
         self._floats: dict[ir.Value, ir.Value] = {}

@@ -20,7 +20,7 @@ from snnquant.lowering.inference import Neuron, neuron
 from snnquant.lowering.integers import aligned_scale, neuron_integers, recurrent_integers
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, first, operand
-from snnquant.lowering.state import emit_states, infer_states
+from snnquant.lowering.state import emit_states, infer_states, state_scales
 from snnquant.neurons import Quantization
 from snnquant.numerics import (
     FLOAT32_EXACT,
@@ -150,6 +150,8 @@ def emit(node: ir.Node, out: Emitter) -> None:
     for old, new in zip(node.outputs, outputs, strict=True):
         spiking = out.flow(old).kind is Kind.INTEGER
         out.set(old, new, None if spiking else limit)
+    for name, step in state_scales(schema, scale).items():
+        out.state_scales[f"{node.name}.{name}"] = step
     warn_of_lost_leak(node, real, target, out)
     out.layers.append(_describe(node, integer, inputs, real, scale))
 

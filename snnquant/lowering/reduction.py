@@ -87,11 +87,14 @@ def emit(node: ir.Node, out: Emitter) -> None:
         else:
             attributes = {"keepdims": keep, "axes": list(axes)}
             reduced = out.op("ReduceMax", [carrier], name, kind, attributes)
-        out.set(result, reduced, bound)
-        return
-    inputs = [carrier, out.constant(np.array(axes, np.int64), f"{name}.axes")]
-    reduced = out.op("ReduceSum", inputs, name, kind, {"keepdims": keep})
+        state = "max"
+    else:
+        inputs = [carrier, out.constant(np.array(axes, np.int64), f"{name}.axes")]
+        reduced = out.op("ReduceSum", inputs, name, kind, {"keepdims": keep})
+        state = "sum"
     out.set(result, reduced, bound)
+    # The node has the name that its output has now.
+    out.state_scales[f"{reduced.name}.{state}"] = out.flow(result).scale()
 
 
 RULES = (Rule(standard("ReduceSum", "ReduceMean", "ReduceMax"), infer, emit),)

@@ -45,6 +45,14 @@ def state_flow(schema: OpSchema, name: str, spikes: Flow, membrane: Flow) -> Flo
     return _COUNTER if _is_counter(schema, name) else membrane
 
 
+def state_scales(schema: OpSchema, membrane: FloatArray) -> dict[str, FloatArray]:
+    """Return the real value of one integer step of every state; most are kept as membranes are."""
+    return {
+        name: np.ones(1) if name == LAST_SPIKES or _is_counter(schema, name) else membrane
+        for name in schema.state_names
+    }
+
+
 def infer_states(
     node: ir.Node, schema: OpSchema, plan: Plan, spikes: Flow, membrane: Flow
 ) -> list[Flow | None]:

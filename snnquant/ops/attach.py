@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import onnx
 from onnx import helper
 
 from snnquant.errors import ModelError
 from snnquant.ops.function import Structure, function_body, structure_of
-from snnquant.ops.fused import KERNEL_SHAPE, MAX_AXES, FusedSchema, fused_schemas
+from snnquant.ops.fused import KERNEL_SHAPE, MAX_AXES, WEIGHT_BITS, FusedSchema, fused_schemas
 from snnquant.ops.fused_body import fused_body
+from snnquant.ops.packing import STORED_BITS
 from snnquant.ops.schema import DOMAIN, OPSET_VERSION, OpSchema, schemas
 
 #: Versions of the standard ops in which function bodies can be written.
@@ -43,10 +44,15 @@ def node_attributes(node: onnx.NodeProto, schema: OpSchema | FusedSchema) -> dic
     found = {}
     for choice in schema.attributes:
         value = given.get(choice.name)
-        if value is None or not choice.low <= value <= choice.high:
+        wanted = f"an integer from {choice.low} to {choice.high}"
+        accepted: Container[int | None] = range(choice.low, choice.high + 1)
+        if choice is WEIGHT_BITS:
+            # A function body cannot refuse a width at which nothing is stored.
+            wanted, accepted = "2, 4 or 8", STORED_BITS
+        if value is None or value not in accepted:
             raise ModelError(
                 f"node '{node.name}' ({node.op_type}): attribute {choice.name} is {value}, must be "
-                f"an integer from {choice.low} to {choice.high} ({choice.doc})"
+                f"{wanted} ({choice.doc})"
             )
         found[choice.name] = int(value)
     return found

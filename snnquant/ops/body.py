@@ -21,7 +21,7 @@ from snnquant.ops.schema import (
     STATE_BITS,
     OpSchema,
 )
-from snnquant.ops.trace import OnnxBackend, Scope, Traced, used_nodes
+from snnquant.ops.trace import OnnxBackend, Scope, Traced, refer, used_nodes
 
 _I64 = np.int64
 _TO_THE_END = 2**31 - 1
@@ -34,10 +34,7 @@ def attribute_of(scope: Scope, name: str) -> Traced:
     """Return the value of a node's attribute as an int64 scalar."""
     out = scope.fresh(name)
     node = helper.make_node("Constant", [], [out])
-    reference = node.attribute.add()
-    reference.name = "value_int"
-    reference.type = onnx.AttributeProto.INT
-    reference.ref_attr_name = name
+    refer(node, "value_int", onnx.AttributeProto.INT, name)
     scope.nodes.append(node)
     return Traced(scope, out)
 

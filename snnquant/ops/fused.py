@@ -10,7 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import onnx
 from onnx import TensorProto
 
 from snnquant.neurons import Choice
@@ -212,3 +216,8 @@ def neuron_schema(op_type: str) -> OpSchema | None:
 def channels_last(domain: str, op_type: str) -> bool:
     """Whether the outputs of a node have their channels last; else these are the third axis."""
     return domain == DOMAIN and op_type in fused_schemas()
+
+
+def channels_third(values: npt.NDArray[Any], node: onnx.NodeProto) -> npt.NDArray[Any]:
+    """Return what a node gives at every step as ``[T, B, channels, ...]``, fused or not."""
+    return np.moveaxis(values, -1, 2) if channels_last(node.domain, node.op_type) else values

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from snnquant.neurons import Choice
 from snnquant.ops.body import attribute_of
 from snnquant.ops.fused import (
     BIAS,
-    DILATIONS,
     FAN_IN,
     GAIN_SHIFT,
     GROUP,
     INPUT,
     KERNEL_SHAPE,
-    PADS,
     RESIDUAL,
-    STRIDES,
     TIMESTEPS,
     WEIGHT,
     WEIGHT_BITS,
+    WINDOW,
     ZERO_POINT,
     Family,
     FusedSchema,
@@ -31,7 +29,7 @@ from snnquant.ops.fused import (
     Synapse,
 )
 from snnquant.ops.schema import DOMAIN, OPSET_VERSION
-from snnquant.ops.trace import Scope, used_nodes
+from snnquant.ops.trace import Scope, refer, used_nodes
 
 _I64 = np.int64
 _TO_THE_END = 2**31 - 1
@@ -60,34 +58,23 @@ def fused_body(schema: FusedSchema, opset: int) -> onnx.FunctionProto:
     )
 
 
-def _refer(node: onnx.NodeProto, name: str, kind: Any) -> None:
-    """Give a node an attribute of the function's, under the same name."""
-    reference = node.attribute.add()
-    reference.name = name
-    reference.ref_attr_name = name
-    reference.type = kind
-
-
 def _list_of(top: Scope, choice: ListChoice) -> str:
     """Return an attribute that is a list as an int64 tensor."""
     out = top.fresh(choice.name)
     node = helper.make_node("Constant", [], [out])
-    _refer(node, choice.name, onnx.AttributeProto.INTS)
-    node.attribute[0].name = "value_ints"
+    refer(node, "value_ints", onnx.AttributeProto.INTS, choice.name)
     top.nodes.append(node)
     return out
 
 
-def _windowed(top: Scope, op: str, inputs: list[str], names: list[str]) -> str:
+def _windowed(top: Scope, op: str, inputs: list[str], *more: Choice) -> str:
     """Emit an op that takes the window's lists, and other attributes, of the function."""
     out = top.emit(op, inputs)
-    for name in names:
-        kind = onnx.AttributeProto.INT if name == GROUP.name else onnx.AttributeProto.INTS
-        _refer(top.nodes[-1], name, kind)
+    for listed in WINDOW:
+        refer(top.nodes[-1], listed.name, onnx.AttributeProto.INTS)
+    for choice in more:
+        refer(top.nodes[-1], choice.name, onnx.AttributeProto.INT)
     return out
-
-
-_WINDOW_NAMES = [choice.name for choice in (KERNEL_SHAPE, STRIDES, DILATIONS, PADS)]
 
 
 def _slice(top: Scope, shape: str, start: str, stop: str) -> str:
@@ -192,9 +179,7 @@ def _current(schema: FusedSchema, top: Scope) -> str:
             "Reshape", [turned, top.emit("Concat", [outgoing, group_in, kernel], axis=0)]
         )
         seen = _Map(top, centred, top.emit("Shape", [kernel]))
-        result = _windowed(
-            top, "Conv", [seen.channels_first(), shaped], [*_WINDOW_NAMES, GROUP.name]
-        )
+        result = _windowed(top, "Conv", [seen.channels_first(), shaped], GROUP)
         summed = seen.channels_last(result)
     whole = _cast(top, summed, TensorProto.INT32)
     gain = top.emit("Pow", [top.constant(2, _I64), attribute_of(top, GAIN_SHIFT.name).name])
@@ -231,7 +216,7 @@ def _fused_body(schema: FusedSchema, top: Scope) -> list[str]:
     outputs = [top.fresh(port.name) for port in neuron_op.outputs]
     node = helper.make_node(neuron_op.name, inputs, outputs, domain=DOMAIN)
     for choice in neuron_op.attributes:
-        _refer(node, choice.name, onnx.AttributeProto.INT)
+        refer(node, choice.name, onnx.AttributeProto.INT)
     top.nodes.append(node)
     return [
         _reshape(top, name, shape if port.timed else state_shape)
@@ -243,7 +228,7 @@ def _max_pool_body(schema: FusedSchema, top: Scope) -> list[str]:
     seen = _Map(top, INPUT, top.emit("Shape", [_list_of(top, KERNEL_SHAPE)]))
     # ONNX Runtime pools bytes in 2 axes only.
     real = _cast(top, seen.channels_first(), TensorProto.FLOAT)
-    pooled = _windowed(top, "MaxPool", [real], _WINDOW_NAMES)
+    pooled = _windowed(top, "MaxPool", [real])
     # A window of nothing but padding gives the lowest float.
     above = top.emit("Max", [pooled, top.constant(0, np.float32)])
     return [seen.channels_last(_cast(top, above, TensorProto.UINT8))]
@@ -260,7 +245,7 @@ def _sum_pool_body(schema: FusedSchema, top: Scope) -> list[str]:
     one = helper.make_tensor("value", TensorProto.FLOAT, [1], [1.0])
     ones = top.emit("ConstantOfShape", [shape], value=one)
     real = _cast(top, single, TensorProto.FLOAT)
-    summed = _windowed(top, "Conv", [real, ones], _WINDOW_NAMES)
+    summed = _windowed(top, "Conv", [real, ones])
     spatial = _slice(top, top.emit("Shape", [summed]), _one(top, 2), _one(top, _TO_THE_END))
     whole = _cast(top, summed, TensorProto.UINT8)
     return [seen.channels_last(_reshape(top, whole, seen.count, seen.channels, spatial))]

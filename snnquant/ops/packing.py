@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from snnquant.errors import ModelError
 from snnquant.numerics import IntArray, IntRange
 
 #: Widths at which weights are stored.
@@ -37,10 +38,13 @@ def pack_weight(integers: IntArray, bits: int) -> npt.NDArray[np.int8]:
 
     Returns:
         ``[channels, fan_in * bits / 8]``, rounded up.
+
+    Raises:
+        ModelError: another width.
     """
+    per_byte = _per_byte(bits)
     if bits == STORED_BITS[-1]:
         return np.ascontiguousarray(integers, np.int8)
-    per_byte = 8 // bits
     channels, fan_in = integers.shape
     columns = -(-fan_in // per_byte)
     fields = np.zeros((channels, columns * per_byte), np.uint8)
@@ -52,10 +56,24 @@ def pack_weight(integers: IntArray, bits: int) -> npt.NDArray[np.int8]:
 
 
 def unpack_weight(stored: npt.NDArray[np.int8], bits: int, fan_in: int) -> IntArray:
-    """Return the weights ``[channels, fan_in]`` that :func:`pack_weight` packed, as int64."""
+    """Return the weights ``[channels, fan_in]`` that :func:`pack_weight` packed, as int64.
+
+    Raises:
+        ModelError: they are not of 2, 4 or 8 bits.
+    """
+    per_byte = _per_byte(bits)
     if bits == STORED_BITS[-1]:
         return stored.astype(np.int64)
-    per_byte = 8 // bits
     shifts = np.arange(per_byte) * bits
     fields = (stored.view(np.uint8).astype(np.int64)[:, :, None] >> shifts) & (2**bits - 1)
-    return np.asarray(fields.reshape(len(stored), -1)[:, :fan_in] - 2 ** (bits - 1), np.int64)
+    rows = fields.reshape(len(stored), stored.shape[1] * per_byte)
+    return np.asarray(rows[:, :fan_in] - 2 ** (bits - 1), np.int64)
+
+
+def _per_byte(bits: int) -> int:
+    """Return how many weights are in a byte."""
+    if bits not in STORED_BITS:
+        raise ModelError(
+            f"weights are stored in 2, 4 or 8 bits, not in {bits}; store them in the next width up"
+        )
+    return 8 // bits

@@ -54,6 +54,18 @@ class Scope:
         return self._constants[key]
 
 
+def refer(node: onnx.NodeProto, name: str, kind: Any, source: str = "") -> None:
+    """Give a node an attribute that is one of the function's.
+
+    Args:
+        node: in the body of a function.
+        name: of the node's attribute.
+        kind: its type, of ``onnx.AttributeProto``.
+        source: the function's attribute; default: of the same name.
+    """
+    node.attribute.add(name=name, type=kind, ref_attr_name=source or name)
+
+
 def used_nodes(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:
     """Return the nodes that the outputs depend on, in order.
 

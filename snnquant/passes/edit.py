@@ -20,6 +20,8 @@ _ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.
 
 #: Operations that multiply their input by constant weights, the second input.
 SYNAPSES = frozenset({"Conv", "Gemm", "MatMul"})
+#: Operations whose result is their first input's elements, in the same order, in another shape.
+RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 
 
 def output_axis(node: ir.Node, rank: int) -> int:
@@ -163,7 +165,7 @@ def state_inputs(graph: ir.Graph) -> list[ir.Value]:
 
 
 #: Operations that leave a picked step what it is.
-_REARRANGES = frozenset({"Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose", "Identity"})
+_REARRANGES = RESHAPES | {"Transpose", "Identity"}
 
 
 def picked_steps(graph: ir.Graph) -> dict[ir.Value, str]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from snnquant.passes.edit import constant, replace_value, shape_of
-
-_RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+from snnquant.passes.edit import RESHAPES, constant, replace_value, shape_of
 
 
 def run(model: ir.Model) -> int:
@@ -33,7 +31,7 @@ def run(model: ir.Model) -> int:
             changed += 1
     for node in reversed(list(model.graph)):
         unused = all(not out.uses() and not out.is_graph_output() for out in node.outputs)
-        if node.op_type in _RESHAPES and node.domain == "" and unused:
+        if node.op_type in RESHAPES and node.domain == "" and unused:
             model.graph.remove(node, safe=True)
     return changed
 
@@ -41,6 +39,6 @@ def run(model: ir.Model) -> int:
 def _reshaped(value: ir.Value) -> ir.Value | None:
     """Return the value that another node only gives another shape, if ``value`` comes from one."""
     node = value.producer()
-    if node is None or node.op_type not in _RESHAPES or node.domain != "":
+    if node is None or node.op_type not in RESHAPES or node.domain != "":
         return None
     return node.inputs[0]

@@ -11,6 +11,9 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from snnquant.errors import ModelError, SelfCheckError, first_line
+from snnquant.ops.attach import node_attributes
+from snnquant.ops.fused import op_schema
+from snnquant.ops.schema import DOMAIN
 from snnquant.reference.integer import integer_ops
 from snnquant.reference.standard import STANDARD_OPS
 
@@ -47,6 +50,9 @@ class Reference:
         model: integer model; its function bodies are not used.
         outputs: names of the values wanted, anywhere in the main graph; default: its outputs.
         given: inner values that :meth:`run` is given like inputs, instead of computing them.
+
+    Raises:
+        ModelError: an op that the reference does not know, or attributes that do not fit one.
     """
 
     def __init__(
@@ -62,6 +68,10 @@ class Reference:
         del bare.graph.output[:]
         bare.graph.output.extend(onnx.ValueInfoProto(name=name) for name in self.names)
         nodes = _needed(list(model.graph.node), self.names, given)
+        for node in nodes:
+            schema = op_schema(node.op_type) if node.domain == DOMAIN else None
+            if schema is not None:
+                node_attributes(node, schema)
         del bare.graph.node[:]
         bare.graph.node.extend(nodes)
         bare.graph.input.extend(onnx.ValueInfoProto(name=name) for name in given)

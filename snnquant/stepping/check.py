@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from snnquant.data import Batch
 from snnquant.errors import SelfCheckError
 from snnquant.instrument import Runner
 from snnquant.model_file import neuron_nodes
-from snnquant.ops.fused import channels_last, neuron_schema
+from snnquant.ops.fused import channels_third, neuron_schema
 from snnquant.stepping.cut import stateful_model
 from snnquant.stepping.running import StepRunner
 
@@ -39,8 +38,7 @@ def check_steps(sequence: onnx.ModelProto, step: onnx.ModelProto, samples: Batch
     Raises:
         SelfCheckError: a value differs.
     """
-    timed = {f"neuron '{key}'": seen for key, seen in _timed_outputs(sequence).items()}
-    names = {f"neuron '{key}'": seen for key, seen in _timed_outputs(step).items()}
+    timed, names = _timed_outputs(sequence), _timed_outputs(step)
     outputs = {f"output '{v.name}'": v.name for v in sequence.graph.output}
     runs = [
         (
@@ -55,6 +53,7 @@ def check_steps(sequence: onnx.ModelProto, step: onnx.ModelProto, samples: Batch
     after, states = stateful_model(sequence)
     finals = {f"state '{name}'": state.next for name, state in states.items()}
     with_states = Runner(after, list(finals.values()))
+    types = {entry.name: entry.dtype for entry in with_states.layout.inputs}
     compared = 0
     for start in range(0, len(samples), size):
         part = {name: array[start : start + size] for name, array in samples.inputs.items()}
@@ -62,14 +61,13 @@ def check_steps(sequence: onnx.ModelProto, step: onnx.ModelProto, samples: Batch
             want, (got, ended_in) = whole.run(part), steps.run_to_states(part)
             pairs = [(what, want[name], got[name]) for what, name in outputs.items()]
             if inside:
-                for what, (name, last) in timed.items():
-                    own, own_last = names[what]
-                    inner = _channels_third(want[name], last), _channels_third(got[own], own_last)
+                for what, (name, node) in timed.items():
+                    own, own_node = names[what]
+                    inner = channels_third(want[name], node), channels_third(got[own], own_node)
                     pairs.append((what, *inner))
                 count = with_states.layout.fixed_batch or len(next(iter(part.values())))
-                begun = {k: v.start(count, np.int32) for k, v in states.items() if k not in part}
-                feeds = with_states.feeds(part) | _typed(begun, after)
-                ended = with_states.call(feeds)
+                begun = {k: v.start(count, types[k]) for k, v in states.items() if k not in part}
+                ended = with_states.call(with_states.feeds(part) | begun)
                 pairs += [
                     (f"state '{name}'", ended[state.next], ended_in[name])
                     for name, state in states.items()
@@ -79,32 +77,15 @@ def check_steps(sequence: onnx.ModelProto, step: onnx.ModelProto, samples: Batch
     return StepCheck(len(samples), compared)
 
 
-def _typed(states: Mapping[str, Array], model: onnx.ModelProto) -> dict[str, Array]:
-    """Return states in the types of the inputs that they are."""
-    types = {
-        value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-        for value in model.graph.input
-    }
-    return {name: array.astype(types[name]) for name, array in states.items()}
-
-
-def _timed_outputs(model: onnx.ModelProto) -> dict[str, tuple[str, bool]]:
-    """Return what neurons give at every step, by neuron and name of the output.
-
-    With each the name of the value, and whether its channels come last.
-    """
+def _timed_outputs(model: onnx.ModelProto) -> dict[str, tuple[str, onnx.NodeProto]]:
+    """Return what neurons give at every step: the value's name and the node, by what it is."""
     found = {}
     for node in neuron_nodes(model):
         schema = neuron_schema(node.op_type)
         for port, name in zip(schema.outputs if schema else (), node.output, strict=False):
             if port.timed and name:
-                found[f"{node.name}.{port.name}"] = name, channels_last(node.domain, node.op_type)
+                found[f"neuron '{node.name}.{port.name}'"] = name, node
     return found
-
-
-def _channels_third(values: Array, last: bool) -> Array:
-    """Return ``[T, B, channels, ...]``, as ops that are not fused have them."""
-    return np.moveaxis(values, -1, 2) if last else values
 
 
 def _compare(what: str, want: Array, got: Array) -> int:

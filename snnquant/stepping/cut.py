@@ -6,7 +6,9 @@ read-outs over time as running ones. Nothing else changes, so that its integers 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,9 +16,10 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from snnquant.errors import ModelError
+from snnquant.model_file import SCALE_KEY
 from snnquant.ops.attach import attach_functions
 from snnquant.ops.schema import DOMAIN
-from snnquant.passes.edit import constant
+from snnquant.passes.edit import RESHAPES, constant
 from snnquant.stepping.drawing import Drawing
 from snnquant.stepping.endings import carry_endings
 from snnquant.stepping.interface import (
@@ -32,14 +35,13 @@ from snnquant.stepping.probe import probe
 from snnquant.stepping.states import take_states
 from snnquant.stepping.timeline import find_time, refusal
 
-_RESHAPES = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten"})
 
-
-def step_model(model: onnx.ModelProto) -> onnx.ModelProto:
+def step_model(model: onnx.ModelProto, scales: Mapping[str, Any] | None = None) -> onnx.ModelProto:
     """Return the model of one time step per call that is equal to a model of sequences.
 
     Args:
         model: integer (or float) model with neurons, over a fixed or a dynamic number of steps.
+        scales: real value of one integer step of states, as ``<node>.<state>``, for the metadata.
 
     Raises:
         ModelError: a node mixes time steps, or a state starts from something computed.
@@ -62,6 +64,7 @@ def step_model(model: onnx.ModelProto) -> onnx.ModelProto:
     _check_shapes(drawing)
     interface = StepInterface(found.layout.timesteps, drawing.states, inputs, outputs)
     working.metadata_props.update(interface.properties())
+    working.metadata_props.update(_scales(drawing, working.metadata_props, scales or {}))
     common.TopologicalSortPass()(working)
     proto = ir.to_proto(working)
     entries = sorted((entry.key, entry.value) for entry in proto.metadata_props)
@@ -70,6 +73,20 @@ def step_model(model: onnx.ModelProto) -> onnx.ModelProto:
     attach_functions(proto)
     onnx.checker.check_model(proto, full_check=True)
     return proto
+
+
+def _scales(drawing: Drawing, held: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata that tells what one step of a state is worth, before and after."""
+    found = {}
+    for name, state in drawing.states.items():
+        keys = [SCALE_KEY + name, SCALE_KEY + state.next]
+        text = next((held[key] for key in keys if key in held), None)
+        scale = known.get(drawing.origins.get(name, ""))
+        if text is None and scale is not None:
+            text = json.dumps(scale)
+        if text is not None:
+            found.update(dict.fromkeys(keys, text))
+    return found
 
 
 def stateful_model(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, StepState]]:
@@ -225,9 +242,9 @@ def _cut_outputs(drawing: Drawing) -> Iterator[tuple[str, TimeAxis | None]]:
 def _tidy(drawing: Drawing) -> None:
     """Drop reshapes that follow one another, and what computes nothing."""
     for node in list(drawing.graph):
-        source = node.inputs[0] if node.op_type in _RESHAPES else None
+        source = node.inputs[0] if node.op_type in RESHAPES else None
         maker = None if source is None else source.producer()
-        while maker is not None and maker.op_type in _RESHAPES and maker.inputs[0] is not None:
+        while maker is not None and maker.op_type in RESHAPES and maker.inputs[0] is not None:
             source = maker.inputs[0]
             maker = source.producer()
         if source is None or source is node.inputs[0]:

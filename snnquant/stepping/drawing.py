@@ -28,6 +28,10 @@ class Drawing:
         graph: the sequence's, edited in place.
         probe: its shapes.
         timeline: where time is in it.
+
+    Attributes:
+        states: by name of the input.
+        origins: what each new state is of, as ``<node>.<state>``, by name of the input.
     """
 
     def __init__(self, graph: ir.Graph, probe: Probe, timeline: Timeline) -> None:
@@ -35,6 +39,7 @@ class Drawing:
         self.probe = probe
         self.timeline = timeline
         self.states: dict[str, StepState] = {}
+        self.origins: dict[str, str] = {}
         self._new: dict[ir.Value, Shapes] = {}
         self._inputs: list[ir.Value] = []
         named = [*graph.inputs, *graph.initializers.values()]
@@ -148,9 +153,20 @@ class Drawing:
 
     # -- states --------------------------------------------------------------------------------
 
-    def new_state(self, label: str, dtype: ir.DataType, shapes: Shapes, initial: Array) -> ir.Value:
-        """Add a state input; its output, called ``<name>.next``, is still to be given."""
-        name = self.name_of(label)
+    def new_state(
+        self, origin: str, dtype: ir.DataType, shapes: Shapes, initial: Array, label: str = ""
+    ) -> ir.Value:
+        """Add a state input; its output, called ``<name>.next``, is still to be given.
+
+        Args:
+            origin: what it is of, as ``<node>.<state>``.
+            dtype: its type.
+            shapes: its shapes.
+            initial: value before the first step.
+            label: wanted name; default: the origin.
+        """
+        name = self.name_of(label or origin)
+        self.origins[name] = origin
         value = ir.Value(name=name, type=ir.TensorType(dtype))
         self.set_shapes(value, shapes)
         self._inputs.append(value)

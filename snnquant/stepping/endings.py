@@ -49,7 +49,8 @@ def _accumulate(node: ir.Node, drawing: Drawing) -> None:
         initial = np.asarray(limits.min if combine == "Max" else limits.max)
     shapes = drawing.step_shapes(result)
     name = _output_of(result) or result.name or label
-    state = drawing.new_state(f"{name}.{label}", kind, shapes, initial)
+    origin = f"{node.name}.{label}"
+    state = drawing.new_state(origin, kind, shapes, initial, f"{name}.{label}")
     fresh = ir.Value(name=drawing.name_of(f"{name}.step"), type=result.type)
     new = ir.node(node.op_type, node.inputs, dict(node.attributes), outputs=[fresh], name=node.name)
     drawing.set_shapes(fresh, shapes)

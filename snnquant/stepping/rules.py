@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from snnquant.passes.edit import constant, int_attribute, ints_attribute
+from snnquant.passes.edit import RESHAPES, constant, int_attribute, ints_attribute
 from snnquant.stepping.places import Place, Shape, UncutError, aligned, reshaped, restored, without
 
 Move = Callable[[Place], Place | None]
@@ -307,10 +307,9 @@ def gather(node: ir.Node, context: Context) -> list[Link]:
 _ELEMENTWISE = (
     "Cast Mul Add Sub Div Relu Round Floor Ceil Abs Neg Sign Sqrt Exp Log Erf Sigmoid Tanh Max Min "
     "Pow Where Equal Greater Less GreaterOrEqual LessOrEqual And Or Not Xor Identity LeakyRelu Elu "
-    "Selu HardSigmoid HardSwish Softplus Mod Gelu PRelu Reciprocal Sin Cos Sum Mean Expand"
+    "Selu HardSigmoid HardSwish Softplus Mod Gelu PRelu Reciprocal Sin Cos Sum Mean"
 )
 _FIRST = "Clip QuantizeLinear DequantizeLinear Dropout Expand"
-_SHAPED = "Reshape Flatten Squeeze Unsqueeze"
 _ROWS = (
     "Conv Gemm BatchNormalization AveragePool MaxPool GlobalAveragePool GlobalMaxPool LpPool "
     "ConvTranspose"
@@ -320,7 +319,7 @@ _REDUCTIONS = "ReduceSum ReduceMean ReduceMax ReduceMin ReduceL1 ReduceL2 Reduce
 RULES: dict[str, Rule] = (
     dict.fromkeys(_ELEMENTWISE.split(), elementwise)
     | dict.fromkeys(_FIRST.split(), first_elementwise)
-    | dict.fromkeys(_SHAPED.split(), shaped)
+    | dict.fromkeys(RESHAPES, shaped)
     | dict.fromkeys(_ROWS.split(), rows)
     | dict.fromkeys(_REDUCTIONS.split(), reduction)
     | dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax", "LayerNormalization"), along_axis(-1))

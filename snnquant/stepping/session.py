@@ -81,12 +81,6 @@ class StepSession:
         Raises:
             DataError: the inputs do not fit the model, or the batch is not the one of the states.
         """
-        return self.step_with(inputs, ())
-
-    def step_with(
-        self, inputs: Mapping[str, Array] | Array, extra: tuple[str, ...]
-    ) -> dict[str, Array]:
-        """Run one step like :meth:`step`, and return other outputs of the model too."""
         if not isinstance(inputs, Mapping):
             names = list(self._interface.inputs)
             if len(names) != 1:
@@ -99,13 +93,13 @@ class StepSession:
         if missing:
             raise DataError(f"the step has no array '{missing[0]}'; give all inputs")
         try:
-            results = self._session.run([*self._wanted, *extra], feeds | self.states)
+            results = self._session.run(self._wanted, feeds | self.states)
         except Exception as error:  # ONNX Runtime raises types of its own
             shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
             raise DataError(
                 f"one step of {shapes} does not fit the model with {self.batch} samples in its "
                 f"states ({last_line(error)}); call reset(batch) first"
             ) from error
-        found = dict(zip([*self._wanted, *extra], results, strict=True))
+        found = dict(zip(self._wanted, results, strict=True))
         self.states = {k: found[state.next] for k, state in self._interface.states.items()}
-        return {name: found[name] for name in (*self.outputs, *extra)}
+        return {name: found[name] for name in self.outputs}

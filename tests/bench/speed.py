@@ -6,7 +6,7 @@ They are trained for a moment on scikit-learn's digits. For each firing rate the
 every layer are moved until it fires so often, and the same network is then exported, recognised,
 calibrated and converted. All contenders take turns in one run, hot, with bound inputs.
 
-``python tests/bench/speed.py --folder /tmp/speed --nets conv,mlp --batches 1,32 --rates 0.02,0.05``
+``python tests/bench/speed.py --folder speed --nets conv,mlp --batches 1,32 --rates 0.02,0.05``
 
 writes ``speed.md``, ``speed.json`` and ``speed.png`` into the folder.
 """

@@ -2,14 +2,12 @@
 
 import numpy as np
 import pytest
-from graphs import options_of, quantize, run_everywhere
-from hypothesis import HealthCheck, Phase, given, settings
+from graphs import quantize, run_everywhere
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import GENERIC, TARGETS, networks
+from networks import GENERIC, PHASES, TARGETS, networks, quantized_networks
 
 EXAMPLES = 40
-#: Drawn networks have hundreds of choices; shrinking them takes minutes. Their log tells enough.
-PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.name)
@@ -17,15 +15,7 @@ PHASES = [Phase.explicit, Phase.reuse, Phase.generate]
 @settings(max_examples=EXAMPLES, phases=PHASES, suppress_health_check=list(HealthCheck))
 def test_all_agree_on_every_integer(target, data):
     assert len(TARGETS) == 3
-    network = data.draw(networks(target))
-    options = options_of(
-        target,
-        data.draw(st.sampled_from(target.weight_bits_allowed)),
-        data.draw(st.integers(2, 8)),
-        data.draw(st.booleans()),
-        data.draw(st.sampled_from(["float", "int"])),
-    )
-    result = quantize(network.model, options, spikes=network.spikes)
+    network, result = data.draw(quantized_networks(target))
     values, compared = run_everywhere(result.model, network.feeds)
     assert compared > 0
     for value in result.model.graph.output:

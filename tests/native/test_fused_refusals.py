@@ -54,6 +54,8 @@ def test_what_does_not_fit_is_refused(
         ("QConvLIF", "group", 0),
         ("QLinearLIF", "fan_in", 0),
         ("QLinearLIF", "zero_point", 256),
+        ("QLinearLIF", "weight_bits", 3),
+        ("QConv", "weight_bits", 6),
         ("QStaticLinearLIF", "timesteps", 0),
         ("QSpikeSumPool", "kernel_shape", [1, 1, 1]),
     ],

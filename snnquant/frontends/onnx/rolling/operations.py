@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from snnquant.errors import ModelError
 from snnquant.frontends.onnx.recognition.polynomials import Poly
 from snnquant.frontends.onnx.recognition.symbols import STATIC, Computed, Constant, Operand
+from snnquant.passes.edit import RESHAPES
 
 if TYPE_CHECKING:
     from snnquant.frontends.onnx.rolling.rolled import Rolled
 
-#: Operations whose result only says the input's elements in another shape.
-_RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 #: Operations that pick values by their place among all samples.
 _BY_PLACE = frozenset({"ScatterND", "GatherND", "NonZero", "Compress", "Unique"})
 
@@ -87,7 +86,7 @@ def fold_operation(rolled: Rolled, atom: Computed, time: int) -> str:
         else:
             rolled.shapes.features(operand)
             inputs.append(rolled.merged(operand, time))
-    if node.op_type in _RESHAPES:
+    if node.op_type in RESHAPES:
         return rolled.builder.reshape(inputs[0], [-1, *features], name)
     if node.op_type == "Expand":
         inputs[1] = rolled.builder.integers([1, *features], f"{name}.shape")
