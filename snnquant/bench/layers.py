@@ -146,18 +146,21 @@ def _cost(
     spikes = values.get(last.output[0])
     spiking = last.domain == DOMAIN and spikes is not None and spikes.dtype == np.uint8
     macs = density = None
+    zero = 0
     synapse = next((n for n in nodes if n.op_type in SYNAPSES), None)
     if schema is not None and schema.synapse is not Synapse.NONE:
         seen = values[last.input[[p.name for p in schema.inputs].index(INPUT)]]
         held = {a.name: a for a in last.attribute}
-        density = float((seen != held[ZERO_POINT.name].i).mean()) if seen.size else 0.0
+        zero = held[ZERO_POINT.name].i
+        density = float((seen != zero).mean()) if seen.size else 0.0
         macs = _macs(schema.static, held, seen, spikes)
     elif schema is None and synapse is not None and synapse.input[0] in values:
         seen = values[synapse.input[0]]
         density = float((seen != 0).mean()) if seen.size else 0.0
     fastest = None
     if macs and density is not None:
-        by_events = macs * density / peak.events if seen.max(initial=0) <= 1 else math.inf
+        events = seen.min(initial=zero) >= zero and seen.max(initial=zero) <= zero + 1
+        by_events = macs * density / peak.events if events else math.inf
         fastest = min(macs / peak.dense, by_events)
     fires = spiking and (schema is None or schema.neuron_op is not None)
     return LayerCost(

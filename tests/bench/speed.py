@@ -166,15 +166,11 @@ def contenders(
 
 def densities(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[float]:
     """Return the share of inputs that are active, per fused layer on spikes."""
-    names = [n.input[0] for n in model.graph.node if n.op_type.startswith(("QConv", "QLinear"))]
-    inner = [name for name in names if name not in feeds]
-    values = Runner(model, inner).run({"x": _batch_first(feeds["x"], model)}) if inner else {}
-    return [round(float((values[n] != 0).mean()), 3) for n in inner]
-
-
-def _batch_first(array: np.ndarray, model: onnx.ModelProto) -> np.ndarray:
-    layout = Runner(model).layout.inputs[0]
-    return np.moveaxis(array, layout.batch_axis or 0, 0)
+    layers = [n for n in model.graph.node if n.op_type.startswith(("QConv", "QLinear"))]
+    inner = Runner(model, [n.input[0] for n in layers])
+    values = inner.run({"x": np.moveaxis(feeds["x"], inner.layout.inputs[0].batch_axis or 0, 0)})
+    silent = {n.input[0]: a.i for n in layers for a in n.attribute if a.name == "zero_point"}
+    return [round(float((values[name] != zero).mean()), 3) for name, zero in silent.items()]
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -187,7 +183,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
         for batch in map(int, options.batches.split(",")):
             for threads in map(int, options.threads.split(",")):
                 for rate in map(float, options.rates.split(",")):
-                    model = at_rate(net, base, rate)
+                    model = at_rate(net, base, rate, batch)
                     tag = f"r{rate:g}"
                     who, active = contenders(name, net, model, batch, threads, folder, tag)
                     timings = interleave(who, options.seconds)

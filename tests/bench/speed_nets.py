@@ -172,12 +172,12 @@ def trained(net: Net, path: Path) -> nn.Module:
     return model.eval()
 
 
-def at_rate(net: Net, base: nn.Module, rate: float) -> nn.Module:
-    """Return the network with thresholds at which each layer fires so often, layer by layer."""
+def at_rate(net: Net, base: nn.Module, rate: float, count: int) -> nn.Module:
+    """Return the network with thresholds at which each layer fires so often on `count` samples."""
     global _input_rate
     _input_rate = rate
     model = copy.deepcopy(base)
-    samples = torch.from_numpy(net.arranged(net.samples(8)))
+    samples = torch.from_numpy(net.arranged(net.samples(count)))
     neurons: list[Lif] = list(model.neurons)  # type: ignore[arg-type]
     for neuron in neurons:
         low, high = 1e-4, 1e4
