@@ -22,8 +22,8 @@ from native.test_layers import ISA_FLAGS
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "snnquant" / "csrc"
 DRIVER = Path(__file__).with_name("crossover_driver.cc")
-#: Costs that decide for one side, whatever the layer: listed, event, dense.
-FORCED = {"dense": "{1000000,1,1}", "events": "{0,0,1}", "chosen": ""}
+#: Costs that decide for one side, whatever the layer: listed, copied, event, dense.
+FORCED = {"dense": "{1000000,1,1,1}", "events": "{0,0,0,1}", "chosen": ""}
 #: Channels in and out, size of the map, kernel, steps, batch.
 LAYERS = [
     (2, 32, 32, 3, 4, 1),

@@ -160,5 +160,23 @@ SNNQUANT_INLINE int64_t list_events(const uint8_t* input, int64_t size, uint8_t 
 
 #endif
 
+// Appends events, `moved` places further; reads and writes up to kEventSlack entries too many.
+SNNQUANT_INLINE int64_t copy_events(const uint16_t* from, int64_t count, uint16_t moved,
+                                    uint16_t* out) {
+#if defined(SNNQUANT_HAS_VECTORS)
+  // Most runs are short, and wider vectors would cross more cache lines.
+  constexpr int kBytes = kVectorBytes < 32 ? kVectorBytes : 32;
+  typedef uint16_t Block __attribute__((vector_size(kBytes)));
+  int64_t k = 0;
+  do {
+    store(out + k, load<Block>(from + k) + moved);
+    k += kBytes / 2;
+  } while (k < count);
+#else
+  for (int64_t k = 0; k < count; ++k) out[k] = static_cast<uint16_t>(from[k] + moved);
+#endif
+  return count;
+}
+
 }  // namespace SNNQUANT_ISA
 }  // namespace snnquant

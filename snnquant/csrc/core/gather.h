@@ -21,38 +21,22 @@ constexpr int64_t kSafeEvents = 256;
 // Rows that are read at once.
 constexpr int64_t kEventUnroll = 4;
 
-// Events of one position and step, and where their rows of weights are.
+// Events of one position and step, and the rows of weights that they have.
 struct EventList {
   uint16_t* events;
   int64_t count;
-  // Event e has the row of weights at first_row + e * row_bytes. A number, since the row of event 0
-  // may lie in front of all weights.
-  uintptr_t first_row;
-  uint16_t zeros;  // the event whose row is all zeros
+  const uint8_t* rows;
 
   SNNQUANT_INLINE const uint8_t* row(int64_t k, int64_t row_bytes) const {
-    return reinterpret_cast<const uint8_t*>(first_row +
-                                            events[k] * static_cast<uintptr_t>(row_bytes));
+    return rows + events[k] * row_bytes;
   }
 };
 
-// A list made up to whole blocks by events without weight, for as long as this lives: what they
-// stand on may be the events of a neighbour.
-class WholeBlocks {
- public:
-  SNNQUANT_INLINE explicit WholeBlocks(const EventList& list) : end_(list.events + list.count) {
-    std::memcpy(kept_, end_, sizeof kept_);
-    for (uint16_t& event : zeros_) event = list.zeros;
-    std::memcpy(end_, zeros_, sizeof zeros_);
-  }
-  SNNQUANT_INLINE ~WholeBlocks() { std::memcpy(end_, kept_, sizeof kept_); }
-  WholeBlocks(const WholeBlocks&) = delete;
-  WholeBlocks& operator=(const WholeBlocks&) = delete;
-
- private:
-  uint16_t* end_;
-  uint16_t kept_[kEventUnroll], zeros_[kEventUnroll];
-};
+// Makes a list up to whole blocks with the event whose row is all zeros.
+SNNQUANT_INLINE EventList whole_blocks(const EventList& list, uint16_t zeros) {
+  for (int64_t k = 0; k < kEventUnroll; ++k) list.events[list.count + k] = zeros;
+  return list;
+}
 
 #if defined(SNNQUANT_HAS_VECTORS)
 
@@ -187,10 +171,9 @@ void gather_all(const EventList& list, int64_t row_bytes, int64_t tiles, int16_t
 
 #endif
 
-// sums[tile][channel] of the rows of all events, modulo 2**16.
+// sums[tile][channel] of the rows of all events, modulo 2**16; lists end in whole blocks.
 inline void gather_events(const PackedWeights& weights, const EventList& list, int64_t tiles,
                           int16_t* sums) {
-  const WholeBlocks whole(list);
   if (weights.bits == 8) {
     gather_all<8>(list, weights.row_bytes, tiles, sums);
   } else if (weights.bits == 4) {

@@ -65,7 +65,7 @@ Form form_of(const Arithmetic& ops) {
 }  // namespace
 
 PreparedLayer::PreparedLayer(const LayerSource& source) {
-  layer_.shape = source.shape;
+  layer_.shape = SizedSynapse(source.shape);
   layer_.has_neuron = source.has_neuron;
   layer_.neuron = source.neuron;
   std::copy(std::begin(source.attributes), std::end(source.attributes), layer_.attributes);

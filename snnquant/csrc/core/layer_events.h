@@ -21,63 +21,89 @@ class EventSums {
       : view_(view), neurons_(neurons), sums16_(sums16), sums_(sums) {}
 
   void run(Scratch scratch) {
-    const SynapseShape& shape = view_.shape;
+    const SizedSynapse& shape = view_.shape;
     const Part& part = view_.part;
-    if (shape.one_position() && shape.groups == 1) {
-      uint16_t* list = scratch.take<uint16_t>(view_.size.list_capacity);
-      for (int64_t x = part.x0; x < part.x1; ++x) run_position(x, list);
-      return;
+    list_ = scratch.take<uint16_t>(view_.size.list_capacity);
+    direct_ = lists_directly(shape);
+    if (!direct_) {
+      columns_ = view_.size.columns_in;
+      events_ = scratch.take<uint16_t>(shape.y.kernel * view_.rows * view_.size.row_capacity);
+      starts_ = scratch.take<int32_t>(shape.y.kernel * view_.rows * (columns_ + 1));
+      held_ = scratch.take<int64_t>(shape.y.kernel);
+      seen_ = scratch.take<SeenRow>(shape.y.kernel);
+      choose_columns();
     }
-    choose_columns();
-    capacity_ = view_.size.row_capacity;
-    events_ = scratch.take<uint16_t>(view_.size.steps * capacity_);
-    starts_ = scratch.take<int32_t>(view_.size.steps * (view_.size.columns_in + 1));
-    collected_ = scratch.take<uint16_t>(view_.size.steps * view_.size.list_capacity);
     for (int64_t group = 0; group < shape.groups; ++group) {
-      for (int64_t y = part.y0; y < part.y1; ++y) run_row(group, y);
+      rows_ = view_.weights.rows + group * (shape.fan_in() + 1) * view_.weights.row_bytes;
+      for (int64_t k = 0; !direct_ && k < shape.y.kernel; ++k) held_[k] = kNothing;
+      for (int64_t y = part.y0; y < part.y1; ++y) {
+        if (!direct_) see_rows(group, y);
+        for (int64_t x = part.x0; x < part.x1; ++x) run_position(group, y, x);
+      }
     }
   }
 
  private:
   static constexpr bool kSilence = listing == Listing::silence;
+  static constexpr int64_t kNothing = INT64_MIN;
 
-  EventList list_of(int64_t group, uint16_t* events, int64_t count, int64_t shift) const {
-    const int64_t row_bytes = view_.weights.row_bytes, fan_in = view_.shape.fan_in();
-    const uint8_t* rows = view_.weights.rows + group * (fan_in + 1) * row_bytes;
-    const auto moved = static_cast<uintptr_t>(shift * row_bytes);
-    return {events, count, reinterpret_cast<uintptr_t>(rows) - moved,
-            static_cast<uint16_t>(fan_in + shift)};
-  }
-
-  // -- a position that sees nothing but its own channels ---------------------------------------
-
-  EventList list_position(int64_t t, int64_t x, uint16_t* list) const {
-    const int64_t channels = view_.shape.channels_in;
-    return list_of(
-        0, list,
-        list_events<listing>(view_.input(t, 0, x), channels, view_.shape.silent(), 0, list), 0);
-  }
-
-  void run_position(int64_t x, uint16_t* list) {
+  void run_position(int64_t group, int64_t y, int64_t x) {
+    const Covered covered = direct_ ? Covered{} : covered_by(x);
     int64_t active = 0;
     bool fits = true;
     for (int64_t t = 0; t < view_.rows && fits; ++t) {
-      const EventList seen = list_position(t, x, list);
+      const EventList seen = list_position(t, x, covered);
       fits = fits_16_bits(seen.count);
-      if (fits) add_up(t, 0, seen);
+      if (fits) add_up(t, group, seen);
       active += active_of(seen);
     }
     if (fits) {
-      hand_over(0, x, 0, active);
+      hand_over(y, x, group, active);
       return;
     }
-    for (int64_t t = 0; t < view_.rows; ++t) add_up_long(t, 0, list_position(t, x, list));
-    hand_over_long(0, x, 0);
+    for (int64_t t = 0; t < view_.rows; ++t) add_up_long(t, group, list_position(t, x, covered));
+    hand_over_long(y, x, group);
+  }
+
+  // Columns that the kernel of a position covers, among those that are listed.
+  struct Covered {
+    int64_t first, count;
+    int64_t before;  // inputs from the first of the list to the first of the kernel
+  };
+
+  Covered covered_by(int64_t x) const {
+    const SizedSynapse& shape = view_.shape;
+    const int64_t first_x = x * shape.x.stride - shape.x.pad;
+    const int64_t from = smaller_of(larger(first_x, begin_), end_);
+    const int64_t to = larger(from, smaller_of(first_x + shape.x.kernel, end_));
+    return {from - begin_, to - from, (first_x - begin_) * shape.group_in()};
+  }
+
+  // The events that a position sees at one step.
+  SNNQUANT_INLINE EventList list_position(int64_t t, int64_t x, const Covered& covered) const {
+    const SizedSynapse& shape = view_.shape;
+    int64_t count;
+    if (direct_) {
+      count =
+          list_events<listing>(view_.input(t, 0, x), shape.group_in(), shape.silent(), 0, list_);
+    } else if (shape.x.dilation == 1) {
+      count = collect_side_by_side(t, covered);
+    } else {
+      count = collect_apart(t, x);
+    }
+    return whole_blocks({list_, count, rows_}, static_cast<uint16_t>(shape.fan_in()));
   }
 
   // -- maps ----------------------------------------------------------------------------------
 
-  // Of silence, padding is a part.
+  // A row of the input under a row of the kernel, listed.
+  struct SeenRow {
+    const uint16_t* events;  // of the first step; those of the next lie row_capacity further
+    const int32_t* starts;   // of the events of each column, and their end
+    uint16_t place;          // what is added to its events: their row of the kernel
+  };
+
+  // Columns that are listed. Of silence, padding is a part.
   void choose_columns() {
     view_.columns(&begin_, &end_);
     if (!kSilence) return;
@@ -86,112 +112,87 @@ class EventSums {
     end_ = reach.first + reach.size;
   }
 
-  void run_row(int64_t group, int64_t y) {
-    for (int64_t t = 0; t < view_.rows; ++t) list_row(group, t, y);
-    EventList lists[kStepChunk];
-    for (int64_t x = view_.part.x0; x < view_.part.x1; ++x) {
-      if (view_.shape.x.dilation == 1) {
-        see_columns(group, x, lists);
-      } else {
-        collect_columns(group, x, lists);
+  // Lists the rows that a row of outputs sees, but those that the row before saw already.
+  void see_rows(int64_t group, int64_t y) {
+    const SizedSynapse& shape = view_.shape;
+    const int64_t first_y = y * shape.y.stride - shape.y.pad;
+    const int64_t top = view_.part.y0 * shape.y.stride - shape.y.pad;
+    const bool reused = shape.y.dilation == 1;
+    const int64_t kernel_row = shape.x.kernel * shape.group_in();
+    seen_count_ = 0;
+    for (int64_t ky = 0; ky < shape.y.kernel; ++ky) {
+      const int64_t row = first_y + ky * shape.y.dilation;
+      if (!kSilence && !view_.has_row(row)) continue;
+      const int64_t slot = reused ? (row - top) % shape.y.kernel : ky;
+      uint16_t* events = events_ + slot * view_.rows * view_.size.row_capacity;
+      int32_t* starts = starts_ + slot * view_.rows * (columns_ + 1);
+      if (held_[slot] != row) {
+        held_[slot] = row;
+        for (int64_t t = 0; t < view_.rows; ++t) {
+          list_row(group, t, row, events + t * view_.size.row_capacity,
+                   starts + t * (columns_ + 1));
+        }
       }
-      int64_t active = 0;
-      bool fit = true;
-      for (int64_t t = 0; t < view_.rows; ++t) {
-        active += active_of(lists[t]);
-        fit = fit && fits_16_bits(lists[t].count);
-      }
-      if (fit) {
-        for (int64_t t = 0; t < view_.rows; ++t) add_up(t, group, lists[t]);
-        hand_over(y, x, group, active);
-      } else {
-        for (int64_t t = 0; t < view_.rows; ++t) add_up_long(t, group, lists[t]);
-        hand_over_long(y, x, group);
-      }
+      seen_[seen_count_++] = {events, starts, static_cast<uint16_t>(ky * kernel_row)};
     }
   }
 
-  // Lists what one row of outputs sees at one step, column by column. Event e of column x is a
-  // place among the inputs of a position whose kernel begins at that column, plus x columns.
-  void list_row(int64_t group, int64_t t, int64_t y) {
-    const SynapseShape& shape = view_.shape;
-    const int64_t channels = shape.group_in(), kernel_row = shape.x.kernel * channels;
-    const int64_t first_y = y * shape.y.stride - shape.y.pad;
-    // Rows of the kernel that lie inside the map.
-    int64_t from = 0, to = shape.y.kernel;
-    while (from < to && !view_.has_row(first_y + from * shape.y.dilation)) ++from;
-    while (to > from && !view_.has_row(first_y + (to - 1) * shape.y.dilation)) --to;
-    uint16_t* const events = events_ + t * capacity_;
-    int32_t* starts = starts_ + t * (view_.size.columns_in + 1);
-    const int64_t down = shape.y.dilation * view_.map.in_x * shape.channels_in;
-    // Of the first column of the map, in the first row that is seen.
+  // Lists one row of the input at one step, column by column.
+  void list_row(int64_t group, int64_t t, int64_t y, uint16_t* events, int32_t* starts) const {
+    const SizedSynapse& shape = view_.shape;
+    const int64_t channels = shape.group_in();
+    // Of the first column of the map.
     const uint8_t* row = nullptr;
-    if (from < to && begin_ < end_ && view_.map.in_x > 0) {
-      row = view_.input(t, first_y + from * shape.y.dilation, 0) + group * channels;
+    if (view_.has_row(y) && begin_ < end_ && view_.map.in_x > 0) {
+      row = view_.input(t, y, 0) + group * channels;
     }
     int64_t count = 0;
     for (int64_t x = begin_; x < end_; ++x) {
       *starts++ = static_cast<int32_t>(count);
-      const int64_t before = (x - begin_) * channels;
-      const bool inside = !kSilence || view_.has_column(x);
-      if (kSilence) {
-        count += list_padding(before, inside ? from : shape.y.kernel, to, events + count);
-      }
-      if (!inside || row == nullptr) continue;
-      const uint8_t* column = row + x * shape.channels_in;
-      for (int64_t ky = from; ky < to; ++ky, column += down) {
-        const auto place = static_cast<uint16_t>(before + ky * kernel_row);
-        count += list_events<listing>(column, channels, shape.silent(), place, events + count);
+      const auto place = static_cast<uint16_t>((x - begin_) * channels);
+      if (row != nullptr && (!kSilence || view_.has_column(x))) {
+        count += list_events<listing>(row + x * shape.channels_in, channels, shape.silent(), place,
+                                      events + count);
+      } else if (kSilence) {
+        count += list_all(channels, place, events + count);
       }
     }
     *starts = static_cast<int32_t>(count);
   }
 
-  // Lists the rows of the kernel 0..from-1 and to.. of one column, which padding fills.
-  int64_t list_padding(int64_t before, int64_t from, int64_t to, uint16_t* out) const {
-    const int64_t channels = view_.shape.group_in();
-    int64_t count = 0;
-    for (int64_t ky = 0; ky < view_.shape.y.kernel; ++ky) {
-      if (ky >= from && ky < to) continue;
-      const auto place = static_cast<uint16_t>(before + ky * view_.shape.x.kernel * channels);
-      count += list_all(channels, place, out + count);
+  // Copies together the events of columns that lie side by side.
+  SNNQUANT_INLINE int64_t collect_side_by_side(int64_t t, const Covered& covered) const {
+    const int64_t first = t * (columns_ + 1) + covered.first;
+    const int64_t skipped = t * view_.size.row_capacity;
+    // Copies: the events that are stored could change whatever a pointer leads to.
+    const SeenRow* const last = seen_ + seen_count_;
+    uint16_t* const list = list_;
+    uint16_t* end = list;
+    for (const SeenRow* row = seen_; row != last; ++row) {
+      const int32_t* starts = row->starts + first;
+      end += copy_events(row->events + skipped + starts[0], starts[covered.count] - starts[0],
+                         static_cast<uint16_t>(row->place - covered.before), end);
     }
-    return count;
+    return end - list;
   }
 
-  // The events of one position, for each step: those of the columns that its kernel covers.
-  void see_columns(int64_t group, int64_t x, EventList* lists) const {
-    const SynapseShape& shape = view_.shape;
+  // The same for columns of the kernel that lie apart.
+  int64_t collect_apart(int64_t t, int64_t x) const {
+    const SizedSynapse& shape = view_.shape;
     const int64_t first_x = x * shape.x.stride - shape.x.pad;
-    const int64_t from = smaller_of(larger(first_x, begin_), end_);
-    const int64_t to = larger(from, smaller_of(first_x + shape.x.kernel, end_));
-    const EventList any = list_of(group, nullptr, 0, (first_x - begin_) * shape.group_in());
-    for (int64_t t = 0; t < view_.rows; ++t) {
-      const int32_t* starts = starts_ + t * (view_.size.columns_in + 1);
-      lists[t] = any;
-      lists[t].events = events_ + t * capacity_ + starts[from - begin_];
-      lists[t].count = starts[to - begin_] - starts[from - begin_];
-    }
-  }
-
-  // The same for columns that lie apart, which are copied together.
-  void collect_columns(int64_t group, int64_t x, EventList* lists) const {
-    const SynapseShape& shape = view_.shape;
-    const int64_t first_x = x * shape.x.stride - shape.x.pad, channels = shape.group_in();
-    for (int64_t t = 0; t < view_.rows; ++t) {
-      uint16_t* out = collected_ + t * view_.size.list_capacity;
-      int64_t count = 0;
+    int64_t count = 0;
+    for (int64_t k = 0; k < seen_count_; ++k) {
       for (int64_t kx = 0; kx < shape.x.kernel; ++kx) {
         const int64_t column = first_x + kx * shape.x.dilation - begin_;
         if (column < 0 || column >= end_ - begin_) continue;
-        const auto moved = static_cast<uint16_t>((kx - column) * channels);
-        const int32_t* starts = starts_ + t * (view_.size.columns_in + 1) + column;
-        for (int64_t k = starts[0]; k < starts[1]; ++k) {
-          out[count++] = static_cast<uint16_t>(events_[t * capacity_ + k] + moved);
-        }
+        const int32_t* starts = seen_[k].starts + t * (columns_ + 1) + column;
+        const int64_t moved = (kx - column) * shape.group_in();
+        count += copy_events(seen_[k].events + t * view_.size.row_capacity + starts[0],
+                             starts[1] - starts[0], static_cast<uint16_t>(seen_[k].place + moved),
+                             list_ + count);
       }
-      lists[t] = list_of(group, out, count, 0);
     }
+    return count;
   }
 
   // -- sums ----------------------------------------------------------------------------------
@@ -257,10 +258,16 @@ class EventSums {
   LayerNeurons& neurons_;
   int16_t* sums16_;
   int32_t* sums_;
-  int64_t begin_ = 0, end_ = 0;  // columns that are listed
-  int64_t capacity_ = 0;
-  uint16_t *events_ = nullptr, *collected_ = nullptr;
-  int32_t* starts_ = nullptr;  // of the events of each column, and their end; per step
+  uint16_t* list_ = nullptr;       // of one position
+  const uint8_t* rows_ = nullptr;  // of weights, of one group
+  bool direct_ = false;
+  int64_t begin_ = 0, end_ = 0, columns_ = 0;
+  // Rows of the input that are listed: [y.kernel][steps][row_capacity], and [columns_ + 1].
+  uint16_t* events_ = nullptr;
+  int32_t* starts_ = nullptr;
+  int64_t* held_ = nullptr;  // which row each of the lists holds
+  SeenRow* seen_ = nullptr;
+  int64_t seen_count_ = 0;
 };
 
 }  // namespace SNNQUANT_ISA

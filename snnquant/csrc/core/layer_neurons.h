@@ -296,7 +296,7 @@ class LayerNeurons {
 
   const LayerCall& call_;
   const Layer& layer_;
-  const SynapseShape& shape_;
+  const SizedSynapse& shape_;
   const TileLif* lif_;  // null: the neurons run by their definition
   MapShape map_;
   int64_t positions_;

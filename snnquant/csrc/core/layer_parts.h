@@ -30,6 +30,11 @@ inline MapShape rows_of(const LayerCall& call) {
   return {1, 1, all, 1, all};
 }
 
+// Whether the inputs that one position sees lie side by side, so that it needs no list of rows.
+inline bool lists_directly(const SizedSynapse& shape) {
+  return shape.one_position() && shape.groups == 1;
+}
+
 struct Cut {
   int64_t batch, rows, row_blocks, columns, column_blocks;
 
@@ -79,10 +84,10 @@ struct PartSizes {
   int64_t channels;   // of a group, whole tiles
   int64_t rows_in, columns_in;
   int64_t list_capacity;  // events of one position
-  int64_t row_capacity;   // events that one row of outputs sees
+  int64_t row_capacity;   // events of one row of the input
 
   explicit PartSizes(const LayerCall& call) {
-    const SynapseShape& shape = call.layer->shape;
+    const SizedSynapse& shape = call.layer->shape;
     const Cut cut(call);
     const int64_t all_steps = call.steps > 0 ? call.steps : 1;
     steps = smaller_of(all_steps, kStepChunk);
@@ -92,7 +97,7 @@ struct PartSizes {
     columns_in = Reach(shape.x, 0, cut.columns > 0 ? cut.columns : 1).size;
     list_capacity = shape.fan_in() + 2 * kEventSlack;
     // Counts above 1 make more events than inputs; rows with more than this are computed densely.
-    row_capacity = shape.y.kernel * columns_in * shape.channels_in + 2 * kEventSlack;
+    row_capacity = columns_in * shape.channels_in + 2 * kEventSlack;
   }
 };
 
@@ -113,14 +118,16 @@ inline int64_t definition_scratch_bytes(const LayerCall& call) {
 
 // Bytes of scratch memory that a part needs; the pieces are taken in layer_run.h.
 inline int64_t layer_scratch_bytes(const LayerCall& call) {
-  const SynapseShape& shape = call.layer->shape;
+  const SizedSynapse& shape = call.layer->shape;
   const PackedWeights& weights = call.layer->weights;
   const PartSizes size(call);
   int64_t bytes = 64 * kCacheLine;
   bytes += size.steps * size.channels * 6;  // sums in 16 and in 32 bits
-  bytes += size.steps * size.list_capacity * 2;
-  if (weights.rows != nullptr && !(shape.one_position() && shape.groups == 1)) {
-    bytes += size.steps * (size.row_capacity * 2 + (size.columns_in + 1) * 4);
+  bytes += size.list_capacity * 2;
+  if (weights.rows != nullptr && !lists_directly(shape)) {
+    // Rows of the input that are listed at a time, and what is known of each.
+    bytes += shape.y.kernel * size.steps * (size.row_capacity * 2 + (size.columns_in + 1) * 4);
+    bytes += shape.y.kernel * 4 * static_cast<int64_t>(sizeof(int64_t));
   }
   // The padded map, and a tile of weights unpacked.
   bytes += size.steps * (size.rows_in * size.columns_in * shape.channels_in + kCacheLine);

@@ -17,17 +17,18 @@ namespace SNNQUANT_ISA {
 // by tests/bench/crossover.py.
 struct SumCosts {
   int64_t listed;  // a run of up to 64 inputs whose events are listed
+  int64_t copied;  // a run of events that is copied to the list of a position
   int64_t event;   // an event, per tile
   int64_t dense;   // an input, per tile
 };
 #if defined(SNNQUANT_COSTS)
 constexpr SumCosts kCosts = SNNQUANT_COSTS;
 #elif defined(SNNQUANT_AVX512VNNI)
-constexpr SumCosts kCosts = {160, 22, 10};
+constexpr SumCosts kCosts = {140, 100, 28, 10};
 #elif defined(SNNQUANT_AVX2) || defined(SNNQUANT_NEON_DOT)
-constexpr SumCosts kCosts = {160, 44, 30};
+constexpr SumCosts kCosts = {160, 100, 44, 30};
 #else
-constexpr SumCosts kCosts = {300, 60, 160};
+constexpr SumCosts kCosts = {300, 160, 60, 160};
 #endif
 
 class LayerPart {
@@ -75,12 +76,16 @@ class LayerPart {
 
   // Whether listing and adding up so many of the inputs is faster than dot products with all.
   bool events_pay(const Activity& seen, int64_t events) const {
-    const SynapseShape& shape = view_.shape;
-    const int64_t runs = shape.y.kernel * shape.x.stride * divide_up(shape.group_in(), 64);
+    const SizedSynapse& shape = view_.shape;
+    // Rows of the kernel that lie apart are listed anew for each row of outputs.
+    const int64_t rows_listed = shape.y.dilation == 1 ? shape.y.stride : shape.y.kernel;
+    const int64_t runs = rows_listed * shape.x.stride * divide_up(shape.group_in(), 64);
+    const int64_t apart = shape.x.dilation == 1 ? 1 : shape.x.kernel;
+    const int64_t copies = lists_directly(shape) ? 0 : shape.y.kernel * apart;
     const double share = static_cast<double>(events) / static_cast<double>(larger(seen.inputs, 1));
     const auto all = static_cast<double>(shape.tiles() * shape.fan_in());
     const auto dots = static_cast<double>(shape.tiles() * view_.weights.dense_groups * 4);
-    const double listing = static_cast<double>(kCosts.listed * runs);
+    const double listing = static_cast<double>(kCosts.listed * runs + kCosts.copied * copies);
     return listing + static_cast<double>(kCosts.event) * share * all <
            static_cast<double>(kCosts.dense) * dots;
   }
@@ -97,7 +102,7 @@ class LayerPart {
 
   // Whether the lists of events have room, and their entries enough bits.
   bool can_list(const Activity& seen) const {
-    const SynapseShape& shape = view_.shape;
+    const SizedSynapse& shape = view_.shape;
     if (view_.weights.rows == nullptr || any_below_zero(seen)) return false;
     if (shape.fan_in() + view_.size.columns_in * shape.group_in() > UINT16_MAX) return false;
     if (seen.largest <= 1) return true;

@@ -20,7 +20,7 @@ struct Activity {
 
 struct PartView {
   const LayerCall& call;
-  const SynapseShape& shape;
+  const SizedSynapse& shape;
   const PackedWeights& weights;
   const MapShape map;
   const Part part;

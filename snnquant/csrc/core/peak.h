@@ -38,7 +38,7 @@ inline int64_t peak_events(int64_t rounds, int32_t* out) {
   PackedWeights weights = {};
   weights.bits = 8;
   weights.row_bytes = kTile;
-  const EventList list = {events, kEvents, reinterpret_cast<uintptr_t>(rows), kRows};
+  const EventList list = whole_blocks({events, kEvents, rows}, kRows);
   for (int64_t k = 0; k < rounds; ++k) {
     gather_events(weights, list, 1, sums);
     out[0] += sums[k % kTile];

@@ -66,6 +66,28 @@ struct SynapseShape {
   }
 };
 
+// The same with its sizes worked out: they are asked for so often that divisions would cost more
+// than what is done with the results.
+class SizedSynapse : public SynapseShape {
+ public:
+  SizedSynapse() : SizedSynapse(SynapseShape{{1, 1, 1, 0}, {1, 1, 1, 0}, 1, 1, 1, 0, 0}) {}
+  explicit SizedSynapse(const SynapseShape& shape)
+      : SynapseShape(shape),
+        group_in_(shape.group_in()),
+        fan_in_(shape.fan_in()),
+        tile_channels_(shape.tile_channels()),
+        tiles_(shape.tiles()) {}
+
+  int64_t group_in() const { return group_in_; }
+  int64_t fan_in() const { return fan_in_; }
+  int64_t tile_channels() const { return tile_channels_; }
+  int64_t tiles() const { return tiles_; }
+  int64_t first_place(int64_t group, int64_t tile) const { return (group * tiles_ + tile) * kTile; }
+
+ private:
+  int64_t group_in_, fan_in_, tile_channels_, tiles_;
+};
+
 // Weights in the order in which kernels read them; layer.cc writes them.
 struct PackedWeights {
   int32_t bits;  // 8, 4 or 2: the width at which `dense` and `rows` hold a weight
@@ -103,7 +125,7 @@ struct MapShape {
 
 // A fused layer: a synapse, and the neurons that it feeds (or none).
 struct Layer {
-  SynapseShape shape;
+  SizedSynapse shape;
   PackedWeights weights;
   bool has_neuron;
   neuron::Slot neuron;
