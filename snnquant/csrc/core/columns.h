@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "isa_namespace.h"
 #include "problem.h"
@@ -43,7 +44,7 @@ inline void expand(const Constant& constant, int64_t neurons, int64_t first, int
     if (each == 1) {
       // Copy to the end of the batch element at once.
       const int64_t run = values - index < count - n ? values - index : count - n;
-      for (int64_t k = 0; k < run; ++k) out[n + k] = constant.values[index + k];
+      std::memcpy(out + n, constant.values + index, static_cast<size_t>(run) * sizeof(int32_t));
       n += run;
       index = 0;
       continue;
@@ -59,12 +60,13 @@ inline void expand(const Constant& constant, int64_t neurons, int64_t first, int
 // Writes the states with which a span starts.
 inline void load_state(const Problem& problem, state::Slot slot, int64_t first, int64_t count,
                        int32_t* out) {
+  const size_t bytes = static_cast<size_t>(count) * sizeof(int32_t);
   if (problem.states_in[slot] != nullptr) {
-    for (int64_t n = 0; n < count; ++n) out[n] = problem.states_in[slot][first + n];
+    std::memcpy(out, problem.states_in[slot] + first, bytes);
   } else if (problem.initial[slot].values != nullptr) {
     expand(problem.initial[slot], problem.neurons, first, count, out);
   } else {
-    for (int64_t n = 0; n < count; ++n) out[n] = 0;
+    std::memset(out, 0, bytes);
   }
 }
 
@@ -72,7 +74,7 @@ inline void store_state(const Problem& problem, state::Slot slot, int64_t first,
                         const int32_t* values) {
   int32_t* out = problem.states_out[slot];
   if (out == nullptr) return;
-  for (int64_t n = 0; n < count; ++n) out[first + n] = values[n];
+  std::memcpy(out + first, values, static_cast<size_t>(count) * sizeof(int32_t));
 }
 
 }  // namespace SNNQUANT_ISA

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "arithmetic.h"
 #include "columns.h"
@@ -24,10 +25,22 @@ inline int64_t exact_scratch_bytes(const Problem& problem) {
   return columns * (span * static_cast<int64_t>(sizeof(int32_t)) + kCacheLine) + 2 * kCacheLine;
 }
 
-// Runs all steps of one span; a recurrent one is a whole batch element.
 template <class Neuron>
-void run_exact_span(const Problem& problem, int64_t first, int64_t count, void* memory) {
+void exact_step(const Problem& problem, const int32_t* const* constants, int32_t* const* states,
+                int64_t count, const ExactRow& given) {
   const Arithmetic ops(problem);
+  const ExactRow row = given;  // a copy: through the reference every store could change it
+  for (int64_t n = 0; n < count; ++n) {
+    const int64_t current = row.current[n] + (row.feedback != nullptr ? row.feedback[n] : 0);
+    const StepResult result = Neuron::step(ops, Cell{constants, states, n}, current);
+    if (row.spikes != nullptr) row.spikes[n] = static_cast<uint8_t>(result.spikes);
+    if (row.membrane != nullptr) row.membrane[n] = static_cast<int32_t>(result.membrane);
+  }
+}
+
+// Runs all steps of one span; a recurrent one is a whole batch element.
+inline void run_exact_span(const Problem& problem, ExactStep step, int64_t first, int64_t count,
+                           void* memory) {
   Scratch scratch(memory);
   const int32_t* constants[constant::count] = {};
   for (int slot = 0; slot < constant::count; ++slot) {
@@ -49,32 +62,35 @@ void run_exact_span(const Problem& problem, int64_t first, int64_t count, void* 
     const int64_t row = t * problem.batch * problem.neurons + first;
     const bool fed_back = recurrent && last != nullptr;
     if (fed_back) gather_feedback(last, problem.recurrent_weight, count, feedback);
-    for (int64_t n = 0; n < count; ++n) {
-      const int64_t current = problem.current[row + n] + (fed_back ? feedback[n] : 0);
-      const StepResult result = Neuron::step(ops, Cell{constants, states, n}, current);
-      if (problem.spikes != nullptr) problem.spikes[row + n] = static_cast<uint8_t>(result.spikes);
-      if (problem.membrane != nullptr) {
-        problem.membrane[row + n] = static_cast<int32_t>(result.membrane);
-      }
-    }
+    step(problem, constants, states, count,
+         {problem.current + row, fed_back ? feedback : nullptr,
+          problem.spikes != nullptr ? problem.spikes + row : nullptr,
+          problem.membrane != nullptr ? problem.membrane + row : nullptr});
     if (recurrent) last = problem.spikes + row;
   }
   for (int slot = 0; slot < state::count; ++slot) {
     store_state(problem, static_cast<state::Slot>(slot), first, count, states[slot]);
   }
-  if (problem.last_spikes_out != nullptr) {
-    for (int64_t n = 0; n < count; ++n) {
-      problem.last_spikes_out[first + n] = last == nullptr ? 0 : last[n];
-    }
+  if (problem.last_spikes_out == nullptr) return;
+  uint8_t* out = problem.last_spikes_out + first;
+  if (last == nullptr) {
+    std::memset(out, 0, static_cast<size_t>(count));
+  } else {
+    std::memmove(out, last, static_cast<size_t>(count));
+  }
+}
+
+inline void run_exact(const Problem& problem, ExactStep step, int64_t first, int64_t last,
+                      void* scratch) {
+  const int64_t span = problem.recurrent_weight != nullptr ? problem.neurons : kExactSpan;
+  for (int64_t n = first; n < last; n += span) {
+    run_exact_span(problem, step, n, n + span < last ? span : last - n, scratch);
   }
 }
 
 template <class Neuron>
 void run_exact(const Problem& problem, int64_t first, int64_t last, void* scratch) {
-  const int64_t span = problem.recurrent_weight != nullptr ? problem.neurons : kExactSpan;
-  for (int64_t n = first; n < last; n += span) {
-    run_exact_span<Neuron>(problem, n, n + span < last ? span : last - n, scratch);
-  }
+  run_exact(problem, exact_step<Neuron>, first, last, scratch);
 }
 
 }  // namespace SNNQUANT_ISA

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "isa_namespace.h"
 #include "narrow.h"
@@ -20,7 +21,7 @@ enum class Form {
 enum class Scope {
   full_width,     // states of 32 bits
   below_32_bits,  // fewer, and the states that are given lie within them
-  general,        // any width, refractory time, shifted current, every rounding, membrane wanted
+  general,        // any states, refractory time, shifted current, every rounding, membrane wanted
 };
 
 // Whether a silent or soft-reset membrane can leave its width after the leak. An alpha of at most 1
@@ -30,10 +31,18 @@ enum class Leak { biased, unbiased };
 // One value for all neurons, used like a column.
 struct Same {
   int32_t value;
+  explicit Same(const int32_t* values) : value(values[0]) {}
   int32_t operator[](int64_t) const { return value; }
 };
 
-// Constants of a span, prepared for a Form; Column is Same or a pointer.
+// One value per neuron.
+struct Each {
+  const int32_t* values;
+  explicit Each(const int32_t* values) : values(values) {}
+  int32_t operator[](int64_t n) const { return values[n]; }
+};
+
+// Constants of a span, prepared for a Form; Column is a value or a pointer to values.
 template <class Column>
 struct LifColumns {
   Column multiplier, fire_above, refractory_steps;
@@ -43,14 +52,6 @@ struct LifColumns {
 };
 constexpr int kLifColumns = 10;
 
-// The same columns, seen from neuron n on.
-inline LifColumns<Same> from_neuron(const LifColumns<Same>& c, int64_t) { return c; }
-inline LifColumns<const int32_t*> from_neuron(const LifColumns<const int32_t*>& c, int64_t n) {
-  return {c.multiplier + n, c.fire_above + n, c.refractory_steps + n, c.bias + n,
-          c.from + n,       c.to + n,         c.on_spike + n,         c.spike_bias + n,
-          c.spike_from + n, c.spike_to + n};
-}
-
 // The constants that a LIF reads, as the op gives them.
 template <class Column>
 struct LifConstants {
@@ -58,69 +59,194 @@ struct LifConstants {
 };
 constexpr int kLifConstants = 6;
 
-inline LifColumns<int32_t> prepare_lif(const NarrowArithmetic& ops, const Arithmetic& choices,
-                                       Form form, const LifConstants<int32_t>& given) {
+// Choices as masks of all bits or none: loops over neurons that blend by them become vector code.
+struct LifMasks {
+  int32_t resets, replaces, late, immediate, refractory, general;
+
+  LifMasks(const Arithmetic& choices, Form form, bool general_form)
+      : resets(choices.reset == reset::none ? 0 : -1),
+        replaces(form == Form::replace ? -1 : 0),
+        late(form == Form::leak_and_subtract ? -1 : 0),
+        immediate(choices.reset_after_leak ? -1 : 0),
+        refractory(choices.refractory ? -1 : 0),
+        general(general_form ? -1 : 0) {}
+};
+
+inline int32_t blend(int32_t mask, int32_t a, int32_t b) { return (a & mask) | (b & ~mask); }
+
+// In the general form on_spike is taken away before the leak, whatever the form was, and a spike
+// that sets the membrane does so by limits that leave nothing but its bias.
+inline LifColumns<int32_t> prepare_lif(const NarrowArithmetic& ops, const LifMasks& masks,
+                                       const LifConstants<int32_t>& given) {
   LifColumns<int32_t> p = {};
   p.multiplier = ops.multiplier(given.alpha);
   p.fire_above = given.fire_above;
-  p.refractory_steps = choices.refractory ? given.refractory_steps : 0;
-  p.bias = p.spike_bias = given.leak_bias;
-  const int32_t reset_by = choices.reset == reset::none ? 0 : given.reset_by;
-  if (form == Form::leak_and_subtract) p.spike_bias = given.leak_bias - reset_by;
+  p.refractory_steps = given.refractory_steps & masks.refractory;
+  const int32_t reset_by = given.reset_by & masks.resets;
+  p.bias = given.leak_bias;
+  p.spike_bias = given.leak_bias - (reset_by & masks.late);
   p.from = ops.from(p.bias);
   p.to = ops.to(p.bias);
+  const int32_t leaked =
+      clamp32(ops.scale<true>(p.multiplier, given.v_reset), p.from, p.to) + p.bias;
+  const int32_t replaced = blend(masks.immediate, ops.saturate(given.v_reset), leaked);
+  p.on_spike = blend(masks.replaces, replaced, reset_by) & ~(masks.general & masks.late);
   p.spike_from = ops.from(p.spike_bias);
   p.spike_to = ops.to(p.spike_bias);
-  p.on_spike = reset_by;
-  if (form == Form::replace) {
-    const int32_t leaked = ops.scale<true>(p.multiplier, given.v_reset);
-    p.on_spike = choices.reset_after_leak ? ops.saturate(given.v_reset)
-                                          : clamp32(leaked, p.from, p.to) + p.bias;
-  }
+  const int32_t moved = masks.general & masks.replaces;
+  p.spike_from &= ~moved;
+  p.spike_to &= ~moved;
+  p.spike_bias = blend(moved, p.on_spike, p.spike_bias);
+  p.on_spike &= ~moved;
   return p;
 }
 
-// One step of a span: reads current, v, r; writes v, r, spikes, membrane. r and membrane are
-// touched in the general scope only.
+inline LifColumns<int32_t> prepare_lif(const NarrowArithmetic& ops, const Arithmetic& choices,
+                                       Form form, const LifConstants<int32_t>& given) {
+  return prepare_lif(ops, LifMasks(choices, form, false), given);
+}
+
+// Neurons that a loop computes at once, and between two rounds of prefetching. With a number that
+// compilers know, and that vectors of bytes divide, no code is left that does the rest one by one.
+constexpr int64_t kLifBlock = 64;
+
+inline int64_t whole_blocks(int64_t count) {
+  return (count + kLifBlock - 1) / kLifBlock * kLifBlock;
+}
+
+// Starts loading the next row of a block into the second cache level (into the first it would push
+// out the state). Rows lie far apart, and no hardware foresees the jump.
+inline void prefetch_block(const int32_t* current, const uint8_t* spikes) {
+  constexpr int64_t line = 64, currents = line / static_cast<int64_t>(sizeof(int32_t));
+  for (int64_t n = 0; n < kLifBlock; n += currents) SNNQUANT_PREFETCH(current + n, 0);
+  for (int64_t n = 0; n < kLifBlock; n += line) SNNQUANT_PREFETCH(spikes + n, 1);
+}
+
+// What stands in for the arrays of the caller where they end within a block. It starts as zeros.
+struct LastBlock {
+  int32_t currents[kLifBlock], membranes[kLifBlock];
+  uint8_t spikes[kLifBlock];
+};
+
+// One step of a span: what it reads and writes. v, r and columns have room for whole blocks. Only
+// the general scope touches r and membrane.
+struct LifRow {
+  const int32_t* current;
+  int32_t* v;
+  int32_t* r;
+  uint8_t* spikes;
+  int32_t* membrane;  // null if not wanted
+  LastBlock* last;
+  int64_t to_next;  // elements from here to the next step of currents and spikes; 0: none
+};
+
+// Returns the block of a row that starts at a neuron, and starts loading the one of the next step.
+inline LifRow open_block(const LifRow& row, int64_t first, int64_t count) {
+  LifRow at = row;
+  at.current += first;
+  at.v += first;
+  at.r += first;
+  at.spikes += first;
+  at.membrane = row.membrane != nullptr ? row.membrane + first : row.last->membranes;
+  if (at.to_next != 0) prefetch_block(at.current + at.to_next, at.spikes + at.to_next);
+  if (count - first >= kLifBlock) return at;
+  const size_t bytes = static_cast<size_t>(count - first) * sizeof(int32_t);
+  std::memcpy(row.last->currents, at.current, bytes);
+  at.current = row.last->currents;
+  at.spikes = row.last->spikes;
+  at.membrane = row.last->membranes;
+  return at;
+}
+
+inline void close_block(const LifRow& row, int64_t first, int64_t count) {
+  if (count - first >= kLifBlock) return;
+  const size_t rest = static_cast<size_t>(count - first);
+  std::memcpy(row.spikes + first, row.last->spikes, rest);
+  if (row.membrane == nullptr) return;
+  std::memcpy(row.membrane + first, row.last->membranes, rest * sizeof(int32_t));
+}
+
+// Runs one step of a span.
+using LifStep = void (*)(const NarrowArithmetic&, const LifColumns<const int32_t*>&, int64_t count,
+                         const LifRow&);
+
 template <Form form, Scope scope, Leak leak, class Column>
-void lif_row(const NarrowArithmetic& arithmetic, const LifColumns<Column>& columns, int64_t count,
-             const int32_t* current, int32_t* v, int32_t* r, uint8_t* spikes, int32_t* membrane) {
+void lif_step(const NarrowArithmetic& arithmetic, const LifColumns<const int32_t*>& columns,
+              int64_t count, const LifRow& row) {
   // Copies: through the references every store could change them.
   const NarrowArithmetic ops = arithmetic;
-  const LifColumns<Column> c = columns;
-  constexpr bool general = scope == Scope::general;
-  const auto biased = [&c](int32_t leaked, int64_t n) {
-    return leak == Leak::unbiased ? leaked : clamp32(leaked, c.from[n], c.to[n]) + c.bias[n];
-  };
-  SNNQUANT_INDEPENDENT_LOOP
-  for (int64_t n = 0; n < count; ++n) {
-    int32_t v3;
-    if (general) {
-      v3 = ops.align_and_integrate(v[n], r[n] == 0 ? current[n] : 0);
-    } else if (scope == Scope::below_32_bits) {
-      v3 = ops.integrate_below_32_bits(v[n], current[n]);
-    } else {
-      v3 = add_saturated(v[n], current[n]);
+  const Column multiplier(columns.multiplier), fire_above(columns.fire_above);
+  const Column on_spike(columns.on_spike), bias(columns.bias), from(columns.from), to(columns.to);
+  const Column spike_bias(columns.spike_bias), spike_from(columns.spike_from);
+  const Column spike_to(columns.spike_to);
+  for (int64_t first = 0; first < count; first += kLifBlock) {
+    const LifRow block = open_block(row, first, count);
+    const int32_t* current = block.current;
+    int32_t* v = block.v;
+    uint8_t* spikes = block.spikes;
+    SNNQUANT_INDEPENDENT_LOOP
+    for (int64_t k = 0; k < kLifBlock; ++k) {
+      // Everything is read before anything is chosen: not every vector unit can leave reads out.
+      const int64_t n = first + k;
+      const int32_t low = from[n], high = to[n], added = bias[n], spike = on_spike[n];
+      const int32_t v3 = scope == Scope::below_32_bits
+                             ? ops.integrate_below_32_bits(v[k], current[k])
+                             : add_saturated(v[k], current[k]);
+      const bool fires = v3 > fire_above[n];
+      const int32_t kept = form == Form::subtract_and_leak && fires ? v3 - spike : v3;
+      const int32_t leaked = ops.scale<false>(multiplier[n], kept);
+      if (form == Form::leak_and_subtract) {
+        const int32_t spike_low = spike_from[n], spike_high = spike_to[n];
+        const int32_t spike_added = spike_bias[n];
+        v[k] = clamp32(leaked, fires ? spike_low : low, fires ? spike_high : high) +
+               (fires ? spike_added : added);
+      } else {
+        const int32_t next =
+            leak == Leak::unbiased ? leaked : clamp32(leaked, low, high) + added;
+        v[k] = form == Form::replace && fires ? spike : next;
+      }
+      spikes[k] = fires;
     }
-    const bool fires = v3 > c.fire_above[n];
-    if (form == Form::replace) {
-      const int32_t leaked = ops.scale<general>(c.multiplier[n], v3);
-      v[n] = fires ? c.on_spike[n] : biased(leaked, n);
-    } else if (form == Form::subtract_and_leak) {
-      const int32_t kept = v3 - (fires ? c.on_spike[n] : 0);
-      const int32_t leaked = ops.scale<general>(c.multiplier[n], kept);
-      v[n] = biased(leaked, n);
-    } else {
-      const int32_t leaked = ops.scale<general>(c.multiplier[n], v3);
-      const int32_t from = fires ? c.spike_from[n] : c.from[n];
-      const int32_t to = fires ? c.spike_to[n] : c.to[n];
-      v[n] = clamp32(leaked, from, to) + (fires ? c.spike_bias[n] : c.bias[n]);
+    close_block(row, first, count);
+  }
+}
+
+// The general scope, for columns in the general form.
+template <bool current_goes_right>
+void lif_step_general(const NarrowArithmetic& arithmetic,
+                      const LifColumns<const int32_t*>& columns, int64_t count,
+                      const LifRow& row) {
+  const NarrowArithmetic ops = arithmetic;
+  const Each multiplier(columns.multiplier), fire_above(columns.fire_above);
+  const Each on_spike(columns.on_spike), bias(columns.bias), from(columns.from), to(columns.to);
+  const Each spike_bias(columns.spike_bias), spike_from(columns.spike_from);
+  const Each spike_to(columns.spike_to), refractory_steps(columns.refractory_steps);
+  for (int64_t first = 0; first < count; first += kLifBlock) {
+    const LifRow block = open_block(row, first, count);
+    const int32_t* current = block.current;
+    int32_t* v = block.v;
+    int32_t* r = block.r;
+    uint8_t* spikes = block.spikes;
+    int32_t* membrane = block.membrane;
+    SNNQUANT_INDEPENDENT_LOOP
+    for (int64_t k = 0; k < kLifBlock; ++k) {
+      const int64_t n = first + k;
+      const int32_t low = from[n], high = to[n], added = bias[n], spike = on_spike[n];
+      const int32_t spike_low = spike_from[n], spike_high = spike_to[n];
+      const int32_t spike_added = spike_bias[n], restarted = refractory_steps[n];
+      const int32_t counter = r[k], given = current[k];
+      const int32_t seen = counter == 0 ? given : 0;
+      const int32_t v3 = current_goes_right ? ops.integrate_shifted_right(v[k], seen)
+                                            : ops.integrate_shifted_left(v[k], seen);
+      const bool fires = v3 > fire_above[n];
+      const int32_t leaked = ops.scale<true>(multiplier[n], fires ? v3 - spike : v3);
+      v[k] = clamp32(leaked, fires ? spike_low : low, fires ? spike_high : high) +
+             (fires ? spike_added : added);
+      r[k] = fires ? restarted : larger32(counter, 1) - 1;
+      membrane[k] = v3;
+      spikes[k] = fires;
     }
-    if (general) {
-      r[n] = fires ? c.refractory_steps[n] : larger32(r[n], 1) - 1;
-      membrane[n] = v3;
-    }
-    spikes[n] = fires;
+    close_block(row, first, count);
   }
 }
 

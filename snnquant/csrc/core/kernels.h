@@ -1,6 +1,6 @@
 // The kernels of this instruction set: every neuron, and which of its implementations runs.
 //
-// To add a neuron: write its step beside lif.h and add its case to run().
+// To add a neuron: write its step beside lif.h and add its case to exact_step_of().
 #pragma once
 
 #include <cstdint>
@@ -21,25 +21,33 @@ namespace SNNQUANT_ISA {
 inline void prepare(Problem& problem) { problem.fits_int32 = lif_fits_int32(problem); }
 
 inline int64_t scratch_bytes(const Problem& problem) {
-  // The fast LIF may hand a span over to the exact one.
-  const int64_t exact = exact_scratch_bytes(problem);
-  return problem.fits_int32 ? larger(exact, fast_lif_scratch_bytes()) : exact;
+  return problem.fits_int32 ? fast_lif_scratch_bytes() : exact_scratch_bytes(problem);
+}
+
+inline ExactStep exact_step_of(neuron::Slot neuron) {
+  switch (neuron) {
+    case neuron::LIF:
+      return exact_step<Lif>;
+    case neuron::CubaLIF:
+      return exact_step<CubaLif>;
+    case neuron::ExtendedLIF:
+      return exact_step<ExtendedLif>;
+    case neuron::LI:
+      return exact_step<Li>;
+    case neuron::count:
+      break;
+  }
+  return nullptr;
+}
+
+inline void run(const Problem& problem, ExactStep exact, int64_t first, int64_t last,
+                void* scratch) {
+  if (problem.fits_int32) return run_fast_lif(problem, first, last, scratch);
+  run_exact(problem, exact, first, last, scratch);
 }
 
 inline void run(const Problem& problem, int64_t first, int64_t last, void* scratch) {
-  if (problem.fits_int32) return run_fast_lif(problem, first, last, scratch);
-  switch (problem.neuron) {
-    case neuron::LIF:
-      return run_exact<Lif>(problem, first, last, scratch);
-    case neuron::CubaLIF:
-      return run_exact<CubaLif>(problem, first, last, scratch);
-    case neuron::ExtendedLIF:
-      return run_exact<ExtendedLif>(problem, first, last, scratch);
-    case neuron::LI:
-      return run_exact<Li>(problem, first, last, scratch);
-    case neuron::count:
-      return;
-  }
+  run(problem, exact_step_of(problem.neuron), first, last, scratch);
 }
 
 }  // namespace SNNQUANT_ISA

@@ -50,25 +50,22 @@ struct NarrowArithmetic {
     return v + smaller32(larger32(current, low - v), high - v);
   }
 
-  // saturate(v + current) for a current that `right` or `left` brings to the membrane's scale.
+  // saturate(v + current) for a current that `right`, at least 1, brings to the membrane's scale.
+  int32_t integrate_shifted_right(int32_t v, int32_t current) const {
+    const int32_t carry = (current >> (right - 1)) & 1;
+    return saturate(add_saturated(v, (current >> right) + carry));
+  }
+
+  // The same for `left`, which may be 0.
   //
   // A current shifted left may need up to 56 bits. It is added in three parts that fit: they have
   // one sign, so that a sum that saturates early stays saturated, and three of them reach from one
   // end of int32 to the other.
-  int32_t align_and_integrate(int32_t v, int32_t current) const {
-    if (right > 0) {
-      const int32_t carry = (current >> (right - 1)) & 1;
-      return saturate(add_saturated(v, (current >> right) + carry));
-    }
-    const int32_t most = INT32_MAX >> left;
-    const int32_t least = INT32_MIN >> left;
-    int32_t sum = v;
-    for (int part = 0; part < 3; ++part) {
-      const int32_t taken = smaller32(larger32(current, least), most);
-      sum = add_saturated(sum, static_cast<int32_t>(static_cast<uint32_t>(taken) << left));
-      current -= taken;
-    }
-    return saturate(sum);
+  int32_t integrate_shifted_left(int32_t v, int32_t current) const {
+    const int32_t one = fitting(current), two = fitting(current - one);
+    const int32_t three = fitting(current - one - two);
+    const int32_t sum = add_saturated(add_saturated(v, shifted(one)), shifted(two));
+    return saturate(add_saturated(sum, shifted(three)));
   }
 
   // k / 2**16 for the multiplier of an alpha in [0, 1]
@@ -92,6 +89,14 @@ struct NarrowArithmetic {
   // int32, where x ends anyway.
   int32_t from(int32_t bias) const { return low - smaller32(bias, low - INT32_MIN); }
   int32_t to(int32_t bias) const { return high - larger32(bias, high - INT32_MAX); }
+
+ private:
+  int32_t fitting(int32_t current) const {
+    return smaller32(larger32(current, INT32_MIN >> left), INT32_MAX >> left);
+  }
+  int32_t shifted(int32_t fitting) const {
+    return static_cast<int32_t>(static_cast<uint32_t>(fitting) << left);
+  }
 };
 
 inline int32_t clamp32(int32_t v, int32_t from, int32_t to) {

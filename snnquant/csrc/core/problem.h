@@ -43,6 +43,18 @@ struct Problem {
   bool fits_int32;  // set by prepare(): the step can run exactly in 32-bit lanes
 };
 
+// One step of a span in int64, the part that differs between neurons: what it reads and writes
+// besides its columns of constants and of states.
+struct ExactRow {
+  const int32_t* current;
+  const int64_t* feedback;  // null: none
+  uint8_t* spikes;          // null for a read-out
+  int32_t* membrane;        // null if not wanted
+};
+
+using ExactStep = void (*)(const Problem& problem, const int32_t* const* constants,
+                           int32_t* const* states, int64_t count, const ExactRow& row);
+
 // The kernels, compiled once per instruction set.
 struct Kernels {
   const char* name;
