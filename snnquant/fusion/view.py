@@ -140,7 +140,8 @@ class Current:
         space: sizes of the spatial axes.
         channels: number of channels.
         synapses: of the sum.
-        extras: further int32 values ``[T, B, *space, channels]``.
+        extras: further int32 values ``[T, B, *space, channels]``, or without T.
+        written: synapses that are part of the extras already.
     """
 
     lead: Lead
@@ -148,6 +149,12 @@ class Current:
     channels: int
     synapses: tuple[Pending, ...] = ()
     extras: tuple[ir.Value, ...] = ()
+    written: tuple[Pending, ...] = ()
+
+    @property
+    def sources(self) -> tuple[Pending, ...]:
+        """All synapses that it is a sum of."""
+        return self.synapses + self.written
 
     @property
     def features(self) -> tuple[int, ...]:
