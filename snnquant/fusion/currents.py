@@ -74,8 +74,13 @@ class Currents:
         """Return a current that several nodes use, written down if it is worth that."""
         if not current.synapses or (not current.lead.timed and reaches_few_neurons(value, _RULES)):
             return current
+        written = self.written(current)
+        self.writer.remember(written.extras[0], value, current.lead)
+        return written
+
+    def written(self, current: Current) -> Current:
+        """Return a current with its synapses written as ops of their own."""
         total = summed(current, self.writer, self.layers)
-        self.writer.remember(total, value, current.lead)
         return replace(current, synapses=(), extras=(total,), written=current.sources)
 
 
@@ -165,10 +170,11 @@ def _checked(current: Current) -> Current:
     return current
 
 
-def _negated(current: Current, out: Writer) -> Current:
+def _negated(found: Currents, current: Current) -> Current:
     if any((s.weight < -127).any() for s in current.synapses):
-        raise NotFusedError("it subtracts a current")
+        current = found.written(current)  # 128 is no weight.
     synapses = tuple(replace(s, weight=-s.weight, bias=-s.bias) for s in current.synapses)
+    out = found.writer
     extras = tuple(out.standard("Neg", [v], f"{v.name}.negated", shape(v)) for v in current.extras)
     return replace(current, synapses=synapses, extras=extras)
 
@@ -187,7 +193,7 @@ def _sum(found: Currents, node: ir.Node, axes: int) -> Current:
             raise NotFusedError(_NO_SYNAPSE)
         along = _along_channels(offset, current, axes)
         if minus and index == 0:
-            current = _negated(current, found.writer)
+            current = _negated(found, current)
         if not current.synapses:
             return _offset(found.writer, current, -along if minus and index == 1 else along)
         first = current.synapses[0]
@@ -198,7 +204,7 @@ def _sum(found: Currents, node: ir.Node, axes: int) -> Current:
         return _checked(replace(current, synapses=synapses))
     sides = _sides(found, node, axes)
     if minus:
-        sides[1] = _negated(sides[1], found.writer)
+        sides[1] = _negated(found, sides[1])
     return _together(*sides)
 
 

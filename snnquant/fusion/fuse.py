@@ -157,12 +157,10 @@ class _Run:
         return used or any(synapse.view.native for synapse in current.sources)
 
     def _further(self, value: ir.Value) -> Current | None:
-        for axes in (2, 1):
-            try:
-                current = self.currents.current(value, axes)
-            except NotFusedError:
-                continue
-            return current
+        rank = 0 if value.shape is None else len(value.shape)
+        for axes in (*range(3, rank), 2, 1):
+            with suppress(NotFusedError):
+                return self.currents.current(value, axes)
         return None
 
     def _share(self) -> None:
