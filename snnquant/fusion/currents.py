@@ -11,9 +11,11 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from snnquant.fusion.dims import dims_of, leads_before, split_dims
-from snnquant.fusion.spikes import Spikes, expanded_lead, out_dims, with_lead
+from snnquant.fusion.emit import summed
+from snnquant.fusion.shared import reaches_few_neurons, shared_values
+from snnquant.fusion.spikes import Spikes, expanded_lead, with_lead
 from snnquant.fusion.synapses import convolution, matrix
-from snnquant.fusion.view import Current, Dim, NotFusedError, Pending, View
+from snnquant.fusion.view import Current, Dim, NotFusedError, Pending
 from snnquant.fusion.writer import Writer, shape, within
 from snnquant.numerics import INT32, IntArray
 from snnquant.ops.fused import Synapse
@@ -27,13 +29,20 @@ _NO_SYNAPSE = "its current does not come from a synapse"
 class Currents:
     """Finds the synapses behind currents.
 
+    A current that goes to several layers is written once, and what reads it takes that.
+
     Args:
         spikes: what the synapses read.
+
+    Attributes:
+        layers: fused op by the name of each synapse that was written so.
     """
 
     def __init__(self, spikes: Spikes) -> None:
         self.spikes = spikes
         self.known: dict[tuple[ir.Value, int], Current | NotFusedError] = {}
+        self.layers: dict[str, str] = {}
+        self._shared = shared_values(spikes.writer.graph)
 
     @property
     def writer(self) -> Writer:
@@ -52,13 +61,27 @@ class Currents:
         if key not in self.known:
             node = value.producer()
             try:
-                self.known[key] = _found(self, node, axes)
+                found = _found(self, node, axes)
+                self.known[key] = self._once(value, found) if value in self._shared else found
             except NotFusedError as error:
                 self.known[key] = error
-        found = self.known[key]
-        if isinstance(found, NotFusedError):
-            raise NotFusedError(*found.args)
-        return found
+        known = self.known[key]
+        if isinstance(known, NotFusedError):
+            raise NotFusedError(*known.args)
+        return known
+
+    def _once(self, value: ir.Value, current: Current) -> Current:
+        """Return a current that several nodes use, written down if it is worth that."""
+        if not current.synapses or (not current.lead.timed and reaches_few_neurons(value, _RULES)):
+            return current
+        written = self.written(current)
+        self.writer.remember(written.extras[0], value, current.lead)
+        return written
+
+    def written(self, current: Current) -> Current:
+        """Return a current with its synapses written as ops of their own."""
+        total = summed(current, self.writer, self.layers)
+        return replace(current, synapses=(), extras=(total,), written=current.sources)
 
 
 def _found(found: Currents, node: ir.Node | None, axes: int) -> Current:
@@ -147,11 +170,13 @@ def _checked(current: Current) -> Current:
     return current
 
 
-def _negated(current: Current) -> Current:
-    if current.extras or any((s.weight < -127).any() for s in current.synapses):
-        raise NotFusedError("it subtracts a current")
+def _negated(found: Currents, current: Current) -> Current:
+    if any((s.weight < -127).any() for s in current.synapses):
+        current = found.written(current)  # 128 is no weight.
     synapses = tuple(replace(s, weight=-s.weight, bias=-s.bias) for s in current.synapses)
-    return replace(current, synapses=synapses)
+    out = found.writer
+    extras = tuple(out.standard("Neg", [v], f"{v.name}.negated", shape(v)) for v in current.extras)
+    return replace(current, synapses=synapses, extras=extras)
 
 
 def _sum(found: Currents, node: ir.Node, axes: int) -> Current:
@@ -164,11 +189,13 @@ def _sum(found: Currents, node: ir.Node, axes: int) -> Current:
         if offset is None:
             continue
         current = found.current(node.inputs[1 - index], axes)
-        if not current.synapses:
+        if not current.sources:
             raise NotFusedError(_NO_SYNAPSE)
         along = _along_channels(offset, current, axes)
         if minus and index == 0:
-            current = _negated(current)
+            current = _negated(found, current)
+        if not current.synapses:
+            return _offset(found.writer, current, -along if minus and index == 1 else along)
         first = current.synapses[0]
         biased = first.bias + (-along if minus and index == 1 else along)
         if np.abs(biased).max(initial=0) > INT32.high:
@@ -177,8 +204,16 @@ def _sum(found: Currents, node: ir.Node, axes: int) -> Current:
         return _checked(replace(current, synapses=synapses))
     sides = _sides(found, node, axes)
     if minus:
-        sides[1] = _negated(sides[1])
+        sides[1] = _negated(found, sides[1])
     return _together(*sides)
+
+
+def _offset(out: Writer, current: Current, along: IntArray) -> Current:
+    """Return a current that was written, plus one value per channel."""
+    held = out.constant(along.astype(np.int32), "fused.offset")
+    first, *others = current.extras
+    moved = out.standard("Add", [first, held], f"{first.name}.offset", shape(first))
+    return replace(current, extras=(moved, *others))
 
 
 def _together(first: Current, second: Current) -> Current:
@@ -191,6 +226,7 @@ def _together(first: Current, second: Current) -> Current:
         first.channels,
         first.synapses + second.synapses,
         first.extras + second.extras,
+        first.written + second.written,
     )
 
 
@@ -203,7 +239,7 @@ def _sides(found: Currents, node: ir.Node, axes: int) -> list[Current]:
         except NotFusedError as error:  # noqa: PERF203 - each side has its own verdict
             sides.append(error)
     known = [side for side in sides if isinstance(side, Current)]
-    if not any(side.synapses for side in known):
+    if not any(side.sources for side in known):
         raise next((s for s in sides if isinstance(s, NotFusedError)), NotFusedError(_NO_SYNAPSE))
     return [
         side if isinstance(side, Current) else _as_it_is(found, value, axes, known[0], side)
@@ -220,7 +256,7 @@ def _as_it_is(
     dims, features = split_dims(value, 2)
     if features != beside.features or dims != (beside.lead.steps, beside.lead.batch):
         raise why
-    return replace(beside, synapses=(), extras=(found.writer.channels_last(value, 2),))
+    return replace(beside, synapses=(), extras=(found.writer.channels_last(value, 2),), written=())
 
 
 def _same(found: Currents, node: ir.Node, axes: int) -> Current:
@@ -276,14 +312,6 @@ def _expand(found: Currents, node: ir.Node, axes: int) -> Current:
     current = found.current(node.inputs[0], axes)
     lead = expanded_lead(current.lead, node, dims_of(node.outputs[0])[:axes])
     return replace(current, lead=lead)
-
-
-def view_dims(view: View, current: Current, timed: bool) -> tuple[int | str, ...]:
-    """Return the shape of a synapse's current, given what it reads."""
-    front = out_dims(view)[: view.lead.rank]
-    if timed and not view.lead.timed:
-        front = (current.lead.steps or 1, *front)
-    return (*front, *current.space, current.channels)
 
 
 _RULES: dict[str, Rule] = {

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from snnquant.fusion.view import Dim, NotFusedError
-from snnquant.ops.fused import DILATIONS, KERNEL_SHAPE, MAX_AXES, PADS, STRIDES
+from snnquant.ops.fused import DILATIONS, KERNEL_SHAPE, MAX_AXES, PADS, STRIDES, WINDOW
 from snnquant.passes.edit import constant, int_attribute, ints_attribute, string_attribute
 
 #: Operations whose output has the shape of their first input.
@@ -154,8 +154,7 @@ def window_of(
     if min(pads) < 0:
         raise NotFusedError("it cuts its map (negative pads)")
     lists = (kernel, strides, dilations, pads)
-    names = (KERNEL_SHAPE.name, STRIDES.name, DILATIONS.name, PADS.name)
-    return dict(zip(names, lists, strict=True))
+    return {choice.name: given for choice, given in zip(WINDOW, lists, strict=True)}
 
 
 def window_space(window: dict[str, tuple[int, ...]], space: tuple[int, ...]) -> tuple[int, ...]:

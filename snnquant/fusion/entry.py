@@ -44,7 +44,9 @@ def entry(out: Writer, value: ir.Value, axes: int) -> View:
             shifted = out.standard("Add", [real, by], f"{value.name}.shifted", dims_of(value))
     whole = out.cast(shifted, ir.DataType.UINT8)
     last = out.channels_last(whole, axes)
-    lead = Lead(1, False, None, dims[0]) if axes == 1 else Lead(2, True, *dims)
+    lead = Lead(1, False, None, dims[0])
+    if axes > 1:
+        lead = Lead(axes, True, dims[0], dims[1], dims[2:])
     out.remember(last, value, lead, zero)
     return View(last, lead, tuple(space), channels, high + zero, zero)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import onnx
 import onnx_ir as ir
@@ -61,6 +62,9 @@ def fuse_model(model: onnx.ModelProto) -> Fusion:
     attach_functions(proto)
     onnx.checker.check_model(proto, full_check=True)
     fusion.model = proto
+    named = {node.name for node in proto.graph.node} | set(run.writer.synapses.values())
+    everything = run.currents.layers | fusion.fused
+    fusion.fused = {name: op for name, op in everything.items() if name in named}
     present = {name for node in proto.graph.node for name in node.output}
     fusion.twins = [twin for twin in run.writer.twins if twin.fused in present]
     return fusion
@@ -87,6 +91,7 @@ class _Run:
                 made = fuse_neuron(node, self.currents)
             except NotFusedError as error:
                 self.fusion.reasons[node.name or ""] = str(error)
+                self._same_samples(node)
                 continue
             self.fusion.fused |= made.layers
             if made.view is not None:
@@ -94,6 +99,15 @@ class _Run:
                 self.spikes.known[made.outputs[0], 2] = made.view
             for old, new in zip(node.outputs, made.outputs, strict=True):
                 replace_value(old, new)
+
+    def _same_samples(self, node: ir.Node) -> None:
+        """Let spikes of a neuron that stays have the steps and samples of its current."""
+        current = self.currents.known.get((node.inputs[0], 2)) if node.inputs[0] else None
+        if isinstance(current, Current) and node.outputs[0].dtype == ir.DataType.UINT8:
+            lead = replace(current.lead, timed=True, axes=2)
+            with suppress(NotFusedError):
+                view = self.spikes.view(node.outputs[0], 2)
+                self.spikes.known[node.outputs[0], 2] = replace(view, lead=lead)
 
     def rest(self) -> None:
         """Fuse sums over time and synapses whose currents go elsewhere."""
@@ -128,20 +142,25 @@ class _Run:
             if further is None:
                 break
             value, current = users[0].outputs[0], further
-        if current.space and not any(s.view.native for s in current.synapses):
+        if current.space and not self._worth(current):
             raise NotFusedError("nothing around it is fused")
         made = plain_current(current, value, self.writer)
         self.fusion.fused |= made.layers
         replace_value(value, made.outputs[0])
 
+    def _worth(self, current: Current) -> bool:
+        """Whether channels last pays for a map of currents that is transposed behind it."""
+        if not current.lead.timed and current.lead.steps is not None:
+            return True  # One step is computed instead of all.
+        live = live_nodes(self.graph)
+        used = any(use.node in live for value in current.extras for use in value.uses())
+        return used or any(synapse.view.native for synapse in current.sources)
+
     def _further(self, value: ir.Value) -> Current | None:
-        for axes in (2, 1):
-            try:
-                current = self.currents.current(value, axes)
-            except NotFusedError:
-                continue
-            if current.lead.timed or current.lead.steps is None:
-                return current
+        rank = 0 if value.shape is None else len(value.shape)
+        for axes in (*range(3, rank), 2, 1):
+            with suppress(NotFusedError):
+                return self.currents.current(value, axes)
         return None
 
     def _share(self) -> None:

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from snnquant.fusion.currents import Currents, view_dims
+from snnquant.fusion.currents import Currents
+from snnquant.fusion.emit import repeated, summed, synapse_attributes, synapse_inputs
 from snnquant.fusion.spikes import Spikes, out_dims
-from snnquant.fusion.synapses import int8_weight
 from snnquant.fusion.view import Current, Dim, NotFusedError, Pending, View
 from snnquant.fusion.writer import Writer, shape
 from snnquant.ops.fused import (
-    FAN_IN,
-    GAIN_SHIFT,
-    GROUP,
     TIMESTEPS,
-    WEIGHT_BITS,
-    ZERO_POINT,
     Synapse,
     fused_name,
     fused_schemas,
 )
-from snnquant.ops.packing import pack_weight, stored_bits
 from snnquant.ops.schema import RECURRENT_WEIGHT, OpSchema, schemas
 from snnquant.passes.edit import constant, expanded_constant, int_attribute
 
@@ -56,7 +47,6 @@ def fuse_neuron(node: ir.Node, currents: Currents) -> Made:
     if schema.with_membrane:
         raise NotFusedError("it gives its membrane out")
     current = currents.current(node.inputs[0], 2)
-    _check_single(node.inputs[0])
     ports = {p.name: v for p, v in zip(schema.inputs, node.inputs, strict=True) if v is not None}
     for name in schema.parameter_names:
         held = constant(ports[name])
@@ -65,26 +55,21 @@ def fuse_neuron(node: ir.Node, currents: Currents) -> Made:
     main = _main(schema, current)
     out = currents.writer
     layers: dict[str, str] = {}
-    extras = list(current.extras)
-    extras += [
-        _alone(replace(current, synapses=(synapse,), extras=()), out, layers)
-        for synapse in current.synapses
-        if synapse is not main
-    ]
-    static = not main.view.lead.timed
-    op = fused_schemas()[fused_name(schema, main.kind, static=static, residual=bool(extras))]
+    rest = replace(current, synapses=tuple(s for s in current.synapses if s is not main))
+    static, residual = not main.view.lead.timed, bool(rest.synapses or rest.extras)
+    op = fused_schemas()[fused_name(schema, main.kind, static=static, residual=residual)]
     lead = current.lead
     full: tuple[Dim, ...] = (lead.steps or 1, lead.batch, *current.space, current.channels)
-    inputs = _synapse_inputs(main, out)
-    if extras:
-        inputs.append(_total(extras, full, out))
+    inputs = synapse_inputs(main, out)
+    if residual:
+        inputs.append(repeated(summed(rest, out, layers), rest, out))
     if schema.recurrent:
         inputs.append(ports[RECURRENT_WEIGHT])
     inputs += [ports[name] for name in schema.parameter_names]
     if schema.stateful:
         inputs += [_start(ports[name], main, current, out) for name in schema.state_names]
     attributes = {c.name: int_attribute(node, c.name, c.default) for c in schema.attributes}
-    attributes |= _synapse_attributes(main)
+    attributes |= synapse_attributes(main)
     if static:
         attributes[TIMESTEPS.name] = int(lead.steps or 1)
     hints = [f"{old.name}.last" if current.space else old.name or "" for old in node.outputs]
@@ -111,6 +96,8 @@ def fuse_neuron(node: ir.Node, currents: Currents) -> Made:
 
 def _main(schema: OpSchema, current: Current) -> Pending:
     """Return the synapse that is fused with the neuron: the largest, of those with time if any."""
+    if not current.synapses and current.written:
+        raise NotFusedError("its current goes to several layers")
     if not current.synapses:
         raise NotFusedError("its current does not come from a synapse")
     timed = [s for s in current.synapses if s.view.lead.timed]
@@ -122,76 +109,6 @@ def _main(schema: OpSchema, current: Current) -> Pending:
     if schema.recurrent and (main.kind is not Synapse.LINEAR or current.space):
         raise NotFusedError("recurrent neurons are fused behind linear synapses only")
     return main
-
-
-def _check_single(value: ir.Value | None) -> None:
-    """Raise if a current on the way from the synapses to a neuron has other users."""
-    node = None if value is None else value.producer()
-    if value is None or node is None or node.domain != "":
-        return
-    users = {use.node for use in value.uses()}
-    others = [n for n in users if n.op_type not in ("Shape", "Transpose")]
-    if len(others) > 1 or value.is_graph_output():
-        raise NotFusedError("its current goes to several layers")
-    if int8_weight(node) is not None or value.dtype == ir.DataType.UINT8:
-        return
-    for source in node.inputs:
-        if source is not None and source.dtype in (ir.DataType.INT32, ir.DataType.FLOAT):
-            _check_single(source)
-
-
-def _synapse_inputs(synapse: Pending, out: Writer) -> list[ir.Value]:
-    """Return input, packed weights and bias."""
-    value = synapse.view.value
-    if synapse.kind is Synapse.LINEAR:
-        size = math.prod((synapse.view.channels, *synapse.view.space))
-        value = out.features(value, synapse.view.lead, (size,))
-    packed = pack_weight(synapse.weight, stored_bits(synapse.weight))
-    weight = out.constant(packed, f"{synapse.name}.weight")
-    bias = out.constant(synapse.bias.astype(np.int32), f"{synapse.name}.bias")
-    return [value, weight, bias]
-
-
-def _synapse_attributes(synapse: Pending) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        GAIN_SHIFT.name: synapse.gain.bit_length() - 1,
-        ZERO_POINT.name: synapse.view.zero,
-        WEIGHT_BITS.name: stored_bits(synapse.weight),
-        FAN_IN.name: synapse.weight.shape[1],
-    }
-    if synapse.kind is Synapse.CONV:
-        found |= synapse.window | {GROUP.name: synapse.group}
-    return found
-
-
-def _alone(current: Current, out: Writer, layers: dict[str, str]) -> ir.Value:
-    """Write one synapse of a current without neuron; repeated over time where its sum has time."""
-    synapse = current.synapses[0]
-    op = fused_name(None, synapse.kind)
-    dims = view_dims(synapse.view, current, timed=False)
-    result = (f"{synapse.name}.current", int(ir.DataType.INT32), dims)
-    inputs = _synapse_inputs(synapse, out)
-    attributes = _synapse_attributes(synapse)
-    made = out.node(op, inputs, [result], attributes, name=synapse.name, doc=synapse.note)
-    value = made[0]
-    layers[synapse.name] = op
-    if current.lead.timed and not synapse.view.lead.timed:
-        steps = synapse.view.lead.steps
-        if not isinstance(steps, int):
-            steps = current.lead.steps if isinstance(current.lead.steps, int) else 1
-        times = [steps] + [1] * len(dims)
-        wanted = out.constant(np.array(times, np.int64), "fused.repeats")
-        hint = f"{synapse.name}.repeated"
-        value = out.standard("Expand", [value, wanted], hint, (steps, *dims))
-    return value
-
-
-def _total(values: Sequence[ir.Value], dims: Sequence[Dim], out: Writer) -> ir.Value:
-    """Return the sum of int32 values."""
-    total = values[0]
-    for value in values[1:]:
-        total = out.standard("Add", [total, value], f"{total.name}.sum", dims)
-    return total
 
 
 def _start(state: ir.Value, main: Pending, current: Current, out: Writer) -> ir.Value:
@@ -234,13 +151,10 @@ def plain_current(current: Current, old: ir.Value, out: Writer) -> Made:
         out: where to.
     """
     layers: dict[str, str] = {}
-    parts = list(current.extras)
-    parts += [
-        _alone(replace(current, synapses=(synapse,), extras=()), out, layers)
-        for synapse in current.synapses
-    ]
-    dims = view_dims(current.synapses[0].view, current, timed=current.lead.timed)
-    total = _total(parts, dims, out)
+    total = summed(current, out, layers)
+    if not current.lead.timed and current.lead.steps is not None:
+        total = repeated(total, current, out)
+        current = replace(current, lead=replace(current.lead, timed=True))
     out.remember(total, old, current.lead)
     plain = out.plain(total, current)
     if old.dtype is not None:

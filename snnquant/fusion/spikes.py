@@ -181,7 +181,7 @@ def out_dims(view: View) -> tuple[Dim, ...]:
     """Return the shape of a view's value."""
     lead = view.lead
     front = (lead.steps or "steps", lead.batch) if lead.timed else (lead.batch,)
-    return (*front, *view.space, view.channels)
+    return (*front, *lead.rows, *view.space, view.channels)
 
 
 def _pooled(found: Spikes, node: ir.Node, op: str, kernel: tuple[int, ...], high: int) -> View:

@@ -12,12 +12,12 @@ from snnquant.fusion.view import Current, Lead, NotFusedError, Pending
 from snnquant.fusion.writer import within
 from snnquant.numerics import IntArray
 from snnquant.ops.fused import Synapse
-from snnquant.passes.edit import constant, int_attribute
+from snnquant.passes.edit import SYNAPSES, constant, int_attribute
 
 
 def int8_weight(node: ir.Node) -> npt.NDArray[np.int8] | None:
     """Return the stored weights of an emitted synapse, else None."""
-    if node.domain != "" or node.op_type not in ("Conv", "Gemm", "MatMul"):
+    if node.domain != "" or node.op_type not in SYNAPSES:
         return None
     cast = node.inputs[1].producer() if node.inputs[1] is not None else None
     if cast is None or cast.op_type != "Cast":

@@ -29,17 +29,19 @@ class Lead:
         steps: number of steps; without ``timed``: how often the value is repeated over time, None
             where it is not.
         batch: number of samples.
+        rows: further axes along which features are the same, as tokens are.
     """
 
     axes: int
     timed: bool
     steps: Dim | None
     batch: Dim
+    rows: tuple[Dim, ...] = ()
 
     @property
     def rank(self) -> int:
         """Leading axes in the fused graph."""
-        return 2 if self.timed else 1
+        return (2 if self.timed else 1) + len(self.rows)
 
     def reshaped(self, dims: tuple[Dim, ...]) -> Lead:
         """Return the same behind a reshape of the leading axes.
@@ -52,6 +54,8 @@ class Lead:
         """
         if len(dims) == self.axes == 1:
             return self
+        if dims != (self.steps, self.batch, *self.rows) and (self.rows or len(dims) > 2):
+            raise NotFusedError(f"a reshape to {list(dims)} splits or joins rows of features")
         if self.steps is None and len(dims) == 2:
             if dims[0] != 1:
                 raise NotFusedError("its input has no time axis before the currents do")
@@ -65,7 +69,8 @@ class Lead:
 
     def matches(self, other: Lead) -> bool:
         """Whether two values have the same steps and samples."""
-        return (self.axes, self.steps, self.batch) == (other.axes, other.steps, other.batch)
+        own = (self.axes, self.steps, self.batch, self.rows)
+        return own == (other.axes, other.steps, other.batch, other.rows)
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,8 @@ class Current:
         space: sizes of the spatial axes.
         channels: number of channels.
         synapses: of the sum.
-        extras: further int32 values ``[T, B, *space, channels]``.
+        extras: further int32 values ``[T, B, *space, channels]``, or without T.
+        written: synapses that are part of the extras already.
     """
 
     lead: Lead
@@ -148,6 +154,12 @@ class Current:
     channels: int
     synapses: tuple[Pending, ...] = ()
     extras: tuple[ir.Value, ...] = ()
+    written: tuple[Pending, ...] = ()
+
+    @property
+    def sources(self) -> tuple[Pending, ...]:
+        """All synapses that it is a sum of."""
+        return self.synapses + self.written
 
     @property
     def features(self) -> tuple[int, ...]:

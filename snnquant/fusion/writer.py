@@ -134,25 +134,23 @@ class Writer:
 
     def channels_last(self, value: ir.Value, lead: int) -> ir.Value:
         """Return ``[lead..., channels, *space]`` with the channels last."""
-        dims = shape(value)
-        if len(dims) - lead < 2:
-            return value
-        if value not in self._other_layout:
-            order = [*range(lead), *range(lead + 1, len(dims)), lead]
-            moved = [dims[k] for k in order]
-            made = self.standard("Transpose", [value], f"{value.name}.last", moved, perm=order)
-            self._other_layout |= {value: made, made: value}
-        return self._other_layout[value]
+        rank = len(shape(value))
+        return self._transposed(value, lead, [*range(lead + 1, rank), lead], "last")
 
     def channels_first(self, value: ir.Value, lead: int) -> ir.Value:
         """Return ``[lead..., *space, channels]`` with the channels first."""
-        dims = shape(value)
-        if len(dims) - lead < 2:
+        rank = len(shape(value))
+        return self._transposed(value, lead, [rank - 1, *range(lead, rank - 1)], "first")
+
+    def _transposed(self, value: ir.Value, lead: int, order: list[int], hint: str) -> ir.Value:
+        """Return a value with the axes behind its leading ones in another order."""
+        if len(order) < 2:
             return value
         if value not in self._other_layout:
-            order = [*range(lead), len(dims) - 1, *range(lead, len(dims) - 1)]
-            moved = [dims[k] for k in order]
-            made = self.standard("Transpose", [value], f"{value.name}.first", moved, perm=order)
+            perm = [*range(lead), *order]
+            dims = shape(value)
+            moved = [dims[k] for k in perm]
+            made = self.standard("Transpose", [value], f"{value.name}.{hint}", moved, perm=perm)
             self._other_layout |= {value: made, made: value}
         return self._other_layout[value]
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from snnquant.data import Batch
 from snnquant.errors import ModelError, SnnquantError, UsageError
 from snnquant.files import atomic_write
 from snnquant.nn.arguments import INPUT, arguments_of
@@ -23,6 +24,8 @@ from snnquant.nn.layer import NeuronLayer
 
 #: What :func:`export_onnx` takes as an example.
 Example = Tensor | tuple[Any, ...]
+#: Samples of the example on which a fused graph is compared.
+_COMPARED = 4
 #: Version of the standard ops that torch's exporter writes without converting.
 OPSET = 18
 _EXPORT_LOGGERS = ("torch.onnx", "torch.export", "torch.fx")
@@ -35,6 +38,7 @@ def export_onnx(
     *,
     time_axis: int | None = None,
     fixed_timesteps: bool = False,
+    fuse: bool = False,
 ) -> onnx.ModelProto:
     """Export a model in eval mode to a self-contained ONNX model.
 
@@ -60,6 +64,9 @@ def export_onnx(
         time_axis: of the first input: 0 for ``[T, B, ...]``, 1 for ``[B, T, ...]``, None for
             static ones.
         fixed_timesteps: keep the example's ``T`` even where the model would take any.
+        fuse: in the integer graph, make one op of a synapse and the neurons behind it, as
+            ``convert`` does; the example is run to compare with the graph before. Maps of spikes
+            are then called ``<module>.spikes.last``: their channels are the last axis.
 
     Returns:
         The model; metadata ``snnquant.timesteps`` where ``T`` is fixed.
@@ -67,6 +74,7 @@ def export_onnx(
     Raises:
         UsageError: ``time_axis`` does not fit, the path cannot be written, torch is too old, or
             training left a parameter out of its range.
+        SelfCheckError: the integer graph would compute something else than the layers.
         ModelError: torch cannot export the model, for example since it fixes the batch size.
     """
     from snnquant.nn.quantized import Mode, QModel, export_integers
@@ -75,7 +83,7 @@ def export_onnx(
         return export_float(model, _real_states(example_input), time_axis, fixed_timesteps)
 
     if isinstance(model, QModel) and model.mode is Mode.QUANTIZED:
-        proto = export_integers(model, export)
+        proto = export_integers(model, export, _samples(example_input, time_axis) if fuse else None)
     elif isinstance(model, QModel) and model.mode is not Mode.FLOAT:
         raise UsageError(
             f"export_onnx: {type(model).__name__} is in {model.mode.name.lower()} mode; call "
@@ -87,6 +95,13 @@ def export_onnx(
         # Deterministic, so that equal models give equal bytes.
         atomic_write(path, proto.SerializeToString(deterministic=True))
     return proto
+
+
+def _samples(example: Example, time_axis: int | None) -> Batch:
+    """Return a few samples of an example, without its states, which start at 0."""
+    first = example[0] if isinstance(example, tuple) else example
+    batch_first = first.movedim(1, 0) if time_axis == 0 else first
+    return Batch({"x": batch_first[:_COMPARED].detach().cpu().numpy()}, None, 0)
 
 
 def export_float(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import onnx_ir as ir
 from torch import nn
 
 from snnquant.convert import model_properties
+from snnquant.data import Batch
 from snnquant.errors import ModelError, SelfCheckError
 from snnquant.lowering.decided import Decided
 from snnquant.lowering.plan import InputScale
@@ -29,7 +31,8 @@ from snnquant.ops.attach import TIMESTEPS_KEY
 from snnquant.ops.schema import DOMAIN, RECURRENT_WEIGHT
 from snnquant.passes import canonicalise
 from snnquant.passes.edit import SYNAPSES
-from snnquant.quantize import quantize_model
+from snnquant.quantize import fuse_result, quantize_model
+from snnquant.self_check import check_fused
 
 if TYPE_CHECKING:
     from snnquant.nn.quantized.model import QModel
@@ -39,16 +42,20 @@ Array = npt.NDArray[Any]
 Export = Callable[[], tuple[onnx.ModelProto, dict[str, str]]]
 
 
-def export_integers(model: QModel, export: Export) -> onnx.ModelProto:
+def export_integers(
+    model: QModel, export: Export, fused_on: Batch | None = None
+) -> onnx.ModelProto:
     """Return the integer graph of a quantized model.
 
     Args:
         model: in quantized mode.
         export: exports the model in float mode.
+        fused_on: make one op of a synapse and its neurons, and compare on these samples.
 
     Raises:
         ModelError: forward does something between the layers that has another form in the graph.
-        SelfCheckError: the graph would hold other integers than the layers.
+        SelfCheckError: the graph would hold other integers than the layers, or the fused one
+            computes others.
     """
     options = model.options
     if options is None:
@@ -66,14 +73,21 @@ def export_integers(model: QModel, export: Export) -> onnx.ModelProto:
         graph,
         _scales(graph, nodes, model),
         options,
-        model_properties(options, metadata(exported).get(TIMESTEPS_KEY)),
+        model_properties(
+            replace(options, fuse=fused_on is not None), metadata(exported).get(TIMESTEPS_KEY)
+        ),
         {n.name or "": rates[m.path] for n, m in nodes.items() if m and m.path in rates},
         decided=dict(_decided(nodes)),
         keep_float={n.name or "" for n, m in nodes.items() if m is None and _is_layer(n)},
     )
     _check_inputs(result.layers, {node.name: module for node, module in nodes.items()})
     _check(result.model, nodes)
-    return result.model
+    if fused_on is None:
+        return result.model
+    fused = fuse_result(result)
+    if fused.fusion is not None:
+        check_fused(result.model, fused.fusion, fused_on)
+    return fused.model
 
 
 @contextmanager
