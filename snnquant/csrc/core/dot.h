@@ -161,13 +161,20 @@ constexpr int32_t kDotZero = 128;
 constexpr int32_t kDotZero = 0;
 #endif
 
-// sums[row * stride + channel] of one tile for `rows` rows that see the same runs.
+// The first lanes of a tile, in no more vectors than they fill.
+template <class Lanes>
+struct HalfOf : Lanes {
+  static constexpr int kFit = static_cast<int>(kHalfTile) / Lanes::kChannels;
+  static constexpr int kVectors = kFit > 0 && kFit < Lanes::kVectors ? kFit : Lanes::kVectors;
+};
+
+// sums[row * stride + lane] of `lanes` lanes of a tile for `rows` rows that see the same runs.
 template <class Lanes, int rows>
 SNNQUANT_INLINE void dot_rows(const uint8_t* const* inputs, const Run* runs, int64_t run_count,
-                              const int8_t* weights, int32_t* sums, int64_t stride) {
+                              const int8_t* weights, int64_t lanes, int32_t* sums, int64_t stride) {
   constexpr int kPass = Lanes::kVectors * Lanes::kChannels;
   constexpr int kGroup = 4 * static_cast<int>(kTile);  // bytes of weights for four inputs
-  for (int channel = 0; channel < kTile; channel += kPass) {
+  for (int channel = 0; channel < lanes; channel += kPass) {
     typename Lanes::Sum sum[rows][Lanes::kVectors];
     SNNQUANT_UNROLL
     for (int r = 0; r < rows; ++r) {
@@ -204,35 +211,44 @@ SNNQUANT_INLINE void dot_rows(const uint8_t* const* inputs, const Run* runs, int
 
 template <class Lanes>
 void dot_any(const uint8_t* const* inputs, int count, const Run* runs, int64_t run_count,
-             const int8_t* weights, int32_t* sums, int64_t stride) {
+             const int8_t* weights, int64_t lanes, int32_t* sums, int64_t stride) {
   int r = 0;
   if constexpr (Lanes::kRows >= 4) {
     for (; r + 4 <= count; r += 4) {
-      dot_rows<Lanes, 4>(inputs + r, runs, run_count, weights, sums + r * stride, stride);
+      dot_rows<Lanes, 4>(inputs + r, runs, run_count, weights, lanes, sums + r * stride, stride);
     }
     if (r + 3 == count) {
-      dot_rows<Lanes, 3>(inputs + r, runs, run_count, weights, sums + r * stride, stride);
+      dot_rows<Lanes, 3>(inputs + r, runs, run_count, weights, lanes, sums + r * stride, stride);
       r += 3;
     }
   }
   if constexpr (Lanes::kRows >= 2) {
     for (; r + 2 <= count; r += 2) {
-      dot_rows<Lanes, 2>(inputs + r, runs, run_count, weights, sums + r * stride, stride);
+      dot_rows<Lanes, 2>(inputs + r, runs, run_count, weights, lanes, sums + r * stride, stride);
     }
   }
   for (; r < count; ++r) {
-    dot_rows<Lanes, 1>(inputs + r, runs, run_count, weights, sums + r * stride, stride);
+    dot_rows<Lanes, 1>(inputs + r, runs, run_count, weights, lanes, sums + r * stride, stride);
   }
 }
 
-// Sums of (input - kDotZero) * weight over the runs, for up to kDotRows rows of inputs; `small`:
-// no input exceeds 128.
+// Sums of (input - kDotZero) * weight over the runs, for up to kDotRows rows of inputs and the
+// first `lanes` channels of a tile; `small`: no input exceeds 128.
 inline void dot_tile(const uint8_t* const* inputs, int count, const Run* runs, int64_t run_count,
-                     const int8_t* weights, bool small, int32_t* sums, int64_t stride) {
+                     const int8_t* weights, int64_t lanes, bool small, int32_t* sums,
+                     int64_t stride) {
+  const auto run = [&](auto kind) SNNQUANT_INLINE_LAMBDA {
+    using Lanes = decltype(kind);
+    if (lanes <= kHalfTile && HalfOf<Lanes>::kVectors < Lanes::kVectors) {
+      dot_any<HalfOf<Lanes>>(inputs, count, runs, run_count, weights, lanes, sums, stride);
+    } else {
+      dot_any<Lanes>(inputs, count, runs, run_count, weights, lanes, sums, stride);
+    }
+  };
   if (small) {
-    dot_any<SmallDotLanes>(inputs, count, runs, run_count, weights, sums, stride);
+    run(SmallDotLanes{});
   } else {
-    dot_any<DotLanes>(inputs, count, runs, run_count, weights, sums, stride);
+    run(DotLanes{});
   }
 }
 

@@ -110,6 +110,7 @@ class DenseSums {
     const int64_t together = view_.rows >= kDotRows ? 1 : kDotRows / view_.rows;
     const int32_t correction = kDotZero - view_.shape.zero_point;
     const int32_t* sums_of_weights = view_.weights.sums + neurons_.place(group, tile);
+    const int64_t lanes = lanes_of(neurons_.valid_channels(tile));
     const int64_t down = (y - view_.part.y0) * view_.shape.y.stride * line;
     const int64_t across = view_.shape.x.stride * view_.shape.channels_in;
     for (int64_t x = view_.part.x0; x < view_.part.x1; x += together) {
@@ -126,11 +127,11 @@ class DenseSums {
       }
       for (int r = 0; r < count; r += kDotRows) {
         const int rows = count - r < kDotRows ? count - r : kDotRows;
-        dot_tile(inputs + r, rows, runs, run_count, weights, small, sums + r * kTile, kTile);
+        dot_tile(inputs + r, rows, runs, run_count, weights, lanes, small, sums + r * kTile, kTile);
       }
       if (correction != 0) {
         for (int r = 0; r < count; ++r) {
-          for (int64_t n = 0; n < kTile; ++n)
+          for (int64_t n = 0; n < lanes; ++n)
             sums[r * kTile + n] += correction * sums_of_weights[n];
         }
       }

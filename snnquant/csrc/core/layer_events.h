@@ -24,6 +24,7 @@ class EventSums {
     const SizedSynapse& shape = view_.shape;
     const Part& part = view_.part;
     list_ = scratch.take<uint16_t>(view_.size.list_capacity);
+    if (kSilence) all16_ = scratch.take<int16_t>(view_.size.channels);
     direct_ = lists_directly(shape);
     if (!direct_) {
       columns_ = view_.size.columns_in;
@@ -36,6 +37,9 @@ class EventSums {
     for (int64_t group = 0; group < shape.groups; ++group) {
       rows_ = view_.weights.rows + group * (shape.fan_in() + 1) * view_.weights.row_bytes;
       for (int64_t k = 0; !direct_ && k < shape.y.kernel; ++k) held_[k] = kNothing;
+      for (int64_t c = 0; kSilence && c < view_.size.channels; ++c) {
+        all16_[c] = static_cast<int16_t>(sums_of_all(group)[c]);
+      }
       for (int64_t y = part.y0; y < part.y1; ++y) {
         if (!direct_) see_rows(group, y);
         for (int64_t x = part.x0; x < part.x1; ++x) run_position(group, y, x);
@@ -54,7 +58,7 @@ class EventSums {
     for (int64_t t = 0; t < view_.rows && fits; ++t) {
       const EventList seen = list_position(t, x, covered);
       fits = fits_16_bits(seen.count);
-      if (fits) add_up(t, group, seen);
+      if (fits) add_up(t, seen);
       active += active_of(seen);
     }
     if (fits) {
@@ -213,14 +217,14 @@ class EventSums {
   }
 
   // Sums of all tiles at one step.
-  SNNQUANT_INLINE void add_up(int64_t t, int64_t group, const EventList& list) {
+  SNNQUANT_INLINE void add_up(int64_t t, const EventList& list) {
     int16_t* sums = sums16_ + t * view_.size.channels;
     gather_events(view_.weights, list, view_.shape.tiles(), sums);
     if (!kSilence) return;
-    const int32_t* all = sums_of_all(group);
-    for (int64_t c = 0; c < view_.size.channels; ++c) {
-      sums[c] = static_cast<int16_t>(all[c] - sums[c]);
-    }
+    const int16_t* all = all16_;
+    const int64_t channels = view_.size.channels;
+    SNNQUANT_INDEPENDENT_LOOP
+    for (int64_t c = 0; c < channels; ++c) sums[c] = static_cast<int16_t>(all[c] - sums[c]);
   }
 
   // The same for many events: as many as are safe in 16 bits at a time, added up in 32 bits.
@@ -260,6 +264,7 @@ class EventSums {
   int32_t* sums_;
   uint16_t* list_ = nullptr;       // of one position
   const uint8_t* rows_ = nullptr;  // of weights, of one group
+  int16_t* all16_ = nullptr;       // sums of all weights, modulo 2**16
   bool direct_ = false;
   int64_t begin_ = 0, end_ = 0, columns_ = 0;
   // Rows of the input that are listed: [y.kernel][steps][row_capacity], and [columns_ + 1].

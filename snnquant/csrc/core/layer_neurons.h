@@ -13,10 +13,10 @@
 namespace snnquant {
 namespace SNNQUANT_ISA {
 
-// Largest magnitude in a tile.
-inline int64_t largest_of(const int32_t* values) {
+// Largest magnitude in a tile, whole or half.
+inline int64_t largest_of(const int32_t* values, int64_t lanes) {
   int32_t low = 0, high = 0;
-  for (int64_t n = 0; n < kTile; ++n) {
+  for (int64_t n = 0; n < lanes; ++n) {
     low = smaller32(low, values[n]);
     high = larger32(high, values[n]);
   }
@@ -85,9 +85,9 @@ class LayerNeurons {
         }
       }
     }
-    const int64_t rows = stride == 0 ? 1 : steps_;
+    const int64_t rows = stride == 0 ? 1 : steps_, lanes = lanes_of(valid_channels(tile));
     for (int64_t t = 0; t < rows; ++t) {
-      for (int64_t n = 0; n < kTile; ++n) wide[t * kTile + n] = sums[t * stride + n];
+      for (int64_t n = 0; n < lanes; ++n) wide[t * kTile + n] = sums[t * stride + n];
     }
     take(position, local, group, tile, wide, stride == 0 ? 0 : kTile);
   }
@@ -98,9 +98,10 @@ class LayerNeurons {
     const TileLif* lif = lif_;
     if (lif != nullptr && (call_.residual == nullptr || shape_.gain_shift == 0)) {
       if (call_.residual != nullptr) add_residual(1, position, group, tile, sums, stride);
-      const int64_t rows = stride == 0 ? 1 : steps_;
+      const int64_t rows = stride == 0 ? 1 : steps_, lanes = lanes_of(valid_channels(tile));
       int64_t largest = 0;
-      for (int64_t t = 0; t < rows; ++t) largest = larger(largest, largest_of(sums + t * stride));
+      for (int64_t t = 0; t < rows; ++t)
+        largest = larger(largest, largest_of(sums + t * stride, lanes));
       alignas(64) int32_t before[kTile], after[kTile];
       const TileMembranes v = membranes(position, local, group, tile, before, after);
       const int64_t bound =
@@ -108,7 +109,7 @@ class LayerNeurons {
       const TileSpikes out = spikes_of(position, group, tile);
       if (tile16_ != nullptr && bound <= limit16_) {
         for (int64_t t = 0; t < rows; ++t) {
-          for (int64_t n = 0; n < kTile; ++n) {
+          for (int64_t n = 0; n < lanes; ++n) {
             narrow_sums_[t * kTile + n] = static_cast<int16_t>(sums[t * stride + n]);
           }
         }
@@ -185,7 +186,7 @@ class LayerNeurons {
 
   // Largest magnitude that a membrane starts from, or is reset to.
   int64_t start_of(const TileLif& lif, const TileMembranes& v) const {
-    return v.before == nullptr ? lif.start : larger(lif.start, largest_of(v.before));
+    return v.before == nullptr ? lif.start : larger(lif.start, largest_of(v.before, kTile));
   }
 
   TileMembranes membranes(int64_t position, int64_t local, int64_t group, int64_t tile,

@@ -122,7 +122,7 @@ inline int64_t layer_scratch_bytes(const LayerCall& call) {
   const PackedWeights& weights = call.layer->weights;
   const PartSizes size(call);
   int64_t bytes = 64 * kCacheLine;
-  bytes += size.steps * size.channels * 6;  // sums in 16 and in 32 bits
+  bytes += size.steps * size.channels * 6 + size.channels * 2;  // sums in 16 and in 32 bits
   bytes += size.list_capacity * 2;
   if (weights.rows != nullptr && !lists_directly(shape)) {
     // Rows of the input that are listed at a time, and what is known of each.

@@ -24,7 +24,7 @@ struct SumCosts {
 #if defined(SNNQUANT_COSTS)
 constexpr SumCosts kCosts = SNNQUANT_COSTS;
 #elif defined(SNNQUANT_AVX512VNNI)
-constexpr SumCosts kCosts = {140, 100, 28, 10};
+constexpr SumCosts kCosts = {140, 100, 36, 10};
 #elif defined(SNNQUANT_AVX2) || defined(SNNQUANT_NEON_DOT)
 constexpr SumCosts kCosts = {160, 100, 44, 30};
 #else
@@ -84,7 +84,9 @@ class LayerPart {
     const int64_t copies = lists_directly(shape) ? 0 : shape.y.kernel * apart;
     const double share = static_cast<double>(events) / static_cast<double>(larger(seen.inputs, 1));
     const auto all = static_cast<double>(shape.tiles() * shape.fan_in());
-    const auto dots = static_cast<double>(shape.tiles() * view_.weights.dense_groups * 4);
+    const int64_t before_last = (shape.tiles() - 1) * kTile;
+    const int64_t lanes = before_last + lanes_of(shape.tile_channels() - before_last);
+    const double dots = static_cast<double>(lanes * view_.weights.dense_groups * 4) / kTile;
     const double listing = static_cast<double>(kCosts.listed * runs + kCosts.copied * copies);
     return listing + static_cast<double>(kCosts.event) * share * all <
            static_cast<double>(kCosts.dense) * dots;

@@ -23,7 +23,7 @@ inline int64_t peak_dense(int64_t rounds, int32_t* out) {
   for (int r = 0; r < kDotRows; ++r) rows[r] = inputs[r];
   const Run run = {0, kInputs};
   for (int64_t k = 0; k < rounds; ++k) {
-    dot_tile(rows, kDotRows, &run, 1, weights, true, sums, kTile);
+    dot_tile(rows, kDotRows, &run, 1, weights, kTile, true, sums, kTile);
     out[0] += sums[k % kTile];
   }
   return rounds * kDotRows * kInputs * kTile;

@@ -12,6 +12,11 @@ namespace snnquant {
 
 // Output channels that a kernel computes together, on every instruction set.
 constexpr int64_t kTile = 64;
+// Of a tile that holds no more channels than this, only so many lanes are computed.
+constexpr int64_t kHalfTile = kTile / 2;
+
+// Lanes of a tile of so many channels that are computed.
+inline int64_t lanes_of(int64_t channels) { return channels <= kHalfTile ? kHalfTile : kTile; }
 
 struct Axis {
   int64_t kernel, stride, dilation, pad;  // pad: in front

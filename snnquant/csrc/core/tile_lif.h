@@ -109,7 +109,7 @@ void tile_steps16(const TileLif& p, int64_t place, int64_t steps, const int16_t*
   uint8_t* const spikes = whole.first();
   const int64_t spike_stride = whole.stride();
   const int left = p.left;
-  for (int64_t n = 0; n < kTile; n += kLanes16) {
+  for (int64_t n = 0; n < out.valid; n += kLanes16) {
     const auto constant = [&](const int16_t* all) { return load<Lanes16>(all + place + n); };
     const Lanes16 multiplier = constant(p.multiplier16), wraps = constant(p.wraps16);
     const Lanes16 fire_above = constant(p.fire_above16), on_spike = constant(p.on_spike16);
@@ -152,7 +152,7 @@ void tile_steps32(const TileLif& p, const NarrowArithmetic& ops, int64_t place, 
   const int32_t half = p.floors || p.shift == 0 ? 0 : int32_t{1} << (p.shift - 1);
   // Two vectors side by side, since a step of one waits for the step before.
   constexpr int kTogether = 2;
-  for (int64_t n = 0; n < kTile; n += kTogether * kLanes32) {
+  for (int64_t n = 0; n < out.valid; n += kTogether * kLanes32) {
     using Group = Lanes32[kTogether];
     Group alpha, multiplier, fire_above, on_spike, bias, spike_bias, offset, v;
     const auto read = [&](const int32_t* all, Group& out) SNNQUANT_INLINE_LAMBDA {
