@@ -61,29 +61,34 @@ void pool_taps(const uint8_t* const* taps, int64_t count, int64_t channels, uint
   }
 }
 
-// Windows of more taps than are pooled at once go on from what is there, as one tap more.
+// One row of outputs. Windows of more taps than are pooled at once go on from what is there, as one
+// tap more.
 template <bool sums>
-void pool_position(const PoolCall& call, const uint8_t* map, int64_t y, int64_t x, uint8_t* out) {
+void pool_row(const PoolCall& call, const uint8_t* map, int64_t y, uint8_t* out) {
   const uint8_t* taps[kMostTaps];
-  int64_t count = 0;
-  int64_t first_y, end_y, first_x, end_x;
+  const Axis axis = call.x;
+  const int64_t channels = call.channels, in_x = call.map.in_x;
+  int64_t first_y, end_y;
   call.y.taps_inside(y, call.map.in_y, &first_y, &end_y);
-  call.x.taps_inside(x, call.map.in_x, &first_x, &end_x);
-  for (int64_t ky = first_y; ky < end_y; ++ky) {
-    const int64_t in_y = y * call.y.stride - call.y.pad + ky * call.y.dilation;
-    for (int64_t kx = first_x; kx < end_x; ++kx) {
-      const int64_t in_x = x * call.x.stride - call.x.pad + kx * call.x.dilation;
-      taps[count++] = map + (in_y * call.map.in_x + in_x) * call.channels;
-      if (count < kMostTaps) continue;
-      pool_taps<sums>(taps, count, call.channels, out);
-      taps[0] = out;
-      count = 1;
+  for (int64_t x = 0; x < call.map.out_x; ++x, out += channels) {
+    int64_t count = 0, first_x, end_x;
+    axis.taps_inside(x, in_x, &first_x, &end_x);
+    for (int64_t ky = first_y; ky < end_y; ++ky) {
+      const int64_t in_y = y * call.y.stride - call.y.pad + ky * call.y.dilation;
+      const uint8_t* row = map + in_y * in_x * channels;
+      for (int64_t kx = first_x; kx < end_x; ++kx) {
+        taps[count++] = row + (x * axis.stride - axis.pad + kx * axis.dilation) * channels;
+        if (count < kMostTaps) continue;
+        pool_taps<sums>(taps, count, channels, out);
+        taps[0] = out;
+        count = 1;
+      }
     }
-  }
-  if (count > 0) {
-    pool_taps<sums>(taps, count, call.channels, out);
-  } else {
-    std::memset(out, 0, static_cast<size_t>(call.channels));
+    if (count > 0) {
+      pool_taps<sums>(taps, count, channels, out);
+    } else {
+      std::memset(out, 0, static_cast<size_t>(channels));
+    }
   }
 }
 
@@ -92,12 +97,10 @@ inline void pool_spikes(const PoolCall& call, int64_t first, int64_t last) {
   for (int64_t k = first; k < last; ++k) {
     const uint8_t* map = call.input + k / m.out_y * m.in_y * m.in_x * call.channels;
     uint8_t* out = call.output + k * m.out_x * call.channels;
-    for (int64_t x = 0; x < m.out_x; ++x, out += call.channels) {
-      if (call.sums) {
-        pool_position<true>(call, map, k % m.out_y, x, out);
-      } else {
-        pool_position<false>(call, map, k % m.out_y, x, out);
-      }
+    if (call.sums) {
+      pool_row<true>(call, map, k % m.out_y, out);
+    } else {
+      pool_row<false>(call, map, k % m.out_y, out);
     }
   }
 }

@@ -30,8 +30,12 @@ struct Axis {
   // What the kernel of one output sees at places inside the map: [first, end) of its taps.
   void taps_inside(int64_t out, int64_t in, int64_t* first, int64_t* end) const {
     const int64_t start = out * stride - pad;
-    *first = start < 0 ? (-start + dilation - 1) / dilation : 0;
-    const int64_t until = start < in ? (in - start + dilation - 1) / dilation : 0;
+    // How many taps lie on so many places; most often without a division.
+    const auto taps = [this](int64_t places) {
+      return dilation == 1 ? places : (places + dilation - 1) / dilation;
+    };
+    *first = start < 0 ? taps(-start) : 0;
+    const int64_t until = start < in ? taps(in - start) : 0;
     *end = until < kernel ? until : kernel;
   }
 };
