@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from snnquant.bench import BenchResult, Reference, bench_model
 from snnquant.cli.console import Speaker, add_row, document, new_table, percent
-from snnquant.cli.options import PATH, data_option, json_option, quiet_option
+from snnquant.cli.options import PATH, RealRange, data_option, json_option, quiet_option
 from snnquant.data import open_data
 from snnquant.errors import UsageError
 from snnquant.files import sha256_of
@@ -51,7 +51,7 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg]
 @click.option("--threads", type=_Numbers(), default="1", help="Threads of ONNX Runtime.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, 3600),
+    type=RealRange(0, 3600),
     default=2.0,
     show_default=True,
     help="Time to spend on each batch size and number of threads.",

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from snnquant.cli.console import Speaker, add_row, document, new_table, percent
 from snnquant.cli.options import (
     PATH,
+    RealRange,
     batch_option,
     data_option,
     json_option,
@@ -57,12 +58,12 @@ from snnquant.model_file import metadata, neuron_nodes, read_model
 )
 @click.option(
     "--min-accuracy",
-    type=click.FloatRange(0, 1),
+    type=RealRange(0, 1),
     help="Exit with 4 if the accuracy, a fraction, is below.",
 )
 @click.option(
     "--max-drop",
-    type=click.FloatRange(0, 1),
+    type=RealRange(0, 1),
     help="Exit with 4 if the accuracy is further below the float model's, as a fraction.",
 )
 @json_option

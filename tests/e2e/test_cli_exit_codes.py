@@ -107,6 +107,13 @@ def test_a_failed_gate_is_4_and_reports_all_the_same(folder):
     assert ran.returncode == 0, ran.stderr
 
 
+def test_a_gate_that_is_no_number_is_2(folder):
+    for gate in ("--min-accuracy", "--max-drop"):
+        ran = started(folder, "", ("eval", "digits_mlp.int.onnx", *DATA, gate, "nan", "--json"))
+        assert ran.returncode == 2, ran.stderr
+        assert "'nan' is no number" in ran.stderr.decode()
+
+
 def test_a_gate_on_what_is_not_measured_is_2(folder):
     with np.load(folder / "digits_test.npz") as data:
         np.savez(folder.parent / "unlabelled.npz", x=data["x"][:8])
