@@ -18,6 +18,7 @@ from onnx_ir.passes import common
 from snnquant.errors import ModelError
 from snnquant.model_file import SCALE_KEY
 from snnquant.ops.attach import attach_functions
+from snnquant.ops.fused import fused_schemas
 from snnquant.ops.schema import DOMAIN
 from snnquant.passes.edit import RESHAPES, constant
 from snnquant.stepping.drawing import Drawing
@@ -44,10 +45,13 @@ def step_model(model: onnx.ModelProto, scales: Mapping[str, Any] | None = None) 
         scales: real value of one integer step of states, as ``<node>.<state>``, for the metadata.
 
     Raises:
-        ModelError: a node mixes time steps, or a state starts from something computed.
+        ModelError: a node mixes time steps, a state starts from something computed, or the model
+            is fused.
     """
     if is_step_model(model):
         raise ModelError("the model takes one time step per call already; use it as it is")
+    if any(node.domain == DOMAIN and node.op_type in fused_schemas() for node in model.graph.node):
+        raise ModelError("the model has fused ops; cut the model before it is fused")
     found = probe(model)
     working = ir.from_proto(model)
     graph = working.graph

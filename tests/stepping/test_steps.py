@@ -182,6 +182,12 @@ def test_a_step_model_cannot_be_cut_again() -> None:
         step_model(step_model(model))
 
 
+def test_a_fused_model_cannot_be_cut() -> None:
+    model, _ = sequence_of("LIF")
+    with pytest.raises(ModelError, match="fused ops; cut the model before"):
+        step_model(fuse_model(model).model)
+
+
 def test_a_sequence_model_is_no_step_model() -> None:
     model, _ = sequence_of("LIF")
     assert not is_step_model(model)
