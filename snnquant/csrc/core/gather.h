@@ -1,8 +1,9 @@
 // Event-driven sums: the weight rows of the active inputs are added up in 16-bit lanes.
 //
-// A lane holds two, four or eight channels at once: of 8-bit weights the low byte is one channel
-// plus 128, the high byte another. `a` sums whole lanes and `b` their high bytes; the low channel
-// is what is left of `a`. All of it is exact modulo 2**16.
+// A lane holds the weights of several channels at once: of 8-bit weights the low byte is one channel
+// plus 128, the high byte another; a byte of narrower ones, widened, is two channels or four. Whole
+// lanes are summed, and lanes shifted down by one channel after another; each channel is what its
+// own sum has beyond that of the channels above it. All of it is exact modulo 2**16.
 #pragma once
 
 #include <cstdint>

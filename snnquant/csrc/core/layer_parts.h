@@ -14,7 +14,8 @@
 namespace snnquant {
 namespace SNNQUANT_ISA {
 
-// Positions of a map of one row, and rows of other maps, that one part holds.
+// Most positions of a map of one row that one part holds; of other maps most rows, and positions of
+// each.
 constexpr int64_t kPositionsPerPart = 32;
 constexpr int64_t kRowsPerPart = 8;
 constexpr int64_t kWidestPart = 128;
@@ -116,7 +117,8 @@ inline int64_t definition_scratch_bytes(const LayerCall& call) {
   return most;
 }
 
-// Bytes of scratch memory that a part needs; the pieces are taken in layer_run.h.
+// Bytes of scratch memory that a part needs. The pieces are taken by the constructors of LayerPart,
+// LayerNeurons and LayerStates, and by run() of EventSums and DenseSums.
 inline int64_t layer_scratch_bytes(const LayerCall& call) {
   const SizedSynapse& shape = call.layer->shape;
   const PackedWeights& weights = call.layer->weights;

@@ -33,8 +33,8 @@ struct SpikeMapKernels {
 
 namespace SNNQUANT_ISA {
 
-// Taps of a window that lie inside the map.
-constexpr int64_t kMostTaps = 64;  // that are pooled at once
+// Most taps of a window that are pooled at once.
+constexpr int64_t kMostTaps = 64;
 
 // out[c] = the sum or the largest of taps[k][c].
 template <bool sums>

@@ -19,7 +19,7 @@ struct CustomOp : OrtCustomOp {
 CustomOp make_custom_op(const OpEntry& entry, const OrtApi* api,
                         const std::atomic<const Isa*>* isa);
 
-// Gives the shapes of an op's outputs as far as that of the current is known; throws Failure.
+// Gives the shapes of an op's outputs as far as that of its first input is known; throws Failure.
 void infer_output_shapes(const OrtApi* api, const OpEntry& entry, OrtShapeInferContext* context);
 
 }  // namespace snnquant
