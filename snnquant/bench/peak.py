@@ -10,11 +10,13 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from snnquant import runtime
-from snnquant.ops.fused import PEAK_KIND, PEAK_OP
+from snnquant.ops.fused import PEAK_KIND, PEAK_OP, PEAK_OPERATIONS, PEAK_RESULT, PEAK_ROUNDS
 from snnquant.ops.schema import DOMAIN, OPSET_VERSION
 
 #: Seconds of one measurement; the best of several counts.
 _SECONDS, _TRIES = 0.02, 8
+#: The op counts its operations by the thousand.
+_COUNTED = 1000
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,12 @@ class MachinePeak:
 
 
 def _session(kind: int) -> runtime.Session:
-    node = helper.make_node(PEAK_OP, ["rounds"], ["operations", "result"], domain=DOMAIN)
+    results = [PEAK_OPERATIONS, PEAK_RESULT]
+    node = helper.make_node(PEAK_OP, [PEAK_ROUNDS], results, domain=DOMAIN)
     node.attribute.append(helper.make_attribute(PEAK_KIND.name, kind))
     values = [
         helper.make_tensor_value_info(name, TensorProto.INT32, [1])
-        for name in ("rounds", "operations", "result")
+        for name in (PEAK_ROUNDS, *results)
     ]
     graph = helper.make_graph([node], "peak", values[:1], values[1:])
     imports = [helper.make_opsetid("", 17), helper.make_opsetid(DOMAIN, OPSET_VERSION)]
@@ -46,8 +49,8 @@ def _session(kind: int) -> runtime.Session:
 def _timed(session: runtime.Session, rounds: int) -> tuple[float, float]:
     """Return the operations and the seconds of so many rounds."""
     before = time.perf_counter()
-    operations, _ = session.run(None, {"rounds": np.array([rounds], np.int32)})
-    return 1000.0 * float(operations[0]), time.perf_counter() - before
+    operations, _ = session.run(None, {PEAK_ROUNDS: np.array([rounds], np.int32)})
+    return float(_COUNTED * int(operations[0])), time.perf_counter() - before
 
 
 @cache

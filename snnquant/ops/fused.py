@@ -18,24 +18,27 @@ import onnx
 from onnx import TensorProto
 
 from snnquant.neurons import Choice
-from snnquant.ops.schema import DOMAIN, OpSchema, Port, schemas
+from snnquant.ops.schema import CURRENT, DOMAIN, SPIKES, OpSchema, Port, schemas
 
 INPUT = "input"
 WEIGHT = "weight"
 BIAS = "bias"
 RESIDUAL = "residual"
-CURRENT_OUT = "current"
+#: The second map of a sum of two, and a sum over time.
+OTHER, SUM = "other", "sum"
 
 GAIN_SHIFT = Choice("gain_shift", 0, 0, 24, "sums are multiplied by 2**gain_shift")
 ZERO_POINT = Choice("zero_point", 0, 0, 255, "the input that counts as 0")
 WEIGHT_BITS = Choice("weight_bits", 8, 2, 8, "width of a stored weight: 8, 4 or 2")
 FAN_IN = Choice("fan_in", 1, 1, 2**31 - 1, "weights per output channel")
 GROUP = Choice("group", 1, 1, 2**31 - 1, "groups of channels")
-#: What :data:`PEAK_OP` measures: dot products, or weights added up for events.
-PEAK_KIND = Choice("kind", 0, 0, 1, "0 dot products, 1 events")
+TIMESTEPS = Choice("timesteps", 1, 1, 2**31 - 1, "steps that see the static input")
+
 #: Not part of any model: how fast the machine is at most.
 PEAK_OP = "QMachinePeak"
-TIMESTEPS = Choice("timesteps", 1, 1, 2**31 - 1, "steps that see the static input")
+#: What :data:`PEAK_OP` measures: dot products, or weights added up for events.
+PEAK_KIND = Choice("kind", 0, 0, 1, "0 dot products, 1 events")
+PEAK_ROUNDS, PEAK_OPERATIONS, PEAK_RESULT = "rounds", "operations", "result"
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,9 @@ class FusedSchema:
         timed = not self.static
         ports = [Port(INPUT, TensorProto.UINT8, timed=timed)]
         if self.family is Family.MACHINE_PEAK:
-            return (Port("rounds", TensorProto.INT32),)
+            return (Port(PEAK_ROUNDS, TensorProto.INT32),)
         if self.family is Family.SPIKE_ADD:
-            ports.append(Port("other", TensorProto.UINT8, timed=True))
+            ports.append(Port(OTHER, TensorProto.UINT8, timed=True))
         if self.synapse is Synapse.NONE:
             return tuple(ports)
         ports += [Port(WEIGHT, TensorProto.INT8), Port(BIAS, TensorProto.INT32)]
@@ -128,12 +131,12 @@ class FusedSchema:
         if self.neuron_op is not None:
             return self.neuron_op.outputs
         if self.family is Family.SYNAPSE:
-            return (Port(CURRENT_OUT, TensorProto.INT32, timed=True),)
+            return (Port(CURRENT, TensorProto.INT32, timed=True),)
         if self.family is Family.MACHINE_PEAK:
-            return (Port("operations", TensorProto.INT32), Port("result", TensorProto.INT32))
+            return (Port(PEAK_OPERATIONS, TensorProto.INT32), Port(PEAK_RESULT, TensorProto.INT32))
         if self.family is Family.TIME_SUM:
-            return (Port("sum", TensorProto.INT32),)
-        return (Port("spikes", TensorProto.UINT8, timed=True),)
+            return (Port(SUM, TensorProto.INT32),)
+        return (Port(SPIKES, TensorProto.UINT8, timed=True),)
 
     @property
     def attributes(self) -> tuple[Choice, ...]:
