@@ -118,7 +118,7 @@ def test_unknown_instruction_set_is_refused() -> None:
         runtime.load_session(model_of(lif_case()))
 
 
-@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512", "avx512vnni"])
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512", "avx512vnni", "neondot"])
 def test_instruction_set_computes_the_reference_or_is_refused(isa: str) -> None:
     case = lif_case("QLIF", (6, 3, 5, 500))
     try:

@@ -1,4 +1,16 @@
 // Which kernels this processor can run.
+//
+// To add an instruction set:
+//
+// 1. in CMakeLists.txt, give its flags and compile `kernels` (neurons) and `layers` for it, or one of
+//    the two: a candidate may take the other from another set;
+// 2. in dispatch.cc, declare them, write has_<isa>(), and add it to kCandidates, whose order is that
+//    of preference;
+// 3. in core/vectors.h, name it by a macro and say how wide its vectors are. All else runs then; what
+//    it has instructions for gets a branch where the macros of others are tested: core/dot.h first,
+//    events.h, gather.h, and kCosts in layer_run.h, which tests/bench/crossover.py measures;
+// 4. list its flags in tests/native/test_layers.py and its name in README.md; the tests compare all
+//    that the machine can run.
 #pragma once
 
 #include <string>
