@@ -300,19 +300,7 @@ void run_plain(const Drawn& d, Results* out) {
   const int64_t total = p.batch * p.neurons;
   std::vector<char> scratch(static_cast<size_t>(kernels::exact_scratch_bytes(p)));
   if (total == 0) return;
-  switch (p.neuron) {
-    case neuron::LIF:
-      kernels::run_exact<kernels::Lif>(p, 0, total, scratch.data());
-      break;
-    case neuron::CubaLIF:
-      kernels::run_exact<kernels::CubaLif>(p, 0, total, scratch.data());
-      break;
-    case neuron::ExtendedLIF:
-      kernels::run_exact<kernels::ExtendedLif>(p, 0, total, scratch.data());
-      break;
-    default:
-      kernels::run_exact<kernels::Li>(p, 0, total, scratch.data());
-  }
+  kernels::run_exact(p, kernels::exact_step_of(p.neuron), 0, total, scratch.data());
 }
 
 void run_layer(Drawn& d, Results* out) {

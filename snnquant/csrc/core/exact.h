@@ -88,10 +88,5 @@ inline void run_exact(const Problem& problem, ExactStep step, int64_t first, int
   }
 }
 
-template <class Neuron>
-void run_exact(const Problem& problem, int64_t first, int64_t last, void* scratch) {
-  run_exact(problem, exact_step<Neuron>, first, last, scratch);
-}
-
 }  // namespace SNNQUANT_ISA
 }  // namespace snnquant
