@@ -116,3 +116,32 @@ def test_a_fused_graph_that_differs_is_not_written(tmp_path, monkeypatch):
 def test_a_float_model_is_the_same_graph_either_way():
     graphs = [snn.export_onnx(Net(2).eval(), None, images(2), fuse=fuse) for fuse in (True, False)]
     assert graphs[0] == graphs[1]
+
+
+class Sequence(snn.QModel):
+    """One layer over a sequence, whose time is in front of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(6)
+        self.fc = snn.QLinear(20, 16)
+        self.lif = snn.QLIF(alpha=0.8, v_threshold=0.3, multi_step=True)
+
+    def forward(self, x):
+        return self.lif(*self.fc(x))[0]
+
+
+@pytest.mark.parametrize("time_axis", [None, 0])
+def test_a_sequence_exports_whether_or_not_its_batch_is_fixed(time_axis):
+    model = Sequence().eval()
+    x = torch.from_numpy((np.random.default_rng(2).random((6, 3, 20)) > 0.6).astype(np.float32))
+    with torch.no_grad():
+        model(x)
+        model.quantize()
+        wanted = model(x).numpy()
+    fused = snn.export_onnx(model, None, x, time_axis=time_axis, fuse=True)
+    assert ops(fused) == ["QLinearLIF"]
+    session = load_session(fused.SerializeToString())
+    name = session.get_inputs()[0].name
+    assert wanted.any()
+    assert np.array_equal(session.run(None, {name: x.numpy()})[0], wanted)
