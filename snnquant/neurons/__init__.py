@@ -3,11 +3,14 @@
 To add a neuron:
 
 1. write ``neurons/<name>.py`` with one :class:`NeuronModel`, and add it to :data:`NEURONS`; ops,
-   function bodies, quantization of the constants and the reference follow from it. All that its
-   step may use is in :class:`snnquant.neurons.arithmetic.Arithmetic`;
+   fused ones too, function bodies, quantization of the constants, the reference, fusion and step
+   models follow from it. All that its step may use is in
+   :class:`snnquant.neurons.arithmetic.Arithmetic`;
 2. run ``python -m snnquant.ops.codegen``, which renews the tables that the C++ side reads;
 3. write the step again in ``csrc/core/<name>.h`` and add its case to ``csrc/core/kernels.h``;
-   ``tests/bitexact`` holds the two equal without an edit;
+   ``tests/bitexact`` holds the two equal without an edit, and ``tests/native/layer_driver.cc``
+   draws fused layers of it once it is told which states it has. It runs in int64, fused or not:
+   lanes of 32 and 16 bits are LIF's (``csrc/core/narrow.h`` and ``layer.cc`` say when);
 4. for training, add a class to ``nn/neurons.py``; for quantization in torch, its counterpart to
    ``nn/quantized/neurons.py``, and the latter to ``nn/quantized/__init__.py``;
 5. list both in ``nn/__init__.py``;

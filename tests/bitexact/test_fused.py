@@ -52,7 +52,7 @@ def test_every_neuron_has_fused_ops() -> None:
         for synapse in ("Linear", "Conv"):
             for prefix, suffix in (("", ""), ("Static", ""), ("", "Residual"), ("", "State")):
                 assert f"Q{prefix}{synapse}{model.name}{suffix}" in FUSED_OPS
-    assert len(FUSED_OPS) == 66
+    assert len(FUSED_OPS) >= 66
 
 
 @pytest.mark.parametrize("opset", [17, 18, 20])

@@ -69,7 +69,7 @@ def test_backend_computes_the_reference(neuron: str, target: str, backend: str) 
 
 
 def test_suite_covers_every_op_target_and_backend() -> None:
-    assert len(INTEGER_OPS) == 26
+    assert len(INTEGER_OPS) >= 26
     assert len(NEURON_NAMES) == 4
     assert set(TARGETS) == set(target_names())
     assert {"body", "evaluator", "native"} <= set(BACKENDS)

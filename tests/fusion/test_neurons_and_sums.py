@@ -6,11 +6,14 @@ from fused_networks import fused_everywhere, fused_ops, standard_ops
 from graphs import Graph, quantize
 from hand_made import RNG, B, Net, T
 
-NEURONS = ["LIF", "CubaLIF", "ExtendedLIF", "LI"]
+from snnquant.neurons import NEURONS
+
+OPS = [model.name for model in NEURONS]
+SPIKING = [model.name for model in NEURONS if model.spiking]
 
 
 @pytest.mark.parametrize("target", ["generic", "tianjic"])
-@pytest.mark.parametrize("op", NEURONS)
+@pytest.mark.parametrize("op", OPS)
 def test_every_neuron(op, target):
     for features in ((6,), (2, 5, 4)):
         net = Net(features)
@@ -26,7 +29,7 @@ def test_every_neuron(op, target):
         assert fused_ops(fusion) == {f"Q{kind}{op}": 1}
 
 
-@pytest.mark.parametrize("op", NEURONS[:3])
+@pytest.mark.parametrize("op", SPIKING)
 @pytest.mark.parametrize("static", [False, True])
 def test_recurrent_neurons(op, static):
     net = Net((6,), static=static)
@@ -36,7 +39,7 @@ def test_recurrent_neurons(op, static):
     assert fused_ops(fusion) == {f"Q{'Static' if static else ''}Linear{op}Recurrent": 1}
 
 
-@pytest.mark.parametrize("op", NEURONS)
+@pytest.mark.parametrize("op", OPS)
 @pytest.mark.parametrize("space", [(), (4, 3)])
 @pytest.mark.parametrize("batch", [0, 2])
 def test_states_that_come_and_go(op, space, batch):

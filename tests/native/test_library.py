@@ -245,7 +245,7 @@ def test_many_sessions_at_once_agree() -> None:
 
 
 def test_every_integer_op_is_registered() -> None:
-    assert len(INTEGER_OPS) == 26
+    assert len(INTEGER_OPS) >= 26
     for op in INTEGER_OPS:
         model = onnx.load_from_string(model_of(lif_case(op) if "LIF" in op else li_case(op)))
         del model.functions[:]
