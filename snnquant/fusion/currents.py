@@ -18,9 +18,10 @@ from snnquant.fusion.synapses import convolution, matrix
 from snnquant.fusion.view import Current, Dim, NotFusedError, Pending
 from snnquant.fusion.writer import Writer, shape, within
 from snnquant.numerics import INT32, IntArray
-from snnquant.ops.fused import Synapse
+from snnquant.ops.fused import GAIN_SHIFT, Synapse
 from snnquant.passes.edit import constant
 
+#: Reads the first output of a node, given how many leading axes it has there.
 Rule = Callable[["Currents", ir.Node, int], Current]
 
 _NO_SYNAPSE = "its current does not come from a synapse"
@@ -143,7 +144,7 @@ def _product(found: Currents, node: ir.Node, axes: int) -> Current:
     synapses = []
     for synapse in current.synapses:
         gain = synapse.gain * int(factor.reshape(-1)[0])
-        if factor.size != 1 or gain < 1 or gain & (gain - 1) or gain > 2**24:
+        if factor.size != 1 or gain < 1 or gain & (gain - 1) or gain > 2**GAIN_SHIFT.high:
             raise NotFusedError("its factor is no power of two")
         bias = synapse.bias * int(factor.reshape(-1)[0])
         synapses.append(replace(synapse, gain=gain, bias=bias))

@@ -21,6 +21,7 @@ from snnquant.fusion.view import Dim, Lead, NotFusedError, View
 from snnquant.fusion.writer import Writer
 from snnquant.passes.edit import constant, int_attribute, ints_attribute
 
+#: Reads the first output of a node, given how many leading axes it has there.
 Rule = Callable[["Spikes", ir.Node, int], View]
 
 

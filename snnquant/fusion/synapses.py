@@ -11,7 +11,7 @@ from snnquant.fusion.spikes import Spikes
 from snnquant.fusion.view import Current, Lead, NotFusedError, Pending
 from snnquant.fusion.writer import within
 from snnquant.numerics import IntArray
-from snnquant.ops.fused import Synapse
+from snnquant.ops.fused import MAX_AXES, Synapse
 from snnquant.passes.edit import SYNAPSES, constant, int_attribute
 
 
@@ -64,8 +64,8 @@ def convolution(spikes: Spikes, node: ir.Node, axes: int) -> Current:
     if axes != 1:
         raise NotFusedError("its map has other axes")
     kernel = weight.shape[2:]
-    if len(kernel) > 2:
-        raise NotFusedError("it has 3 spatial axes, fused ops have 1 or 2")
+    if len(kernel) > MAX_AXES:
+        raise NotFusedError(f"it has {len(kernel)} spatial axes, fused ops have 1 or 2")
     view = spikes.view(node.inputs[0], 1)
     group = int_attribute(node, "group", 1)
     if view.flat or view.channels != group * weight.shape[1]:
