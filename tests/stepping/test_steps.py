@@ -20,6 +20,7 @@ from snnquant.errors import ModelError
 from snnquant.fusion import fuse_model
 from snnquant.instrument import Runner
 from snnquant.model_file import scale_of
+from snnquant.neurons import NEURONS
 from snnquant.ops import attach_functions
 from snnquant.passes import canonicalise
 from snnquant.quantize import fuse_result
@@ -34,7 +35,8 @@ from snnquant.stepping import (
     step_model,
 )
 
-NEURONS = ["LIF", "CubaLIF", "ExtendedLIF", "LI"]
+OPS = [model.name for model in NEURONS]
+SPIKING = [model.name for model in NEURONS if model.spiking]
 
 
 def sequence_of(op: str, *, conv: bool = False, static: bool = False):
@@ -66,7 +68,7 @@ def assert_named(model) -> None:
 
 @pytest.mark.parametrize("fuse", [False, True], ids=["unfused", "fused"])
 @pytest.mark.parametrize("conv", [False, True], ids=["linear", "conv"])
-@pytest.mark.parametrize("op", NEURONS)
+@pytest.mark.parametrize("op", OPS)
 def test_every_neuron_step_by_step(op: str, conv: bool, fuse: bool) -> None:
     model, net = sequence_of(op, conv=conv)
     step = step_model(model)
@@ -87,7 +89,7 @@ def test_float_neurons_start_where_the_sequence_does() -> None:
     assert check_steps(model, step_model(model), samples_of(model, net)).values > 0
 
 
-@pytest.mark.parametrize("op", NEURONS[:3])
+@pytest.mark.parametrize("op", SPIKING)
 def test_recurrent_neurons_step_by_step(op: str) -> None:
     net = Net((6,))
     current, _ = net.linear(net.x, 6, 5)
