@@ -30,6 +30,7 @@ LAYERS = [
     {"instrument", "quantize", "calibration"},
     {"self_check", "bench"},
     {"stepping"},
+    {"golden"},
     {"calibrate", "convert", "evaluate", "gates", "report"},
     {"nn"},
     {"frontends"},
