@@ -30,7 +30,7 @@ LAYERS = [
     {"instrument", "quantize", "calibration"},
     {"self_check", "bench"},
     {"stepping"},
-    {"golden"},
+    {"golden", "trace"},
     {"calibrate", "convert", "evaluate", "gates", "report"},
     {"nn"},
     {"frontends"},
