@@ -30,7 +30,7 @@ LAYERS = [
     {"instrument", "quantize", "calibration"},
     {"self_check", "bench"},
     {"stepping"},
-    {"golden", "trace"},
+    {"golden", "trace", "doctor"},
     {"calibrate", "convert", "evaluate", "gates", "report"},
     {"nn"},
     {"frontends"},

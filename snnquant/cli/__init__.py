@@ -29,5 +29,6 @@ VERBS: tuple[Verb, ...] = (
     Verb("verify", "snnquant.cli.verify", "Replay a model's golden vectors and check all hashes."),
     Verb("trace", "snnquant.cli.trace", "Write every integer step by step, for test benches."),
     Verb("bench", "snnquant.cli.bench", "Measure how fast an integer model runs, beside others."),
+    Verb("doctor", "snnquant.cli.doctor", "Tell whether this machine is ready, and what is not."),
     Verb("export", "snnquant.cli.export", "Write a float model in another form: NIR."),
 )
