@@ -6,6 +6,7 @@ one integer that differs means that nothing is written.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from snnquant.calibration import Calibration
 from snnquant.data import load_samples
 from snnquant.errors import CalibrationMismatchError
 from snnquant.files import atomic_write, sha256_of
+from snnquant.golden import checked_golden, golden_path, serialize_golden
 from snnquant.model_file import SCALE_KEY, graph_hash, metadata, neuron_nodes
 from snnquant.ops.attach import TIMESTEPS_KEY
 from snnquant.quantize import QuantizedModel, QuantizeOptions, fuse_result, quantize_model
@@ -174,6 +176,11 @@ def manifest_path(output: Path) -> Path:
     return output.with_suffix(".manifest.json")
 
 
+def samples_path(calibration: Path, known: Calibration) -> Path:
+    """Return the path of the samples that a calibration keeps beside it."""
+    return calibration.parent / Path(known.samples_file).name
+
+
 def convert_files(
     model: ir.Model,
     source_sha256: str,
@@ -203,7 +210,7 @@ def convert_files(
         source_sha256=source_sha256,
         calibration_sha256=sha256_of(calibration),
     )
-    samples_file = calibration.parent / Path(known.samples_file).name
+    samples_file = samples_path(calibration, known)
     if samples_file.is_file() and sha256_of(samples_file) != known.samples_sha256:
         raise CalibrationMismatchError(
             f"{samples_file} is not the samples file of {calibration}; run calibrate again"
@@ -254,8 +261,9 @@ def write_conversion(
     result: QuantizedModel,
     check: SelfCheck,
     output_file: Path,
-) -> None:
-    """Write the integer model and its manifest, each whole or not at all.
+    golden: int = 0,
+) -> int:
+    """Write the integer model, its golden vectors and its manifest, each whole or not at all.
 
     Args:
         source: what the manifest says of the float model: its path, hash, and options.
@@ -264,13 +272,27 @@ def write_conversion(
         options: widths, target, read-out.
         result: the integer model.
         check: what its self-check found.
-        output_file: path of the model; the manifest goes beside it.
+        output_file: path of the model; the others go beside it.
+        golden: store what the model gives on at most this many of the calibration's samples.
+
+    Returns:
+        Number of samples in the golden vectors.
 
     Raises:
         UsageError: a file cannot be written.
+        SelfCheckError: the ways to run the model do not agree on its golden vectors.
     """
     data = result.model.SerializeToString(deterministic=True)
+    artifacts = [{"path": output_file.name, "sha256": hashlib.sha256(data).hexdigest()}]
+    vectors = None
+    if golden:
+        samples = load_samples(samples_path(calibration, known))
+        vectors = checked_golden(result.model, artifacts[0]["sha256"], samples, golden)
     atomic_write(output_file, data)
+    if vectors is not None:
+        content, place = serialize_golden(vectors), golden_path(output_file)
+        atomic_write(place, content)
+        artifacts.append({"path": place.name, "sha256": hashlib.sha256(content).hexdigest()})
     text = manifest(
         result,
         options,
@@ -283,7 +305,8 @@ def write_conversion(
                 "sha256": metadata(result.model)["snnquant.calibration_sha256"],
             },
         },
-        artifacts=[{"path": output_file.name, "sha256": sha256_of(output_file)}],
+        artifacts=artifacts,
         warnings=quantization_warnings(result, known, check),
     )
     atomic_write(manifest_path(output_file), text)
+    return 0 if vectors is None else vectors.samples

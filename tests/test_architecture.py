@@ -30,6 +30,7 @@ LAYERS = [
     {"instrument", "quantize", "calibration"},
     {"self_check", "bench"},
     {"stepping"},
+    {"golden", "trace", "doctor"},
     {"calibrate", "convert", "evaluate", "gates"},
     {"nn"},
     {"frontends"},

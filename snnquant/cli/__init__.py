@@ -26,6 +26,9 @@ VERBS: tuple[Verb, ...] = (
     Verb("calibrate", "snnquant.cli.calibrate", "Collect statistics on calibration data."),
     Verb("convert", "snnquant.cli.convert", "Write the integer model."),
     Verb("eval", "snnquant.cli.eval", "Measure an integer model against its float origin."),
+    Verb("verify", "snnquant.cli.verify", "Replay a model's golden vectors and check all hashes."),
+    Verb("trace", "snnquant.cli.trace", "Write every integer step by step, for test benches."),
     Verb("bench", "snnquant.cli.bench", "Measure how fast an integer model runs, beside others."),
+    Verb("doctor", "snnquant.cli.doctor", "Tell whether this machine is ready, and what is not."),
     Verb("export", "snnquant.cli.export", "Write a float model in another form: NIR."),
 )

@@ -21,10 +21,12 @@ from snnquant.convert import (
     fusion_summary,
     manifest_path,
     quantization_warnings,
+    samples_path,
     write_conversion,
 )
 from snnquant.errors import UsageError
 from snnquant.frontends import canonical_graph
+from snnquant.golden import golden_path
 from snnquant.quantize import choose_options
 from snnquant.stepping import MODES
 from snnquant.target import load_target
@@ -77,6 +79,13 @@ from snnquant.target import load_target
     show_default=True,
     help="One call takes a whole sequence, or one time step with the states as inputs and outputs.",
 )
+@click.option(
+    "--golden",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Store inputs, spikes, states and outputs of the first N calibration samples beside the "
+    "model, for verify.",
+)
 @output_option(None, "Where to write the integer model; the manifest goes beside it.")
 @quiet_option
 @source_options
@@ -90,6 +99,7 @@ def command(
     readout_as: str,
     fuse: bool,
     mode: str,
+    golden: int | None,
     output_file: Path,
     quiet: bool,
 ) -> None:
@@ -104,6 +114,7 @@ def command(
     snnquant convert net.onnx --weight-bits 4 -o net.int4.onnx
     snnquant convert net.onnx --target tianjic --readout-as int -o net.tianjic.onnx
     snnquant convert net.onnx --mode step -o net.step.onnx
+    snnquant convert net.onnx --golden 4 -o net.int.onnx
     """  # noqa: D301
     speaker = Speaker(quiet)
     options = choose_options(
@@ -117,13 +128,19 @@ def command(
             "calibration": calibration,
             **describe_options(options),
             "mode": mode,
+            "golden": golden,
             "output": output_file,
         },
     )
     check_output(output_file, (*source.files, calibration))
     check_output(manifest_path(output_file), (*source.files, calibration))
+    if golden:
+        check_output(golden_path(output_file), (*source.files, calibration))
     known = load_calibration(calibration)
-    check_output(output_file, [calibration.parent / Path(known.samples_file).name])
+    samples_file = samples_path(calibration, known)
+    check_output(output_file, [samples_file])
+    if golden:
+        check_output(golden_path(output_file), [samples_file])
     steps = source.options.timesteps
     if steps is not None and known.timesteps not in (0, steps):
         raise UsageError(
@@ -136,7 +153,9 @@ def command(
     graph = canonical_graph(reading, str(source))
     result, check = convert_files(graph, source_sha256, calibration, known, options, mode)
     record = source.record(source_sha256)
-    write_conversion(record, calibration, known, options, result, check, output_file)
+    kept = write_conversion(
+        record, calibration, known, options, result, check, output_file, golden or 0
+    )
     for warning in quantization_warnings(result, known, check):
         speaker.warn(warning["message"])
     speaker.say(
@@ -146,6 +165,9 @@ def command(
         speaker.say(f"  {fusion_summary(result)}")
     if check.steps:
         speaker.say(f"  step by step: {check.steps} values equal the sequence's")
+    if golden:
+        few = "" if kept == golden else f"; there are no more than {kept} to store"
+        speaker.say(f"  golden vectors of {kept} samples: {golden_path(output_file)}{few}")
     size = output_file.stat().st_size
     layers = sum(layer["kind"] == "neuron" for layer in result.layers)
     counted = "1 integer neuron layer" if layers == 1 else f"{layers} integer neuron layers"

@@ -7,12 +7,13 @@ import io
 import math
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from snnquant.data.npz import NPZ
-from snnquant.data.reader import LABELS, Batch, Dataset
+from snnquant.data.reader import LABELS, AnyArray, Batch, Dataset
 from snnquant.errors import DataError, UsageError
 from snnquant.files import atomic_write
 
@@ -45,6 +46,13 @@ def save_samples(path: str | os.PathLike[str], samples: Batch) -> str:
         raise UsageError(f"an input cannot be named {LABELS!r}, the name of the labels; rename it")
     if samples.labels is not None:
         arrays[LABELS] = samples.labels
+    data = npz_bytes(arrays)
+    atomic_write(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def npz_bytes(arrays: Mapping[str, AnyArray]) -> bytes:
+    """Return the bytes of an ``.npz`` file of arrays; same arrays, same bytes."""
     buffer = io.BytesIO()
     # Stored, because compressed bytes differ between zlib versions; the date is the zip epoch.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -57,9 +65,7 @@ def save_samples(path: str | os.PathLike[str], samples: Batch) -> str:
                 content, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False
             )
             archive.writestr(member, content.getvalue())
-    data = buffer.getvalue()
-    atomic_write(path, data)
-    return hashlib.sha256(data).hexdigest()
+    return buffer.getvalue()
 
 
 def load_samples(path: str | os.PathLike[str]) -> Batch:

@@ -3,7 +3,7 @@
 Neurons run by their definition in int64; convolutions and matrix products in float64.
 """
 
-from snnquant.reference.integer import run_fused, run_schema
+from snnquant.reference.integer import run_fused, run_schema, synapse_current
 from snnquant.reference.model import Reference, float_entries
 from snnquant.reference.standard import STANDARD_OPS, Conv, Gemm, MatMul, MaxPool
 
@@ -17,4 +17,5 @@ __all__ = [
     "float_entries",
     "run_fused",
     "run_schema",
+    "synapse_current",
 ]

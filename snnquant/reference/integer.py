@@ -91,7 +91,9 @@ def run_fused(
     ]
 
 
-def _current(schema: FusedSchema, inputs: Mapping[str, Array], attributes: Attributes) -> Array:
+def synapse_current(
+    schema: FusedSchema, inputs: Mapping[str, Array], attributes: Attributes
+) -> Array:
     """Return the int32 current ``[..., channels]`` of the synapse of a fused op."""
     seen = inputs[INPUT].astype(np.int64) - attributes[ZERO_POINT.name]
     bits, fan_in = attributes[WEIGHT_BITS.name], attributes[FAN_IN.name]
@@ -123,7 +125,7 @@ def _current(schema: FusedSchema, inputs: Mapping[str, Array], attributes: Attri
 def _synapse(
     schema: FusedSchema, inputs: Mapping[str, Array], attributes: Attributes
 ) -> list[Array]:
-    return [_current(schema, inputs, attributes)]
+    return [synapse_current(schema, inputs, attributes)]
 
 
 def _fused(schema: FusedSchema, inputs: Mapping[str, Array], attributes: Attributes) -> list[Array]:
@@ -131,7 +133,7 @@ def _fused(schema: FusedSchema, inputs: Mapping[str, Array], attributes: Attribu
     neuron_op = schema.neuron_op
     if neuron_op is None:
         raise ValueError(f"{schema.name} has no neurons")
-    current = _current(schema, inputs, attributes)
+    current = synapse_current(schema, inputs, attributes)
     if schema.static:
         steps = attributes[TIMESTEPS.name]
         current = np.broadcast_to(current, (steps, *current.shape))

@@ -47,6 +47,8 @@ class StepRunner:
         self._model = model
         self._extra = tuple(dict.fromkeys(extra))
         own = self._step.layout
+        #: Axes of a single step.
+        self.step_layout = own
         self._time = {entry.name: self._sample_axis(entry) for entry in own.inputs}
         outputs = tuple(
             self._sequence_output(entry)
@@ -69,6 +71,24 @@ class StepRunner:
             DataError: the samples do not fit the model.
         """
         return self.run_to_states(samples)[0]
+
+    def step_feeds(self, samples: Mapping[str, Array]) -> tuple[list[dict[str, Array]], int]:
+        """Return what the model takes at each step, states before the first among it; and how many.
+
+        Args:
+            samples: as :meth:`run` takes them.
+
+        Raises:
+            DataError: the samples do not fit the model.
+        """
+        steps, count = self._count(samples)
+        size = self.layout.fixed_batch or count
+        found = []
+        for step in range(steps):
+            feeds = self._step.feeds(self._at(samples, step))
+            given = {name: feeds[name] for name in self._interface.states if name in samples}
+            found.append(feeds | initial_states(self._model, size) | given)
+        return found, count
 
     def run_to_states(
         self, samples: Mapping[str, Array]

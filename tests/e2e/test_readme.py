@@ -89,10 +89,12 @@ def test_the_python_and_the_verbs_run_as_shown(tmp_path, monkeypatch):
         np.savez(tmp_path / f"{name}.npz", x=images, y=rng.integers(0, 10, 64))
     commands = commands_of(blocks("sh", section("## Your own network"))[0])
     assert [words[0] for words in commands] == [
-        *("inspect", "import", "calibrate", "convert", "eval", "bench")
+        *("inspect", "import", "calibrate", "convert", "eval", "verify", "bench")
     ]
     for words in commands:
         assert b"warning: " not in run_snnquant(words, tmp_path).stderr
+    for words in commands_of(blocks("sh", section("### Golden vectors and traces"))[0]):
+        run_snnquant(words, tmp_path)
     seen = {"images": images}
     exec(compile(use, "README.md", "exec"), seen)
     assert seen["session"].run(None, {"input": images})[0].shape == (64, 10)

@@ -1,0 +1,214 @@
+"""The verification of a model file: every hash that binds it, and its golden vectors replayed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from snnquant.data import Dataset
+from snnquant.errors import ModelError
+from snnquant.files import sha256_of
+from snnquant.golden.engines import ENGINES, LIBRARY
+from snnquant.golden.replay import Replay, replay
+from snnquant.golden.vectors import GoldenVectors, golden_path, load_golden, record_golden
+from snnquant.model_file import metadata, neuron_nodes, read_model
+
+CHECKED, FAILED, ABSENT = "checked", "failed", "absent"
+
+
+@dataclass(frozen=True)
+class HashCheck:
+    """One hash: what it is of, where, and whether it is as stored.
+
+    Attributes:
+        id: what was hashed, or what holds the hash of what.
+        path: file.
+        status: "checked", "failed", or "absent" where the file or the stored hash is not there.
+        expected: stored hash, or None.
+        found: hash now, or None.
+    """
+
+    id: str
+    path: str
+    status: str
+    expected: str | None = None
+    found: str | None = None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification found.
+
+    Attributes:
+        model_sha256: hash of the model's file.
+        hashes: all hashes.
+        golden: the replay of the golden vectors; None: there are none.
+        data: the replay on samples that the user gave; None: none were given.
+        layers: names of the neuron layers, in order.
+    """
+
+    model_sha256: str
+    hashes: tuple[HashCheck, ...]
+    golden: Replay | None
+    data: Replay | None
+    layers: tuple[str, ...]
+
+    @property
+    def failures(self) -> list[str]:
+        """What is wrong, one line each: differing values first, as they say where to look."""
+        found = [
+            str(mismatch)
+            for part in (self.golden, self.data)
+            if part is not None
+            for mismatch in part.mismatches
+        ]
+        return found + [
+            f"hash of {check.id} ({check.path}): expected {check.expected}, found {check.found}"
+            for check in self.hashes
+            if check.status == FAILED
+        ]
+
+
+def verify_model(
+    path: Path,
+    *,
+    manifest: Path,
+    dataset: Dataset | None = None,
+    samples: int = 8,
+    custom_ops: bool = True,
+    threads: int | None = None,
+) -> Verification:
+    """Check every hash of a model, and replay its golden vectors in each way to run it.
+
+    Args:
+        path: integer model.
+        manifest: its manifest, which need not exist.
+        dataset: samples on which all ways to run the model must agree.
+        samples: use at most this many of them.
+        custom_ops: run with the library, too.
+        threads: threads of ONNX Runtime; None: its choice.
+
+    Raises:
+        ModelError: the model has no integer neurons, or cannot be read.
+        DataError: neither golden vectors nor samples, or they do not fit the model.
+        LibraryError: the library is missing or cannot be loaded.
+    """
+    model = read_model(path)
+    layers = tuple(node.name for node in neuron_nodes(model, integer=True))
+    if not layers:
+        raise ModelError(
+            f"{path} has no integer neurons; verify takes what 'snnquant convert' writes"
+        )
+    engines = [how for how in ENGINES if custom_ops or how != LIBRARY]
+    stored = golden_path(path)
+    golden = load_golden(stored) if stored.is_file() or dataset is None else None
+    found = sha256_of(path)
+    hashes = tuple(_hashes(path, manifest, model, golden, found))
+    replayed = None if golden is None else replay(model, golden, engines, threads)
+    compared = None
+    if dataset is not None:
+        compared = _on_data(model, found, dataset, samples, engines, threads)
+    return Verification(found, hashes, replayed, compared, layers)
+
+
+def _on_data(
+    model: onnx.ModelProto,
+    model_sha256: str,
+    dataset: Dataset,
+    samples: int,
+    engines: list[str],
+    threads: int | None,
+) -> Replay:
+    """Compare the ways to run a model with the first of them, on samples."""
+    done = 0
+    compared = dict.fromkeys(engines, 0)
+    mismatches: list[Any] = []
+    total = min(samples, len(dataset))
+    size = 16
+    first, start = engines[0], 0
+    while done < total:
+        batch = next(iter(dataset.batches(min(size, total - done), start=start)))
+        expected = record_golden(model, model_sha256, batch, len(batch), first)
+        part = replay(model, expected, engines, threads)
+        for how, count in part.compared.items():
+            compared[how] += count
+        mismatches += [
+            replace(m, sample=None if m.sample is None else m.sample + done)
+            for m in part.mismatches
+        ]
+        done += expected.samples
+        start = done
+    return Replay(done, compared, tuple(mismatches))
+
+
+def _hashes(
+    path: Path, manifest: Path, model: onnx.ModelProto, golden: GoldenVectors | None, found: str
+) -> Iterator[HashCheck]:
+    """Yield every hash that is stored in the model, in its manifest and in its golden vectors."""
+    held = metadata(model)
+    document, problem = _read_manifest(manifest)
+    if problem:
+        yield HashCheck("manifest", str(manifest), FAILED, "readable JSON", problem)
+    listed = _artifacts(document)
+    yield _compare("model", path, listed.get(path.name), found)
+    file = golden_path(path)
+    now = sha256_of(file) if file.is_file() else None
+    expected = listed.get(file.name)
+    if now is None and expected is not None:
+        yield HashCheck("golden vectors", str(file), FAILED, expected, "no file")
+    else:
+        yield _compare("golden vectors", file, expected, now)
+    if golden is not None:
+        yield _compare("model in golden vectors", file, golden.model_sha256, found)
+    for key, what in (("calibration", "calibration"), ("model", "source")):
+        own = held.get(f"snnquant.{what}_sha256")
+        record = _record(document, key)
+        yield _compare(f"{what} in manifest", manifest, own, record.get("sha256"))
+        named = Path(str(record["path"])) if record.get("path") else None
+        place = next((p for p in _places(named, path) if p.is_file()), None)
+        seen = None if place is None else sha256_of(place)
+        yield _compare(what, place or named or Path("-"), own, seen)
+
+
+def _compare(what: str, path: Path, expected: str | None, found: str | None) -> HashCheck:
+    status = ABSENT
+    if expected is not None and found is not None:
+        status = CHECKED if expected == found else FAILED
+    return HashCheck(what, str(path), status, expected, found)
+
+
+def _places(named: Path | None, model: Path) -> tuple[Path, ...]:
+    """Return where a file may be: where it was, or beside the model."""
+    return () if named is None else (named, model.parent / named.name)
+
+
+def _read_manifest(path: Path) -> tuple[dict[str, Any], str]:
+    """Return the manifest, empty where there is none, and what is wrong with it."""
+    if not path.is_file():
+        return {}, ""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return {}, " ".join(str(error).split())
+    return (document, "") if isinstance(document, dict) else ({}, "no object")
+
+
+def _artifacts(document: dict[str, Any]) -> dict[str, str]:
+    listed = document.get("artifacts")
+    entries = listed if isinstance(listed, list) else []
+    return {
+        str(entry["path"]): str(entry["sha256"])
+        for entry in entries
+        if isinstance(entry, dict) and {"path", "sha256"} <= entry.keys()
+    }
+
+
+def _record(document: dict[str, Any], key: str) -> dict[str, Any]:
+    inputs = document.get("inputs")
+    record = inputs.get(key) if isinstance(inputs, dict) else None
+    return record if isinstance(record, dict) else {}

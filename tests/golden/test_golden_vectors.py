@@ -1,0 +1,191 @@
+"""Golden vectors of every neuron: recorded, stored, replayed, and what a change does to them."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fusion"))
+
+from hand_made import Net, T
+
+from snnquant.convert import as_steps
+from snnquant.data import Batch
+from snnquant.errors import DataError, ModelError, SelfCheckError
+from snnquant.fusion import fuse_model
+from snnquant.golden import checked_golden, load_golden, record_golden, replay, serialize_golden
+from snnquant.golden.engines import Engine
+from snnquant.instrument import Runner
+from snnquant.stepping import check_steps
+from snnquant.stepping.cut import stateful_model
+
+HASH = "0" * 64
+
+
+def quantized(op: str, *, conv: bool = False, static: bool = False):
+    """Return one integer layer and batch-first samples for it."""
+    features = (2, 5, 4) if conv else (6,)
+    net = Net(features, static=static)
+    current, _ = net.conv(net.x, features, 5, (2, 2)) if conv else net.linear(net.x, 6, 5)
+    more = {} if op == "LI" else {"v_threshold": np.linspace(0.3, 0.9, 5)}
+    result = net.quantized(net.neuron(current, op, **more), len(features) + 2)
+    feeds = net.feeds()
+    arrays = {
+        entry.name: np.moveaxis(feeds[entry.name], entry.batch_axis or 0, 0)
+        for entry in Runner(result.model).layout.inputs
+    }
+    return result, Batch(arrays, None, 0)
+
+
+@pytest.mark.parametrize("form", ["unfused", "fused", "step"])
+@pytest.mark.parametrize("conv", [False, True], ids=["linear", "conv"])
+@pytest.mark.parametrize("op", ["LIF", "CubaLIF", "ExtendedLIF", "LI"])
+def test_every_neuron_is_replayed_in_every_form(tmp_path, op, conv, form):
+    result, samples = quantized(op, conv=conv)
+    model = result.model
+    if form == "fused":
+        model = fuse_model(model).model
+    elif form == "step":
+        model = as_steps(result).model
+    golden = checked_golden(model, HASH, samples, 2)
+    data = serialize_golden(golden)
+    assert data == serialize_golden(checked_golden(model, HASH, samples, 2))
+    path = tmp_path / "x.golden.npz"
+    path.write_bytes(data)
+    read = load_golden(path)
+    assert read.axes == golden.axes
+    assert (read.model_sha256, read.samples) == (HASH, 2)
+    with np.load(io.BytesIO(data), allow_pickle=False) as plain:  # no pickle in it
+        assert set(plain.files) == {*golden.arrays, "meta"}
+    done = replay(model, read)
+    assert not done.mismatches
+    assert min(done.compared.values()) > 0
+    for name, array in golden.arrays.items():
+        where = golden.axes[name]
+        assert where["batch"] is None or array.shape[where["batch"]] == 2
+        if name.startswith("layer/"):
+            assert array.shape[where["time"]] == T
+    assert any(name.startswith("state/") for name in golden.arrays)
+
+
+@pytest.mark.parametrize("op", ["LIF", "CubaLIF", "ExtendedLIF", "LI"])
+def test_final_states_are_those_of_the_stateful_model(op):
+    result, samples = quantized(op, conv=True)
+    opened, states = stateful_model(result.model)
+    runner = Runner(opened)
+    feeds = runner.feeds(samples.inputs)
+    types = {entry.name: entry.dtype for entry in runner.layout.inputs}
+    count = len(samples)
+    begun = {name: state.start(count, types[name]) for name, state in states.items()}
+    ended = runner.call(feeds | begun)
+    for model in (result.model, fuse_model(result.model).model):
+        golden = record_golden(model, HASH, samples, count)
+        for name, state in states.items():
+            got = golden.arrays[f"state/{name}"]
+            if golden.axes[f"state/{name}"]["channels_last"]:
+                got = np.moveaxis(got, -1, 1)
+            np.testing.assert_array_equal(got, ended[state.next])
+
+
+@pytest.mark.parametrize("form", ["unfused", "fused"])
+def test_a_changed_spike_is_found_by_its_place(form):
+    result, samples = quantized("LIF", conv=True)
+    model = result.model if form == "unfused" else fuse_model(result.model).model
+    golden = record_golden(model, HASH, samples, 2)
+    key = next(name for name in golden.arrays if name.startswith("layer/"))
+    array = golden.arrays[key].copy()
+    channels_third = array if form == "unfused" else np.moveaxis(array, -1, 2)
+    channels_third[3, 1, 4, 2, 1] ^= 1
+    changed = replace(golden, arrays={**golden.arrays, key: array})
+    wrong = replay(model, changed).mismatches
+    assert [m.engine for m in wrong] == ["library", "functions", "reference"]
+    for found in wrong:
+        place = (found.kind, found.name, found.sample, found.step, found.neuron, found.count)
+        assert place == ("layer", key.split("/", 1)[1], 1, 3, (4, 2, 1), 1)
+        assert {found.expected, found.found} == {0, 1}
+    assert "sample 1, step 3, neuron [4, 2, 1]: expected" in str(wrong[0])
+
+
+def test_a_layer_that_differs_comes_before_what_it_feeds():
+    result, samples = quantized("LIF")
+    golden = record_golden(result.model, HASH, samples, 2)
+    arrays = {name: array.copy() for name, array in golden.arrays.items()}
+    for name, array in arrays.items():
+        if not name.startswith("input/"):
+            array[..., 0] += 1
+    wrong = replay(result.model, replace(golden, arrays=arrays)).mismatches
+    assert [m.kind for m in wrong[:3]] == ["layer"] * 3
+    assert wrong[-1].kind == "output"
+
+
+def test_ways_that_disagree_are_a_failed_self_check(monkeypatch):
+    result, samples = quantized("LIF")
+    run = Engine.run
+
+    def other(self, stored):
+        found = run(self, stored)
+        if self._reference is not None:
+            for name in found[0][1]:
+                found[0][1][name] = found[0][1][name] + 1
+        return found
+
+    monkeypatch.setattr(Engine, "run", other)
+    with pytest.raises(SelfCheckError, match=r"nothing was written"):
+        checked_golden(result.model, HASH, samples, 2)
+
+
+def test_vectors_of_another_model_are_refused(tmp_path):
+    (lif, samples), (other, _) = quantized("LIF"), quantized("LIF", conv=True)
+    golden = record_golden(lif.model, HASH, samples, 2)
+    with pytest.raises(DataError, match="convert again with --golden"):
+        replay(other.model, golden)
+    with pytest.raises(DataError, match="of a model of mode sequence"):
+        replay(as_steps(lif).model, golden)
+    step = as_steps(lif)
+    check_steps(lif.model, step.model, samples)
+    for name in golden.arrays:
+        if name.startswith("layer/"):
+            less = {k: v for k, v in golden.arrays.items() if k != name}
+            with pytest.raises(DataError, match="have no layer"):
+                replay(lif.model, replace(golden, arrays=less))
+
+
+@pytest.mark.parametrize("how", ["cut", "no meta", "another schema", "an axis too far"])
+def test_damaged_files_are_refused(tmp_path, how):
+    result, samples = quantized("LIF")
+    golden = record_golden(result.model, HASH, samples, 2)
+    data = serialize_golden(golden)
+    path = tmp_path / "x.golden.npz"
+    if how == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "no meta":
+        np.savez(path, x=np.zeros(3))
+    elif how == "another schema":
+        path.write_bytes(data)
+        with np.load(path) as file:
+            arrays = dict(file)
+        text = arrays["meta"].tobytes().replace(b"golden/1", b"golden/9")
+        np.savez(path, **{**arrays, "meta": np.frombuffer(text, np.uint8)})
+    else:
+        axes = {name: {**where, "batch": 9} for name, where in golden.axes.items()}
+        path.write_bytes(serialize_golden(replace(golden, axes=axes)))
+    with pytest.raises(DataError, match=r"convert again|write it again"):
+        load_golden(path)
+    with pytest.raises(DataError, match="there are no golden vectors"):
+        load_golden(tmp_path / "none.npz")
+
+
+def test_a_model_without_integer_neurons_has_none():
+    net = Net((6,))
+    current, _ = net.linear(net.x, 6, 5)
+    result = net.quantized(net.neuron(current, "LIF"), 3)
+    bare = type(result.model)()
+    bare.CopyFrom(result.model)
+    del bare.graph.node[:]
+    with pytest.raises(ModelError, match="drop --golden"):
+        checked_golden(bare, HASH, Batch({"x": np.zeros((1, 1))}, None, 0), 1)
