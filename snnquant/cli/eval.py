@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 
 from snnquant.cli.console import Speaker, add_row, document, new_table, percent
+from snnquant.cli.gating import Gating, gate_options, raise_failed
 from snnquant.cli.options import (
     PATH,
     batch_option,
@@ -23,11 +24,11 @@ from snnquant.cli.options import (
 from snnquant.cli.source import Source, source_of, source_options
 from snnquant.convert import manifest_path
 from snnquant.data import open_data
-from snnquant.errors import DataError, GateError, UsageError
+from snnquant.errors import DataError, UsageError
 from snnquant.evaluate import READOUTS, Evaluation, evaluate_model
 from snnquant.files import sha256_of
 from snnquant.frontends import SourceOptions, canonical_graph
-from snnquant.gates import check_gates
+from snnquant.gates import measured
 from snnquant.model_file import metadata, neuron_nodes, read_model
 
 
@@ -55,16 +56,7 @@ from snnquant.model_file import metadata, neuron_nodes, read_model
     is_flag=True,
     help="Run the function bodies in the file instead of the custom-op library.",
 )
-@click.option(
-    "--min-accuracy",
-    type=click.FloatRange(0, 1),
-    help="Exit with 4 if the accuracy, a fraction, is below.",
-)
-@click.option(
-    "--max-drop",
-    type=click.FloatRange(0, 1),
-    help="Exit with 4 if the accuracy is further below the float model's, as a fraction.",
-)
+@gate_options
 @json_option
 @quiet_option
 @source_options
@@ -78,8 +70,7 @@ def command(
     batch_size: int,
     threads: int | None,
     without_library: bool,
-    min_accuracy: float | None,
-    max_drop: float | None,
+    gating: Gating,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -89,6 +80,7 @@ def command(
     snnquant eval net.int.onnx --data test.npz --reference net.onnx
     snnquant eval net.int.onnx --data test.npz --json > result.json
     snnquant eval net.int.onnx --data test.npz --min-accuracy 0.95 --max-drop 0.002
+    snnquant eval net.int.onnx --data test.npz --baseline result.json --junit gates.xml
     """  # noqa: D301
     speaker = Speaker(quiet)
     proto, sha256, origin, hint = _models(source, reference)
@@ -100,11 +92,16 @@ def command(
         "samples": samples,
         "batch_size": batch_size,
         "library": "no" if without_library else "yes",
+        **gating.settings(),
     }
     speaker.settings("eval", {"model": source.path or source, **config})
     if hint:
         speaker.say(hint)
     dataset = open_data(data)
+    checks = gating.open([data, *source.files, *(() if origin is None else origin.files)])
+    checks.check_needs(
+        labels=dataset.has_labels, reference=origin is not None, file=source.path is not None
+    )
     read = None if origin is None else origin.read()
     graph = None if read is None else ir.to_proto(canonical_graph(read, str(origin)))
     with speaker.progress("evaluating") as progress:
@@ -120,7 +117,8 @@ def command(
             custom_ops=not without_library,
             progress=progress,
         )
-    gates = check_gates(result, min_accuracy=min_accuracy, max_drop=max_drop)
+    size = None if source.path is None else source.path.stat().st_size
+    gates = checks.check(result, size)
     inputs: dict[str, Any] = {
         "model": {"path": str(source.path or source), "sha256": sha256},
         "data": {"path": str(data), "sha256": sha256_of(data)},
@@ -128,7 +126,8 @@ def command(
     if origin is not None and read is not None:
         inputs["reference"] = origin.record(origin.sha256(read))
     warnings = _reference_warnings(proto, origin, inputs.get("reference", {}).get("sha256"))
-    warnings += layer_warnings(result)
+    warnings += layer_warnings(result) + checks.warnings(inputs["data"]["sha256"])
+    written = checks.write(source.label, result, gates, size)
     if as_json:
         speaker.json(
             document(
@@ -137,20 +136,18 @@ def command(
                 config={
                     k: str(v) if isinstance(v, (Path, Source)) else v for k, v in config.items()
                 },
-                metrics=result.metrics(),
+                metrics=measured(result, size),
                 layers=[asdict(layer) for layer in result.layers],
                 gates=[asdict(gate) for gate in gates],
                 warnings=warnings,
+                artifacts=written,
             )
         )
     else:
         print_evaluation(speaker, result)
     for warning in warnings:
         speaker.warn(warning["message"])
-    failed = [gate for gate in gates if gate.status == "failed"]
-    if failed:
-        found = ", ".join(f"{g.id} {g.limit:g} but found {g.value:.4f}" for g in failed)
-        raise GateError(f"gate failed: {found}")
+    raise_failed(gates)
 
 
 def _models(
