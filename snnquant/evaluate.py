@@ -17,6 +17,7 @@ from snnquant.data import Dataset
 from snnquant.errors import DataError, UsageError
 from snnquant.instrument import Layout, Runner
 from snnquant.model_file import neuron_nodes
+from snnquant.neurobench import NeuroBench, NeuroBenchCounter
 from snnquant.ops.fused import channels_third, neuron_schema
 from snnquant.progress import Progress, silent
 from snnquant.spike_counter import LayerCounter, LayerReport
@@ -39,11 +40,12 @@ class Evaluation:
     prediction_agreement: float | None
     spike_agreement: float | None
     layers: tuple[LayerReport, ...]
+    neurobench: NeuroBench | None = None
 
     def metrics(self) -> dict[str, float | int | None]:
         """Return the whole-model numbers by name; those of layers are the worst layer's."""
         values = asdict(self)
-        del values["layers"]
+        del values["layers"], values["neurobench"]
         worst = {name: self.worst(name) for name in WORST_OF_LAYERS}
         return values | {n: None if w is None else getattr(w, n) for n, w in worst.items()}
 
@@ -97,6 +99,7 @@ def evaluate_model(
     samples: int | None = None,
     threads: int | None = None,
     custom_ops: bool = True,
+    neurobench: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
     """Run a model over a data set, and its float origin over the same batches.
@@ -111,17 +114,22 @@ def evaluate_model(
         samples: at most this many samples.
         threads: threads of ONNX Runtime.
         custom_ops: use the library; without it the function bodies run.
+        neurobench: count NeuroBench's metrics too, which takes several times as long.
         progress: told after every batch.
 
     Raises:
         DataError: the samples do not fit, or the labels exceed the classes.
-        UsageError: unknown output or read-out.
+        UsageError: unknown output or read-out, or NeuroBench's metrics of single steps.
     """
     layers = _spiking_outputs(model)
     nodes = {node.name: node for node in neuron_nodes(model)}
     origin = {} if reference is None else _spiking_outputs(reference)
     shared = {name: origin[name] for name in layers if name in origin}
-    runner = open_runner(model, list(layers.values()), threads=threads, custom_ops=custom_ops)
+    bench = NeuroBenchCounter(model) if neurobench else None
+    inner = [*layers.values(), *(bench.values if bench else ())]
+    runner = open_runner(
+        bench.model if bench else model, inner, threads=threads, custom_ops=custom_ops
+    )
     floats = (
         None
         if reference is None
@@ -151,6 +159,8 @@ def evaluate_model(
             spikes = channels_third(values[layers[name]], nodes[name])[:, : len(batch)]
             other = expected[shared[name]][:, : len(batch)] if name in shared and expected else None
             counter.add(spikes, other)
+        if bench is not None:
+            bench.add(values, len(batch), runner.layout.fixed_batch)
         done += len(batch)
         progress(done, total)
     reports = tuple(counters[name].report(name in shared) for name in layers)
@@ -166,6 +176,7 @@ def evaluate_model(
         prediction_agreement=None if floats is None else same / done,
         spike_agreement=sum(c.equal for c in compared) / entries if entries else None,
         layers=reports,
+        neurobench=None if bench is None else bench.result(list(counters.values())),
     )
 
 

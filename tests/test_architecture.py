@@ -30,7 +30,7 @@ LAYERS = [
     {"instrument", "quantize", "calibration"},
     {"self_check", "bench"},
     {"stepping"},
-    {"spike_counter", "neurobench"},
+    {"spike_counter", "connections", "neurobench"},
     {"calibrate", "convert", "evaluate", "gates", "baseline", "pipeline", "schemas", "report"},
     {"nn"},
     {"frontends"},

@@ -52,6 +52,7 @@ def test_real_documents_are_valid(digits_documents):
     full, bare, _ = digits_documents
     assert len(full["gates"]) == 2 * len(GATES)
     assert full["artifacts"]
+    assert full["metrics"]["neurobench"]["weights"] == 8832
     assert bare["metrics"]["accuracy"] is None
 
 
@@ -101,6 +102,11 @@ def digits_documents(tmp_path_factory):
     reference = ("--reference", "digits_mlp.onnx")
     evaluate("digits_test.npz", *reference)
     full = evaluate(
-        "digits_test.npz", *reference, *gates, "--baseline", "result.json", "--junit", "j.xml"
+        "digits_test.npz",
+        *reference,
+        *gates,
+        *("--baseline", "result.json"),
+        *("--junit", "j.xml"),
+        "--neurobench",
     )
     return full, evaluate("dark.npz"), evaluate("dark.npz", *reference)

@@ -30,6 +30,7 @@ from snnquant.files import sha256_of
 from snnquant.frontends import SourceOptions, canonical_graph
 from snnquant.gates import measured
 from snnquant.model_file import metadata, neuron_nodes, read_model
+from snnquant.neurobench import NeuroBench
 
 
 @click.command()
@@ -56,6 +57,11 @@ from snnquant.model_file import metadata, neuron_nodes, read_model
     is_flag=True,
     help="Run the function bodies in the file instead of the custom-op library.",
 )
+@click.option(
+    "--neurobench",
+    is_flag=True,
+    help="Count NeuroBench's metrics too: operations, updates, sparsity, footprint.",
+)
 @gate_options
 @json_option
 @quiet_option
@@ -70,6 +76,7 @@ def command(
     batch_size: int,
     threads: int | None,
     without_library: bool,
+    neurobench: bool,
     gating: Gating,
     as_json: bool,
     quiet: bool,
@@ -92,6 +99,7 @@ def command(
         "samples": samples,
         "batch_size": batch_size,
         "library": "no" if without_library else "yes",
+        "neurobench": neurobench or None,
         **gating.settings(),
     }
     speaker.settings("eval", {"model": source.path or source, **config})
@@ -115,6 +123,7 @@ def command(
             samples=samples,
             threads=threads,
             custom_ops=not without_library,
+            neurobench=neurobench,
             progress=progress,
         )
     size = None if source.path is None else source.path.stat().st_size
@@ -136,7 +145,8 @@ def command(
                 config={
                     k: str(v) if isinstance(v, (Path, Source)) else v for k, v in config.items()
                 },
-                metrics=measured(result, size),
+                metrics=measured(result, size)
+                | {"neurobench": None if result.neurobench is None else asdict(result.neurobench)},
                 layers=[asdict(layer) for layer in result.layers],
                 gates=[asdict(gate) for gate in gates],
                 warnings=warnings,
@@ -249,6 +259,26 @@ def print_evaluation(speaker: Speaker, result: Evaluation) -> None:
         if compared:
             row += [_rate(layer.firing_rate_float), percent(layer.agreement), _rate(layer.spike_f1)]
         add_row(table, *row)
+    speaker.table(table)
+    if result.neurobench is not None:
+        _print_neurobench(speaker, result.neurobench)
+
+
+def _print_neurobench(speaker: Speaker, found: NeuroBench) -> None:
+    """Print NeuroBench's metrics, and the bits that weights take when packed."""
+    table = new_table("NeuroBench, per sample", "")
+    for name, value in (
+        ("effective MACs", f"{found.effective_macs:,.1f}"),
+        ("effective ACs", f"{found.effective_acs:,.1f}"),
+        ("dense operations", f"{found.dense:,.1f}"),
+        ("membrane updates", f"{found.membrane_updates:,.1f}"),
+        ("activation sparsity", percent(found.activation_sparsity)),
+        ("connection sparsity", percent(found.connection_sparsity)),
+        ("footprint", f"{found.footprint:,} bytes"),
+        (f"{found.weights:,} weights, packed", f"{found.weight_bits:,} bits"),
+    ):
+        add_row(table, name, value)
+    speaker.result("")
     speaker.table(table)
 
 
