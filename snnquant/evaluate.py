@@ -17,37 +17,16 @@ from snnquant.data import Dataset
 from snnquant.errors import DataError, UsageError
 from snnquant.instrument import Layout, Runner
 from snnquant.model_file import neuron_nodes
+from snnquant.neurobench import NeuroBench, NeuroBenchCounter
 from snnquant.ops.fused import channels_third, neuron_schema
 from snnquant.progress import Progress, silent
+from snnquant.spike_counter import LayerCounter, LayerReport
 from snnquant.stepping import StepRunner, open_runner
 
 Array = npt.NDArray[Any]
+#: Numbers of layers that count for the model as they are in the worst layer.
+WORST_OF_LAYERS = ("rate_drift", "rate_emd", "dead", "saturated")
 READOUTS = ("auto", "sum", "mean", "max", "last")
-
-
-@dataclass(frozen=True)
-class LayerReport:
-    """Spikes of one neuron layer, integer against float.
-
-    Attributes:
-        name: of the layer.
-        neurons: number of neurons.
-        firing_rate: spikes per neuron and step.
-        firing_rate_float: the same in the reference, None without one.
-        agreement: share of equal (sample, step, neuron) entries, None without a reference.
-        spike_f1: harmonic mean of precision and recall of the integer spikes.
-        dead: share of neurons that never fired.
-        saturated: share of neurons that fired at every step of every sample.
-    """
-
-    name: str
-    neurons: int
-    firing_rate: float
-    dead: float
-    saturated: float
-    firing_rate_float: float | None = None
-    agreement: float | None = None
-    spike_f1: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,62 +40,19 @@ class Evaluation:
     prediction_agreement: float | None
     spike_agreement: float | None
     layers: tuple[LayerReport, ...]
+    neurobench: NeuroBench | None = None
 
     def metrics(self) -> dict[str, float | int | None]:
-        """Return the whole-model numbers by name."""
+        """Return the whole-model numbers by name; those of layers are the worst layer's."""
         values = asdict(self)
-        del values["layers"]
-        return values
+        del values["layers"], values["neurobench"]
+        worst = {name: self.worst(name) for name in WORST_OF_LAYERS}
+        return values | {n: None if w is None else getattr(w, n) for n, w in worst.items()}
 
-
-class _LayerCounter:
-    """Adds up the spikes of one layer over batches."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.entries = 0
-        self.steps = 0
-        self.total = 0
-        self.total_float = 0
-        self.equal = 0
-        self.both = 0
-        self.fired: Array | None = None
-        self.active: Array | None = None
-
-    def add(self, spikes: Array, reference: Array | None) -> None:
-        """Add one batch ``[T, B, ...]``; UsageError if the reference's has another shape."""
-        if reference is not None and reference.shape != spikes.shape:
-            raise UsageError(
-                f"layer '{self.name}' gives [T, B, ...] = {list(spikes.shape)} here and "
-                f"{list(reference.shape)} in the reference; give the float model that this one "
-                "was made from"
-            )
-        active = (spikes != 0).sum(axis=(0, 1), dtype=np.int64).reshape(-1)
-        self.active = active if self.active is None else self.active + active
-        self.entries += spikes.size
-        self.steps += spikes.shape[0] * spikes.shape[1]
-        self.total += int(spikes.sum(dtype=np.int64))
-        if reference is not None:
-            self.total_float += int(reference.sum(dtype=np.float64))
-            self.equal += int((spikes == reference).sum())
-            self.both += int(np.minimum(spikes, reference).sum(dtype=np.float64))
-
-    def report(self, with_reference: bool) -> LayerReport:
-        """Return the layer's numbers."""
-        active = np.zeros(0, np.int64) if self.active is None else self.active
-        entries = max(self.entries, 1)
-        neurons = len(active)
-        spikes = self.total + self.total_float
-        return LayerReport(
-            name=self.name,
-            neurons=neurons,
-            firing_rate=self.total / entries,
-            dead=float((active == 0).mean()) if neurons else 0.0,
-            saturated=float((active == self.steps).mean()) if neurons else 0.0,
-            firing_rate_float=self.total_float / entries if with_reference else None,
-            agreement=self.equal / entries if with_reference else None,
-            spike_f1=(2 * self.both / spikes if spikes else 1.0) if with_reference else None,
-        )
+    def worst(self, name: str) -> LayerReport | None:
+        """Return the layer in which one of :data:`WORST_OF_LAYERS` is largest, None: in none."""
+        known = [layer for layer in self.layers if getattr(layer, name) is not None]
+        return max(known, key=lambda layer: float(getattr(layer, name)), default=None)
 
 
 def read_out(output: Array, layout: Layout, readout: str) -> Array:
@@ -163,6 +99,7 @@ def evaluate_model(
     samples: int | None = None,
     threads: int | None = None,
     custom_ops: bool = True,
+    neurobench: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
     """Run a model over a data set, and its float origin over the same batches.
@@ -177,17 +114,22 @@ def evaluate_model(
         samples: at most this many samples.
         threads: threads of ONNX Runtime.
         custom_ops: use the library; without it the function bodies run.
+        neurobench: count NeuroBench's metrics too, which takes several times as long.
         progress: told after every batch.
 
     Raises:
         DataError: the samples do not fit, or the labels exceed the classes.
-        UsageError: unknown output or read-out.
+        UsageError: unknown output or read-out, or NeuroBench's metrics of single steps.
     """
     layers = _spiking_outputs(model)
     nodes = {node.name: node for node in neuron_nodes(model)}
     origin = {} if reference is None else _spiking_outputs(reference)
     shared = {name: origin[name] for name in layers if name in origin}
-    runner = open_runner(model, list(layers.values()), threads=threads, custom_ops=custom_ops)
+    bench = NeuroBenchCounter(model) if neurobench else None
+    inner = [*layers.values(), *(bench.values if bench else ())]
+    runner = open_runner(
+        bench.model if bench else model, inner, threads=threads, custom_ops=custom_ops
+    )
     floats = (
         None
         if reference is None
@@ -195,7 +137,7 @@ def evaluate_model(
     )
     layout = _choose_output(runner, output)
     float_layout = None if floats is None else _choose_output(floats, output)
-    counters = {name: _LayerCounter(name) for name in layers}
+    counters = {name: LayerCounter(name) for name in layers}
     total = len(dataset) if samples is None else min(samples, len(dataset))
     right = right_float = same = done = 0
     for batch in dataset.batches(runner.batch_size(batch_size), total):
@@ -217,6 +159,8 @@ def evaluate_model(
             spikes = channels_third(values[layers[name]], nodes[name])[:, : len(batch)]
             other = expected[shared[name]][:, : len(batch)] if name in shared and expected else None
             counter.add(spikes, other)
+        if bench is not None:
+            bench.add(values, len(batch), runner.layout.fixed_batch)
         done += len(batch)
         progress(done, total)
     reports = tuple(counters[name].report(name in shared) for name in layers)
@@ -232,6 +176,7 @@ def evaluate_model(
         prediction_agreement=None if floats is None else same / done,
         spike_agreement=sum(c.equal for c in compared) / entries if entries else None,
         layers=reports,
+        neurobench=None if bench is None else bench.result(list(counters.values())),
     )
 
 
@@ -261,7 +206,7 @@ def measure_activity(
     """
     layers = _spiking_outputs(model)
     runner = open_runner(model, list(layers.values()), threads=threads, custom_ops=custom_ops)
-    counters = {name: _LayerCounter(name) for name in layers}
+    counters = {name: LayerCounter(name) for name in layers}
     total = len(dataset) if samples is None else min(samples, len(dataset))
     done = 0
     for batch in dataset.batches(runner.batch_size(batch_size), total):

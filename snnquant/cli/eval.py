@@ -12,9 +12,9 @@ import onnx
 import onnx_ir as ir
 
 from snnquant.cli.console import Speaker, add_row, document, new_table, percent
+from snnquant.cli.gating import Gating, gate_options, raise_failed
 from snnquant.cli.options import (
     PATH,
-    RealRange,
     batch_option,
     data_option,
     json_option,
@@ -24,12 +24,13 @@ from snnquant.cli.options import (
 from snnquant.cli.source import Source, source_of, source_options
 from snnquant.convert import manifest_path
 from snnquant.data import open_data
-from snnquant.errors import DataError, GateError, UsageError
+from snnquant.errors import DataError, UsageError
 from snnquant.evaluate import READOUTS, Evaluation, evaluate_model
 from snnquant.files import sha256_of
 from snnquant.frontends import SourceOptions, canonical_graph
-from snnquant.gates import check_gates
+from snnquant.gates import measured
 from snnquant.model_file import metadata, neuron_nodes, read_model
+from snnquant.neurobench import NeuroBench
 
 
 @click.command()
@@ -57,15 +58,11 @@ from snnquant.model_file import metadata, neuron_nodes, read_model
     help="Run the function bodies in the file instead of the custom-op library.",
 )
 @click.option(
-    "--min-accuracy",
-    type=RealRange(0, 1),
-    help="Exit with 4 if the accuracy, a fraction, is below.",
+    "--neurobench",
+    is_flag=True,
+    help="Count NeuroBench's metrics too: operations, updates, sparsity, footprint.",
 )
-@click.option(
-    "--max-drop",
-    type=RealRange(0, 1),
-    help="Exit with 4 if the accuracy is further below the float model's, as a fraction.",
-)
+@gate_options
 @json_option
 @quiet_option
 @source_options
@@ -79,8 +76,8 @@ def command(
     batch_size: int,
     threads: int | None,
     without_library: bool,
-    min_accuracy: float | None,
-    max_drop: float | None,
+    neurobench: bool,
+    gating: Gating,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -90,6 +87,7 @@ def command(
     snnquant eval net.int.onnx --data test.npz --reference net.onnx
     snnquant eval net.int.onnx --data test.npz --json > result.json
     snnquant eval net.int.onnx --data test.npz --min-accuracy 0.95 --max-drop 0.002
+    snnquant eval net.int.onnx --data test.npz --baseline result.json --junit gates.xml
     """  # noqa: D301
     speaker = Speaker(quiet)
     proto, sha256, origin, hint = _models(source, reference)
@@ -101,11 +99,17 @@ def command(
         "samples": samples,
         "batch_size": batch_size,
         "library": "no" if without_library else "yes",
+        "neurobench": neurobench or None,
+        **gating.settings(),
     }
     speaker.settings("eval", {"model": source.path or source, **config})
     if hint:
         speaker.say(hint)
     dataset = open_data(data)
+    checks = gating.open([data, *source.files, *(() if origin is None else origin.files)])
+    checks.check_needs(
+        labels=dataset.has_labels, reference=origin is not None, file=source.path is not None
+    )
     read = None if origin is None else origin.read()
     graph = None if read is None else ir.to_proto(canonical_graph(read, str(origin)))
     with speaker.progress("evaluating") as progress:
@@ -119,9 +123,11 @@ def command(
             samples=samples,
             threads=threads,
             custom_ops=not without_library,
+            neurobench=neurobench,
             progress=progress,
         )
-    gates = check_gates(result, min_accuracy=min_accuracy, max_drop=max_drop)
+    size = None if source.path is None else source.path.stat().st_size
+    gates = checks.check(result, size)
     inputs: dict[str, Any] = {
         "model": {"path": str(source.path or source), "sha256": sha256},
         "data": {"path": str(data), "sha256": sha256_of(data)},
@@ -129,7 +135,8 @@ def command(
     if origin is not None and read is not None:
         inputs["reference"] = origin.record(origin.sha256(read))
     warnings = _reference_warnings(proto, origin, inputs.get("reference", {}).get("sha256"))
-    warnings += layer_warnings(result)
+    warnings += layer_warnings(result) + checks.warnings(inputs["data"]["sha256"])
+    written = checks.write(source.label, result, gates, size)
     if as_json:
         speaker.json(
             document(
@@ -138,20 +145,19 @@ def command(
                 config={
                     k: str(v) if isinstance(v, (Path, Source)) else v for k, v in config.items()
                 },
-                metrics=result.metrics(),
+                metrics=measured(result, size)
+                | {"neurobench": None if result.neurobench is None else asdict(result.neurobench)},
                 layers=[asdict(layer) for layer in result.layers],
                 gates=[asdict(gate) for gate in gates],
                 warnings=warnings,
+                artifacts=written,
             )
         )
     else:
         print_evaluation(speaker, result)
     for warning in warnings:
         speaker.warn(warning["message"])
-    failed = [gate for gate in gates if gate.status == "failed"]
-    if failed:
-        found = ", ".join(f"{g.id} {g.limit:g} but found {g.value:.4f}" for g in failed)
-        raise GateError(f"gate failed: {found}")
+    raise_failed(gates)
 
 
 def _models(
@@ -253,6 +259,26 @@ def print_evaluation(speaker: Speaker, result: Evaluation) -> None:
         if compared:
             row += [_rate(layer.firing_rate_float), percent(layer.agreement), _rate(layer.spike_f1)]
         add_row(table, *row)
+    speaker.table(table)
+    if result.neurobench is not None:
+        _print_neurobench(speaker, result.neurobench)
+
+
+def _print_neurobench(speaker: Speaker, found: NeuroBench) -> None:
+    """Print NeuroBench's metrics, and the bits that weights take when packed."""
+    table = new_table("NeuroBench, per sample", "")
+    for name, value in (
+        ("effective MACs", f"{found.effective_macs:,.1f}"),
+        ("effective ACs", f"{found.effective_acs:,.1f}"),
+        ("dense operations", f"{found.dense:,.1f}"),
+        ("membrane updates", f"{found.membrane_updates:,.1f}"),
+        ("activation sparsity", percent(found.activation_sparsity)),
+        ("connection sparsity", percent(found.connection_sparsity)),
+        ("footprint", f"{found.footprint:,} bytes"),
+        (f"{found.weights:,} weights, packed", f"{found.weight_bits:,} bits"),
+    ):
+        add_row(table, name, value)
+    speaker.result("")
     speaker.table(table)
 
 

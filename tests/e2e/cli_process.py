@@ -25,7 +25,10 @@ if "forkserver" in _METHODS:
     _processes.set_forkserver_preload(["cli_process", *(verb.module for verb in VERBS)])
 
 #: What changes how the command line talks; a test sets what it wants of these.
-_SPEECH = ("CI", "NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", "SNNQUANT_DEBUG")
+_SPEECH = (
+    *("CI", "NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", "SNNQUANT_DEBUG"),
+    "GITHUB_STEP_SUMMARY",
+)
 
 
 @dataclass(frozen=True)

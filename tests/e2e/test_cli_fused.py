@@ -45,6 +45,8 @@ def test_fused_and_unfused_files_give_the_same_numbers(made, unfused, net):
     for command in ("eval", "inspect"):
         ours, others = (reported(command, path, data, made) for path in (fused, plain))
         if command == "eval":
+            for found in (ours, others):
+                found["metrics"].pop("model_bytes")
             assert ours["metrics"] == others["metrics"]
         assert len(ours["layers"]) == len(others["layers"])
         for mine, other in zip(ours["layers"], others["layers"], strict=True):

@@ -14,6 +14,7 @@ METRICS = {
     "drop",
     "prediction_agreement",
     "spike_agreement",
+    *("rate_drift", "rate_emd", "dead", "saturated", "model_bytes", "neurobench"),
 }
 COMMON = {
     "schema",
