@@ -20,9 +20,10 @@ from snnquant.cli.options import (
     quiet_option,
     threads_option,
 )
+from snnquant.cli.reading import only_of_data, read_options
 from snnquant.cli.source import Source, source_of, source_options
 from snnquant.convert import manifest_path
-from snnquant.data import open_data
+from snnquant.data import ReadOptions, open_data
 from snnquant.errors import DataError, GateError, UsageError
 from snnquant.evaluate import READOUTS, Evaluation, evaluate_model
 from snnquant.files import sha256_of
@@ -68,8 +69,10 @@ from snnquant.model_file import metadata, neuron_nodes, read_model
 @json_option
 @quiet_option
 @source_options
+@read_options
 def command(
     source: Source,
+    reading: ReadOptions,
     data: Path,
     reference: Path | None,
     output: str | None,
@@ -91,7 +94,7 @@ def command(
     snnquant eval net.int.onnx --data test.npz --min-accuracy 0.95 --max-drop 0.002
     """  # noqa: D301
     speaker = Speaker(quiet)
-    proto, sha256, origin, hint = _models(source, reference)
+    proto, sha256, origin, hint = _models(source, reference, reading)
     config = {
         "data": data,
         "reference": origin,
@@ -99,12 +102,13 @@ def command(
         "readout": readout,
         "samples": samples,
         "batch_size": batch_size,
+        **reading.settings(),
         "library": "no" if without_library else "yes",
     }
     speaker.settings("eval", {"model": source.path or source, **config})
     if hint:
         speaker.say(hint)
-    dataset = open_data(data)
+    dataset = open_data(data, reading)
     read = None if origin is None else origin.read()
     graph = None if read is None else ir.to_proto(canonical_graph(read, str(origin)))
     with speaker.progress("evaluating") as progress:
@@ -123,7 +127,7 @@ def command(
     gates = check_gates(result, min_accuracy=min_accuracy, max_drop=max_drop)
     inputs: dict[str, Any] = {
         "model": {"path": str(source.path or source), "sha256": sha256},
-        "data": {"path": str(data), "sha256": sha256_of(data)},
+        "data": {"path": str(data), "sha256": dataset.sha256},
     }
     if origin is not None and read is not None:
         inputs["reference"] = origin.record(origin.sha256(read))
@@ -154,19 +158,22 @@ def command(
 
 
 def _models(
-    source: Source, reference: Path | None
+    source: Source, reference: Path | None, reading: ReadOptions
 ) -> tuple[onnx.ModelProto, str, Source | None, str]:
     """Return the model to measure, its hash, the float model to compare it with, and a hint."""
     path = source.path
     if path is not None and path.suffix.lower() == ".onnx":
         proto = read_model(path)
         if neuron_nodes(proto, integer=True):
-            origin, hint = _reference(Source(reference, source.options), path, proto)
+            given = source.options
+            if reference is None and given.factory is None:
+                given = only_of_data(given, reading)
+            origin, hint = _reference(Source(reference, given), path, proto)
             return proto, sha256_of(path), origin, hint
-    reading = source.read()
+    read = source.read()
     other = None if reference is None else Source(reference, SourceOptions())
-    graph = canonical_graph(reading, str(source))
-    return ir.to_proto(graph), source.sha256(reading), other, ""
+    graph = canonical_graph(read, str(source))
+    return ir.to_proto(graph), source.sha256(read), other, ""
 
 
 def _reference(given: Source, model: Path, proto: onnx.ModelProto) -> tuple[Source | None, str]:

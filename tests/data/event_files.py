@@ -1,0 +1,48 @@
+"""Small files in the formats of public data sets, byte for byte."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+def idx_bytes(array: Array) -> bytes:
+    """IDX: 0, 0, type, axes, big-endian sizes, big-endian values."""
+    kinds = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}
+    head = bytes([0, 0, kinds[array.dtype.str[1:]], array.ndim])
+    sizes = struct.pack(f">{array.ndim}I", *array.shape)
+    return head + sizes + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def write_mnist(folder: Path, images: Array, labels: Array | None, *, zipped: bool = False) -> Path:
+    """Write images and labels under MNIST's names and return the path of the images."""
+    end = ".gz" if zipped else ""
+    for name, array in (("t10k-images-idx3-ubyte", images), ("t10k-labels-idx1-ubyte", labels)):
+        if array is not None:
+            data = idx_bytes(array)
+            (folder / (name + end)).write_bytes(gzip.compress(data, mtime=0) if zipped else data)
+    return folder / f"t10k-images-idx3-ubyte{end}"
+
+
+def nmnist_bytes(events: list[tuple[int, int, int, int]]) -> bytes:
+    """N-MNIST events (t, x, y, p): x, y, then p in bit 23 above t, big-endian."""
+    return b"".join(bytes([x, y]) + ((p << 23) | t).to_bytes(3, "big") for t, x, y, p in events)
+
+
+def write_nmnist(folder: Path, *, per_class: int = 1, events: int = 40) -> Path:
+    """Write ten classes of random recordings."""
+    rng = np.random.default_rng(0)
+    for label in range(10):
+        (folder / str(label)).mkdir(parents=True)
+        for number in range(per_class):
+            t = np.sort(rng.integers(0, 300_000, events))
+            rest = rng.integers(0, [34, 34, 2], (events, 3))
+            rows = [(int(a), int(x), int(y), int(p)) for a, (x, y, p) in zip(t, rest, strict=True)]
+            (folder / str(label) / f"{number:05}.bin").write_bytes(nmnist_bytes(rows))
+    return folder
