@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from snnquant.data.aedat import AEDAT
 from snnquant.data.encode import Prepared
 from snnquant.data.idx import IDX
 from snnquant.data.nmnist import NMNIST
@@ -16,10 +17,12 @@ from snnquant.data.npz import NPZ
 from snnquant.data.options import ReadOptions
 from snnquant.data.reader import LABELS, ArraySpec, Batch, Dataset, Reader
 from snnquant.data.samples import first_samples, load_samples, save_samples
+from snnquant.data.spikingjelly import SPIKINGJELLY
+from snnquant.data.tonic import TONIC
 from snnquant.errors import DataError
 
 #: The first that recognises a file opens it.
-READERS: tuple[Reader, ...] = (NPZ, NPY, IDX, NMNIST)
+READERS: tuple[Reader, ...] = (SPIKINGJELLY, TONIC, NPZ, NPY, IDX, NMNIST, AEDAT)
 
 _HEAD = 16
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +13,12 @@ from snnquant.errors import DataError
 
 #: Event data becomes frames of counts in this type, exact up to 2**24 events.
 FRAME_DTYPE = np.dtype(np.float32)
+_MAX_TIME = 2**62
 
 
 @dataclass(frozen=True, eq=False)
 class Events:
-    """One recording: ``t`` in microseconds, ``x``, ``y`` in pixels, ``p`` 0 or 1; all ``(n,)``."""
+    """One recording, all ``(n,)``: ``t`` in microseconds, ``x``, ``y`` in pixels, ``p`` 0 or 1."""
 
     t: AnyArray
     x: AnyArray
@@ -25,6 +27,32 @@ class Events:
 
     def __len__(self) -> int:
         return len(self.t)
+
+
+def event_arrays(arrays: Mapping[str, AnyArray], where: str) -> Events:
+    """Return the arrays t, x, y, p of one recording.
+
+    Args:
+        arrays: by name; others are left out.
+        where: the file, for messages.
+
+    Raises:
+        DataError: one is missing, is not of whole numbers, or they differ in length.
+    """
+    found = []
+    for name in "txyp":
+        array = arrays.get(name)
+        if array is None or array.ndim != 1 or array.dtype.kind not in "biu":
+            raise DataError(
+                f"{where}: events need an array {name!r} of whole numbers, one per event; "
+                "write the file again"
+            )
+        if array.dtype == np.uint64 and len(array) and array.max() > _MAX_TIME:
+            raise DataError(f"{where}: an event has {name} = {array.max()}; write the file again")
+        found.append(array.astype(np.int64))
+    if len({len(array) for array in found}) != 1:
+        raise DataError(f"{where}: t, x, y and p differ in length; write the file again")
+    return Events(*found)
 
 
 def steps_of(t: AnyArray, binning: Binning) -> AnyArray:
@@ -38,7 +66,7 @@ def steps_of(t: AnyArray, binning: Binning) -> AnyArray:
     if binning.by == "count":
         step = np.arange(count, dtype=np.int64) // max(count // binning.steps, 1)
     else:
-        since = t.astype(np.int64) - int(t.min())
+        since = t - int(t.min())
         step = since // max(int(since.max()) // binning.steps, 1)
     return np.minimum(step, binning.steps - 1)
 
@@ -62,6 +90,8 @@ def frames_of(
     """
     if not len(events):
         raise DataError(f"{where} holds no event; remove it")
+    if int(events.t.max()) - int(events.t.min()) > _MAX_TIME:
+        raise DataError(f"{where}: the times of the events cannot be true; write the file again")
     for name, values, limit in (
         ("p", events.p, shape[0]),
         ("y", events.y, shape[1]),
@@ -70,8 +100,8 @@ def frames_of(
         low, high = int(values.min()), int(values.max())
         if low < 0 or high >= limit:
             raise DataError(
-                f"{where}: an event has {name} = {low if low < 0 else high}, beyond the sensor "
-                f"(0 to {limit - 1}); check the size of the sensor or write the file again"
+                f"{where}: an event has {name} = {low if low < 0 else high}, not within 0 to "
+                f"{limit - 1}; check the size of the sensor or write the file again"
             )
     whole = (binning.steps, *shape)
     try:

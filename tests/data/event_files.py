@@ -46,3 +46,36 @@ def write_nmnist(folder: Path, *, per_class: int = 1, events: int = 40) -> Path:
             rows = [(int(a), int(x), int(y), int(p)) for a, (x, y, p) in zip(t, rest, strict=True)]
             (folder / str(label) / f"{number:05}.bin").write_bytes(nmnist_bytes(rows))
     return folder
+
+
+def events_array(events: list[tuple[int, int, int, int]]) -> Array:
+    """Events (t, x, y, p) as tonic holds them."""
+    rows = [(x, y, t, p) for t, x, y, p in events]
+    return np.array(rows, [("x", "<i2"), ("y", "<i2"), ("t", "<i8"), ("p", "?")])
+
+
+AEDAT_HEADER = (
+    b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n"
+    b"#Start-Time: 2016-01-01 00:00:00 (TZ+0100)\r\n#!END-HEADER\r\n"
+)
+
+
+def aedat_packet(
+    events: list[tuple[int, int, int, int]], *, kind: int = 1, wraps: int = 0
+) -> bytes:
+    """One packet of events (t, x, y, p): 28 bytes of header, then data and time, little-endian."""
+    count = len(events)
+    head = struct.pack("<HHIIIIII", kind, 1, 8, 4, wraps, count, count, count)
+    return head + b"".join(
+        struct.pack("<II", x << 17 | y << 2 | p << 1 | 1, t) for t, x, y, p in events
+    )
+
+
+def write_gestures(
+    folder: Path, name: str, packets: list[bytes], rows: list[tuple[int, int, int]]
+) -> Path:
+    """Write a recording and its table of (class, start, end)."""
+    (folder / f"{name}.aedat").write_bytes(AEDAT_HEADER + b"".join(packets))
+    lines = ["class,startTime_usec,endTime_usec", *(",".join(map(str, row)) for row in rows)]
+    (folder / f"{name}_labels.csv").write_text("\n".join(lines) + "\n")
+    return folder / f"{name}.aedat"
