@@ -17,12 +17,13 @@ from snnquant.data.npz import NPZ
 from snnquant.data.options import ReadOptions
 from snnquant.data.reader import LABELS, ArraySpec, Batch, Dataset, Reader
 from snnquant.data.samples import first_samples, load_samples, save_samples
+from snnquant.data.shd import SHD
 from snnquant.data.spikingjelly import SPIKINGJELLY
 from snnquant.data.tonic import TONIC
 from snnquant.errors import DataError
 
 #: The first that recognises a file opens it.
-READERS: tuple[Reader, ...] = (SPIKINGJELLY, TONIC, NPZ, NPY, IDX, NMNIST, AEDAT)
+READERS: tuple[Reader, ...] = (SPIKINGJELLY, TONIC, NPZ, NPY, IDX, NMNIST, AEDAT, SHD)
 
 _HEAD = 16
 

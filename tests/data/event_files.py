@@ -79,3 +79,22 @@ def write_gestures(
     lines = ["class,startTime_usec,endTime_usec", *(",".join(map(str, row)) for row in rows)]
     (folder / f"{name}_labels.csv").write_text("\n".join(lines) + "\n")
     return folder / f"{name}.aedat"
+
+
+def write_shd(
+    path: Path,
+    samples: list[tuple[list[float], list[int]]],
+    labels: list[int] | None,
+    dtype: str = "<f2",
+) -> Path:
+    """Write spikes/times in seconds, spikes/units and labels as the Heidelberg sets have them."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for number, (name, kind) in enumerate((("times", dtype), ("units", "<i2"))):
+            held = file.create_dataset(f"spikes/{name}", (len(samples),), h5py.vlen_dtype(kind))
+            for index, sample in enumerate(samples):
+                held[index] = np.array(sample[number], kind)
+        if labels is not None:
+            file["labels"] = np.array(labels, "<u2")
+    return path
