@@ -80,11 +80,30 @@ def read_options(command: Command) -> Command:
         reading = ReadOptions(timesteps=source.options.timesteps, **named)
         return command(source=source, reading=reading, **given)
 
-    decorated: Any = with_reading
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    result: Command = decorated
+    result: Command = _with_options(with_reading, _OPTIONS)
     return result
+
+
+def read_options_alone(command: Command) -> Command:
+    """Do as :func:`read_options` for a verb without source options; ``--timesteps`` is added."""
+
+    @functools.wraps(command)
+    def with_reading(**given: Any) -> Any:
+        named = {entry.name: given.pop(entry.name) for entry in fields(ReadOptions)}
+        return command(reading=ReadOptions(**named), **given)
+
+    steps = click.option(
+        "--timesteps", type=click.IntRange(min=1), help="Steps T, for --bin and --encode."
+    )
+    result: Command = _with_options(with_reading, (steps, *_OPTIONS))
+    return result
+
+
+def _with_options(command: Callable[..., Any], options: tuple[Callable[[Any], Any], ...]) -> Any:
+    decorated: Any = command
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated
 
 
 def only_of_data(options: SourceOptions, reading: ReadOptions) -> SourceOptions:

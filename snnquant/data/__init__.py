@@ -9,8 +9,10 @@ import os
 from pathlib import Path
 
 from snnquant.data.aedat import AEDAT
+from snnquant.data.callable import CALLABLE
 from snnquant.data.encode import Prepared
 from snnquant.data.idx import IDX
+from snnquant.data.images import IMAGES
 from snnquant.data.nmnist import NMNIST
 from snnquant.data.npy import NPY
 from snnquant.data.npz import NPZ
@@ -23,16 +25,27 @@ from snnquant.data.tonic import TONIC
 from snnquant.errors import DataError
 
 #: The first that recognises a file opens it.
-READERS: tuple[Reader, ...] = (SPIKINGJELLY, TONIC, NPZ, NPY, IDX, NMNIST, AEDAT, SHD)
+READERS: tuple[Reader, ...] = (
+    SPIKINGJELLY,
+    TONIC,
+    NPZ,
+    NPY,
+    IDX,
+    NMNIST,
+    AEDAT,
+    SHD,
+    IMAGES,
+    CALLABLE,
+)
 
 _HEAD = 16
 
 
 def open_data(path: str | os.PathLike[str], options: ReadOptions | None = None) -> Dataset:
-    """Open a data file or folder; its content, not its name, decides the format.
+    """Open a data file, a folder or ``module:callable``; content decides the format of a file.
 
     Args:
-        path: of the file or folder.
+        path: of the file or folder, or the name.
         options: what is declared about it.
 
     Raises:
@@ -45,7 +58,7 @@ def open_data(path: str | os.PathLike[str], options: ReadOptions | None = None) 
     formats = ", ".join(reader.name for reader in READERS)
     try:
         head = b""
-        if not source.is_dir():
+        if not source.is_dir() and not CALLABLE.recognises(source, head):
             if source.exists() and not source.is_file():
                 raise DataError(f"{where} is not a regular file; give one of: {formats}")
             with source.open("rb") as stream:

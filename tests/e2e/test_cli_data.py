@@ -35,6 +35,11 @@ def images():
     for parameter in net.parameters():
         parameter.data.abs_().mul_(3)
     return net
+
+def batches():
+    print("a line that is no result")
+    yield torch.ones(3, 4, 1, 8, 8), torch.arange(3)
+    yield torch.zeros(2, 4, 1, 8, 8), torch.arange(2)
 """
 TIMED = ("--time-axis", "0")
 
@@ -95,7 +100,9 @@ def test_calibrate_convert_eval(prepared, tmp_path, net, data, options, recorded
     assert document["metrics"]["samples"] == 20
     assert document["metrics"]["accuracy"] is not None
     assert document["inputs"]["data"]["sha256"] == json.loads(first)["data_sha256"]
-    assert document["config"]["timesteps"] == "4" or document["config"]["timesteps"] == 4
+    assert document["config"]["timesteps"] == 4
+    run("inspect", model, "--data", path, *options)
+    run("bench", "net.int.onnx", "--data", path, *options, "--seconds", "0.1")
 
 
 def test_what_is_not_declared_is_a_usage_error(prepared, tmp_path):
@@ -116,3 +123,15 @@ def test_damaged_data_exits_with_3(prepared, tmp_path):
     options = ("--timesteps", "4", "--bin", "time", "-q")
     arguments = ("calibrate", prepared / "events.onnx", "--data", "d", *options)
     refuses(tmp_path / "work", 3, *arguments, says=["truncated"])
+
+
+def test_code_of_the_user_gives_batches(prepared, tmp_path):
+    ran = snnquant(
+        *("calibrate", "images.onnx", "--data", "nets:batches", "-o", tmp_path / "c.json"),
+        cwd=prepared,
+    )
+    assert ran.code == 0, ran
+    assert "no result" not in ran.out
+    document = json.loads((tmp_path / "c.json").read_text())
+    assert document["settings"]["samples"] == 5
+    assert document["source"]["data"] == "nets:batches"
