@@ -143,8 +143,8 @@ def calibrate_model(
     return Calibration(
         graph_sha256=graph_hash(model),
         data_sha256=dataset.sha256,
-        settings=CalibrationSettings(
-            settings.method, total, runner.batch_size(settings.batch_size), settings.inputs
+        settings=replace(
+            settings, samples=total, batch_size=runner.batch_size(settings.batch_size)
         ),
         timesteps=steps.pop() if len(steps) == 1 else (runner.layout.timesteps or 0),
         tensors=statistics,

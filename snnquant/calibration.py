@@ -44,12 +44,19 @@ class CalibrationSettings:
         samples: number of samples used.
         batch_size: samples per batch (matters to the mean of batch maxima).
         inputs: forced treatment by tensor name: "spikes", "analog", or a scale.
+        data: what was declared about the data, as
+            :meth:`~snnquant.data.options.ReadOptions.settings` gives it.
     """
 
     method: str
     samples: int
     batch_size: int
     inputs: dict[str, str] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the file says; nothing of the data where nothing was declared."""
+        return {name: value for name, value in asdict(self).items() if name != "data" or value}
 
 
 @dataclass
@@ -116,7 +123,7 @@ class Calibration:
             "source": self.source,
             "model_sha256": self.graph_sha256,
             "data_sha256": self.data_sha256,
-            "settings": asdict(self.settings),
+            "settings": self.settings.to_json(),
             _BINDING: "",
             "timesteps": self.timesteps,
             "input_bits": bits,
@@ -218,7 +225,11 @@ def _parse(stored: Mapping[str, Any]) -> Calibration:
         graph_sha256=str(stored["model_sha256"]),
         data_sha256=str(stored["data_sha256"]),
         settings=CalibrationSettings(
-            str(settings["method"]), int(settings["samples"]), int(settings["batch_size"]), inputs
+            str(settings["method"]),
+            int(settings["samples"]),
+            int(settings["batch_size"]),
+            inputs,
+            dict(settings.get("data", {})),
         ),
         timesteps=int(stored["timesteps"]),
         tensors={

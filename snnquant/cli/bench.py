@@ -12,7 +12,8 @@ import onnx_ir as ir
 from snnquant.bench import BenchResult, Reference, bench_model
 from snnquant.cli.console import Speaker, add_row, document, new_table, percent
 from snnquant.cli.options import PATH, RealRange, data_option, json_option, quiet_option
-from snnquant.data import open_data
+from snnquant.cli.reading import read_options_alone
+from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
 from snnquant.files import sha256_of
 from snnquant.frontends import load_canonical
@@ -58,8 +59,10 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg]
 )
 @json_option
 @quiet_option
+@read_options_alone
 def command(
     model: Path,
+    reading: ReadOptions,
     references: tuple[Path, ...],
     data: Path,
     batches: tuple[int, ...],
@@ -84,6 +87,7 @@ def command(
     if len(set(names)) < len(names):
         raise UsageError("a model is given twice; give each --reference once")
     config = {"data": data, "batch": batches, "threads": threads, "seconds": seconds}
+    config |= reading.settings()
     speaker.settings(
         "bench",
         {"model": model, "reference": ", ".join(map(str, references)), **config},
@@ -95,10 +99,11 @@ def command(
         Reference(name, path.read_bytes(), ir.to_proto(load_canonical(path)))
         for name, path in zip(names[1:], references, strict=True)
     ]
+    dataset = open_data(data, reading)
     with speaker.progress("measuring") as progress:
         result = bench_model(
             proto,
-            open_data(data),
+            dataset,
             name=names[0],
             references=others,
             batches=batches,
@@ -116,7 +121,7 @@ def command(
                     name: {"path": str(path), "sha256": sha256_of(path)}
                     for name, path in zip(names, files, strict=True)
                 }
-                | {"data": {"path": str(data), "sha256": sha256_of(data)}},
+                | {"data": {"path": str(data), "sha256": dataset.sha256}},
                 config={key: str(v) if isinstance(v, Path) else v for key, v in config.items()},
                 metrics=_metrics(result),
                 layers=[asdict(layer) for layer in result.layers],

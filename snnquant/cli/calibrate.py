@@ -23,8 +23,9 @@ from snnquant.cli.options import (
     samples_option,
     threads_option,
 )
+from snnquant.cli.reading import read_options
 from snnquant.cli.source import Source, source_options
-from snnquant.data import open_data
+from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
 from snnquant.frontends import canonical_graph
 from snnquant.observers import OBSERVERS
@@ -58,8 +59,10 @@ _METHOD_HELP = "How a scale is chosen. auto: as the target prefers. " + " ".join
 @output_option("calibration.json", "Where to write the statistics.")
 @quiet_option
 @source_options
+@read_options
 def command(
     source: Source,
+    reading: ReadOptions,
     data: Path,
     method: str,
     samples: int,
@@ -78,9 +81,10 @@ def command(
     \b
     snnquant calibrate net.onnx --data train.npz
     snnquant calibrate net.onnx --data train.npz --method percentile --input input=spikes
+    snnquant calibrate net.onnx --data NMNIST/Train --timesteps 10 --bin count
     """  # noqa: D301
     speaker = Speaker(quiet)
-    settings = CalibrationSettings(method, samples, batch_size, _forced(inputs))
+    settings = CalibrationSettings(method, samples, batch_size, _forced(inputs), reading.settings())
     speaker.settings(
         "calibrate",
         {
@@ -90,6 +94,7 @@ def command(
             "samples": samples,
             "batch size": batch_size,
             **source.settings(),
+            **reading.settings(),
             "input": " ".join(inputs),
             "output": output_file,
         },
@@ -97,10 +102,10 @@ def command(
     check_output(output_file, (*source.files, data))
     check_output(samples_path(output_file), (*source.files, data))
     target = load_target("generic")
-    reading = source.read()
-    speaker.notes(reading.notes)
-    graph = canonical_graph(reading, str(source))
-    dataset = open_data(data)
+    read = source.read()
+    speaker.notes(read.notes)
+    graph = canonical_graph(read, str(source))
+    dataset = open_data(data, reading)
     with speaker.progress("calibrating") as progress:
         calibration = calibrate_model(
             graph,

@@ -21,9 +21,10 @@ from snnquant.cli.options import (
     quiet_option,
     threads_option,
 )
+from snnquant.cli.reading import only_of_data, read_options
 from snnquant.cli.source import Source, source_of, source_options
 from snnquant.convert import manifest_path
-from snnquant.data import open_data
+from snnquant.data import ReadOptions, open_data
 from snnquant.errors import DataError, UsageError
 from snnquant.evaluate import READOUTS, Evaluation, evaluate_model
 from snnquant.files import sha256_of
@@ -66,8 +67,10 @@ from snnquant.neurobench import NeuroBench
 @json_option
 @quiet_option
 @source_options
+@read_options
 def command(
     source: Source,
+    reading: ReadOptions,
     data: Path,
     reference: Path | None,
     output: str | None,
@@ -90,7 +93,7 @@ def command(
     snnquant eval net.int.onnx --data test.npz --baseline result.json --junit gates.xml
     """  # noqa: D301
     speaker = Speaker(quiet)
-    proto, sha256, origin, hint = _models(source, reference)
+    proto, sha256, origin, hint = _models(source, reference, reading)
     config = {
         "data": data,
         "reference": origin,
@@ -98,6 +101,7 @@ def command(
         "readout": readout,
         "samples": samples,
         "batch_size": batch_size,
+        **reading.settings(),
         "library": "no" if without_library else "yes",
         "neurobench": neurobench or None,
         **gating.settings(),
@@ -105,7 +109,7 @@ def command(
     speaker.settings("eval", {"model": source.path or source, **config})
     if hint:
         speaker.say(hint)
-    dataset = open_data(data)
+    dataset = open_data(data, reading)
     checks = gating.open([data, *source.files, *(() if origin is None else origin.files)])
     checks.check_needs(
         labels=dataset.has_labels, reference=origin is not None, file=source.path is not None
@@ -130,7 +134,7 @@ def command(
     gates = checks.check(result, size)
     inputs: dict[str, Any] = {
         "model": {"path": str(source.path or source), "sha256": sha256},
-        "data": {"path": str(data), "sha256": sha256_of(data)},
+        "data": {"path": str(data), "sha256": dataset.sha256},
     }
     if origin is not None and read is not None:
         inputs["reference"] = origin.record(origin.sha256(read))
@@ -161,19 +165,22 @@ def command(
 
 
 def _models(
-    source: Source, reference: Path | None
+    source: Source, reference: Path | None, reading: ReadOptions
 ) -> tuple[onnx.ModelProto, str, Source | None, str]:
     """Return the model to measure, its hash, the float model to compare it with, and a hint."""
     path = source.path
     if path is not None and path.suffix.lower() == ".onnx":
         proto = read_model(path)
         if neuron_nodes(proto, integer=True):
-            origin, hint = _reference(Source(reference, source.options), path, proto)
+            given = source.options
+            if reference is None and given.factory is None:
+                given = only_of_data(given, reading)
+            origin, hint = _reference(Source(reference, given), path, proto)
             return proto, sha256_of(path), origin, hint
-    reading = source.read()
+    read = source.read()
     other = None if reference is None else Source(reference, SourceOptions())
-    graph = canonical_graph(reading, str(source))
-    return ir.to_proto(graph), source.sha256(reading), other, ""
+    graph = canonical_graph(read, str(source))
+    return ir.to_proto(graph), source.sha256(read), other, ""
 
 
 def _reference(given: Source, model: Path, proto: onnx.ModelProto) -> tuple[Source | None, str]:

@@ -19,11 +19,11 @@ from snnquant.cli.options import (
     quiet_option,
     samples_option,
 )
+from snnquant.cli.reading import read_options
 from snnquant.cli.source import Source, source_options
-from snnquant.data import open_data
+from snnquant.data import Dataset, ReadOptions, open_data
 from snnquant.errors import ModelError
 from snnquant.evaluate import measure_activity
-from snnquant.files import sha256_of
 from snnquant.frontends import Reading
 from snnquant.inspection import inspect_model
 from snnquant.model_file import neuron_nodes
@@ -39,8 +39,10 @@ from snnquant.stepping import STEP_MODE
 @click.option("--strict", is_flag=True, help="Exit with 3 if any node would stay float.")
 @quiet_option
 @source_options
+@read_options
 def command(
     source: Source,
+    reading: ReadOptions,
     data: Path | None,
     samples: int,
     batch_size: int,
@@ -60,19 +62,20 @@ def command(
     snnquant inspect net.int.onnx --json
     """  # noqa: D301
     speaker = Speaker(quiet)
-    reading = source.read()
-    found = inspect_model(reading)
-    inputs: dict[str, Any] = {"model": source.record(source.sha256(reading))}
+    read = source.read()
+    found = inspect_model(read)
+    inputs: dict[str, Any] = {"model": source.record(source.sha256(read))}
     if data is not None:
-        inputs["data"] = {"path": str(data), "sha256": sha256_of(data)}
-        _add_activity(speaker, reading, found, data, samples, batch_size)
+        dataset = open_data(data, reading)
+        inputs["data"] = {"path": str(data), "sha256": dataset.sha256}
+        _add_activity(speaker, read, found, dataset, samples, batch_size)
     if as_json:
         described = {k: v for k, v in found.items() if k != "layers"}
         speaker.json(
             document(
                 "inspect",
                 inputs=inputs,
-                config={"strict": strict} | source.settings(),
+                config={"strict": strict} | source.settings() | reading.settings(),
                 metrics={"layers": len(found["layers"]), "stays_float": len(found["stays_float"])},
                 layers=found["layers"],
                 model=described,
@@ -92,7 +95,7 @@ def _add_activity(
     speaker: Speaker,
     reading: Reading,
     found: dict[str, Any],
-    data: Path,
+    dataset: Dataset,
     samples: int,
     batch_size: int,
 ) -> None:
@@ -100,7 +103,6 @@ def _add_activity(
     proto: onnx.ModelProto = reading.model
     if not neuron_nodes(proto, integer=True):
         proto = ir.to_proto(canonicalise(proto))
-    dataset = open_data(data)
     with speaker.progress("running") as progress:
         reports = measure_activity(
             proto,

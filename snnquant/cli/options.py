@@ -45,7 +45,9 @@ batch_option = click.option(
     show_default=True,
     help="Samples per batch.",
 )
-SAMPLES_HELP = "Samples: .npz with 'x' (N, ...) or (N, T, ...), and 'y' for labels; or .npy."
+SAMPLES_HELP = (
+    "Samples: .npz with 'x' (N, ...) or (N, T, ...), and 'y' for labels; .npy; IDX; or event data."
+)
 samples_option = click.option(
     "--samples",
     type=click.IntRange(min=1),

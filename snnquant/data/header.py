@@ -39,13 +39,14 @@ class NpyHeader:
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
 
-def read_header(stream: IO[bytes], size: int, where: str) -> NpyHeader:
+def read_header(stream: IO[bytes], size: int, where: str, *, structured: bool = False) -> NpyHeader:
     """Read a header from ``stream``, which holds ``size`` bytes in all.
 
     Args:
         stream: positioned at the magic; left at the first byte of the array.
         size: bytes from the magic to the end of the array, as the file system or zip tells it.
         where: the file (and member) for messages.
+        structured: take named fields of numbers too.
 
     Raises:
         DataError: not a plain array, or the array is not exactly as long as the header declares.
@@ -65,7 +66,8 @@ def read_header(stream: IO[bytes], size: int, where: str) -> NpyHeader:
     if len(prefix) < width or len(text) < length:
         raise DataError(f"{where}: the .npy header is damaged; write the file again")
     shape, fortran_order, dtype = _parse(version, prefix + text, where)
-    if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None:
+    named = dtype.names is not None and not structured
+    if dtype.hasobject or named or dtype.subdtype is not None:
         raise DataError(
             f"{where}: dtype {dtype} is not supported (pickled objects are never loaded); "
             "store a plain array of numbers"

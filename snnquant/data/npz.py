@@ -13,8 +13,9 @@ from typing import IO
 import numpy as np
 
 from snnquant.data.header import NpyHeader, read_header, to_native
+from snnquant.data.options import ReadOptions
 from snnquant.data.reader import AnyArray, Dataset, Reader
-from snnquant.errors import DataError
+from snnquant.errors import DataError, UsageError
 
 _SUFFIX = ".npy"
 _CHUNK = 1 << 20
@@ -112,7 +113,12 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         ) from error
 
 
-def _open(path: Path) -> Dataset:
+def _open(path: Path, options: ReadOptions) -> Dataset:
+    if options.layout == "tb":
+        raise UsageError(
+            f"{str(path)!r}: samples that are not first cannot be streamed from a zip; "
+            "save x[T, B, ...] as .npy, or as .npz with the samples first"
+        )
     headers: dict[str, NpyHeader] = {}
     with _opened(path) as archive:
         for name, info in _members(archive, path):
@@ -192,4 +198,4 @@ def _recognises(path: Path, head: bytes) -> bool:
     return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
-NPZ = Reader("npz", _recognises, _open)
+NPZ = Reader("npz", _recognises, _open, frozenset({"normalize", "encode", "layout"}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snnquant.data.options import ReadOptions
 from snnquant.errors import DataError, UsageError
 from snnquant.files import sha256_of
 
@@ -49,15 +52,19 @@ class ArraySpec:
 
 @dataclass(frozen=True)
 class Reader:
-    """One file format: how it is recognised from path and first bytes, and how it is opened."""
+    """One format: how it is recognised from path and first bytes (none of a folder), and opened.
+
+    ``takes`` are the fields of :class:`ReadOptions` that mean something to it.
+    """
 
     name: str
     recognises: Callable[[Path, bytes], bool]
-    open: Callable[[Path], Dataset]
+    open: Callable[[Path, ReadOptions], Dataset]
+    takes: frozenset[str] = frozenset()
 
 
 class Dataset(ABC):
-    """Samples in a file, read in order and in batches; memory holds one batch at a time."""
+    """Samples in files, read in order and in batches; memory holds one batch at a time."""
 
     def __init__(self, path: Path, arrays: Mapping[str, ArraySpec]) -> None:
         self.path = path
@@ -75,10 +82,30 @@ class Dataset(ABC):
         """Tell whether the data set holds labels."""
         return LABELS in self._arrays
 
-    @cached_property
+    @property
+    def arrays(self) -> dict[str, ArraySpec]:
+        """Shape and dtype of every array, labels included."""
+        return dict(self._arrays)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that the data comes from."""
+        return (self.path,)
+
+    @property
     def sha256(self) -> str:
-        """Hash of the data file, as 64 hex digits."""
-        return sha256_of(self.path)
+        """Hash of the data as 64 hex digits: of the file, or of the list of names and hashes."""
+        return self._sha256
+
+    @cached_property
+    def _sha256(self) -> str:
+        if self.files == (self.path,):
+            return sha256_of(self.path)
+        lines = (
+            f"{sha256_of(file)}  {os.path.relpath(file, self.path.parent)}\n".replace(os.sep, "/")
+            for file in self.files
+        )
+        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def sample_shape(self, key: str) -> tuple[int, ...]:
         """Return the shape of one sample of input ``key``, without the sample axis."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from snnquant.data.npz import NPZ
+from snnquant.data.options import ReadOptions
 from snnquant.data.reader import LABELS, AnyArray, Batch, Dataset
 from snnquant.errors import DataError, UsageError
 from snnquant.files import atomic_write
@@ -79,7 +80,7 @@ def load_samples(path: str | os.PathLike[str]) -> Batch:
         raise DataError(
             f"there is no samples file {os.fspath(path)!r}; keep it beside the calibration"
         )
-    dataset = NPZ.open(source)
+    dataset = NPZ.open(source, ReadOptions())
     if len(dataset) > MAX_SAMPLES:
         raise DataError(
             f"{os.fspath(path)!r} holds {len(dataset)} samples, not at most {MAX_SAMPLES}; "

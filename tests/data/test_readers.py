@@ -55,7 +55,7 @@ def test_values_and_native_dtype_are_kept(tmp_path: Path, kind: str, dtype: str)
 
 
 def test_every_reader_is_listed() -> None:
-    assert [reader.name for reader in READERS] == ["npz", "npy"]
+    assert len({reader.name for reader in READERS}) == len(READERS) >= 7
 
 
 @settings(deadline=None)
@@ -311,7 +311,7 @@ def test_missing_file_folder_and_unknown_format(tmp_path: Path) -> None:
         open_data("nul\0byte")
     for content in (b"", b"hello", b"\x80\x04N."):
         (tmp_path / "d.npz").write_bytes(content)
-        with pytest.raises(DataError, match=r"no known format; give a .npz or .npy file"):
+        with pytest.raises(DataError, match="no known format; give one of: "):
             open_data(tmp_path / "d.npz")
 
 
