@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 import click
 
 from snnquant.baseline import Baseline
-from snnquant.cli.options import PATH, Command
+from snnquant.cli.options import PATH, Command, RealRange
 from snnquant.errors import GateError, UsageError
 from snnquant.evaluate import Evaluation
 from snnquant.files import atomic_write, ensure_writable, sha256_of
@@ -166,7 +165,7 @@ def gate_options(command: Command) -> Command:
         ),
         click.option(
             "--tolerance",
-            type=_Finite(min=0),
+            type=RealRange(min=0),
             default=0.0,
             show_default=True,
             help="By how much a metric may be worse than in the baseline; the size by this share.",
@@ -191,23 +190,10 @@ def _argument(rule: GateRule) -> str:
     return rule.id.replace("-", "_")
 
 
-class _Finite(click.FloatRange):
-    """A range without NaN, which no comparison keeps out, and without infinity."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the number; click's error if it is none."""
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is no finite number.", param, ctx)
-        return number
-
-
 def _type(rule: GateRule) -> click.IntRange | click.FloatRange:
     if rule.unit is Unit.BYTES:
         return click.IntRange(min=0)
-    return _Finite(0, rule.unit.value)
+    return RealRange(0, rule.unit.value)
 
 
 def _append(path: Path, text: str) -> None:

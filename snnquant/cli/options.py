@@ -19,15 +19,15 @@ PATH = click.Path(path_type=Path)
 
 
 class RealRange(click.FloatRange):
-    """A range of numbers; NaN lies within none, though it compares as if it did."""
+    """A range without NaN, which no comparison keeps out, and without infinity."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Return the number, or fail."""
         number = float(super().convert(value, param, ctx))
-        if math.isnan(number):
-            self.fail(f"'{value}' is no number", param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
         return number
 
 

@@ -43,7 +43,7 @@ def test_tables_fit_a_terminal(folder):
         (("digits_mlp.int.onnx", "--data", "absent.npz"), 3, "absent.npz"),
         ((*MODELS, "--batch", "0"), 2, "list of positive numbers"),
         ((*MODELS, "--threads", "one"), 2, "list of positive numbers"),
-        ((*MODELS, "--seconds", "nan", "--json"), 2, "'nan' is no number"),
+        ((*MODELS, "--seconds", "nan", "--json"), 2, "'nan' is no finite number"),
         ((*MODELS, "--reference", "digits_mlp.onnx"), 2, "given twice"),
     ],
 )

@@ -111,7 +111,7 @@ def test_a_gate_that_is_no_number_is_2(folder):
     for gate in ("--min-accuracy", "--max-drop"):
         ran = started(folder, "", ("eval", "digits_mlp.int.onnx", *DATA, gate, "nan", "--json"))
         assert ran.returncode == 2, ran.stderr
-        assert "'nan' is no number" in ran.stderr.decode()
+        assert "'nan' is no finite number" in ran.stderr.decode()
 
 
 def test_a_gate_on_what_is_not_measured_is_2(folder):
