@@ -28,6 +28,7 @@ from snnquant.ops.fused import (
     Synapse,
     channels_third,
     fused_schemas,
+    named_inputs,
     neuron_schema,
     op_schema,
 )
@@ -207,7 +208,7 @@ def _fused(node: onnx.NodeProto, held: Mapping[str, Array]) -> Connection | None
     if schema is None or schema.synapse is Synapse.NONE:
         return None
     attributes = node_attributes(node, schema)
-    named = dict(zip((port.name for port in schema.inputs), node.input, strict=True))
+    named = named_inputs(node, schema)
     fan_in = attributes[FAN_IN.name]
     stored = unpack_weight(held[named[WEIGHT]], attributes[WEIGHT_BITS.name], fan_in)
     weight = stored.astype(np.int8)

@@ -29,6 +29,7 @@ from snnquant.ops.fused import (
     FusedSchema,
     fused_name,
     fused_schemas,
+    named_inputs,
     neuron_schema,
     op_schema,
 )
@@ -161,7 +162,7 @@ class NeuroBenchCounter:
         if op is None or schema is None:
             raise ValueError(f"{node.op_type} has no neurons")
         attributes = node_attributes(node, schema)
-        named = dict(zip((port.name for port in schema.inputs), node.input, strict=True))
+        named = named_inputs(node, schema)
         ports = {p.name: named[p.name] for p in op.inputs if p.name != CURRENT}
         choices = {choice.name: attributes[choice.name] for choice in op.attributes}
         if not isinstance(schema, FusedSchema):

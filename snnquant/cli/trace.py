@@ -66,7 +66,8 @@ def command(
     speaker.settings("trace", {"model": model, **config})
     check_folder(folder)
     proto = read_model(model)
-    batch = next(iter(open_data(data).batches(samples, samples)))
+    dataset = open_data(data)
+    batch = next(iter(dataset.batches(samples, samples)))
     trace = trace_model(proto, batch)
     record = {"path": model.name, "sha256": sha256_of(model)}
     files = write_trace(trace, folder, form, record)
@@ -85,7 +86,7 @@ def command(
                 "trace",
                 inputs={
                     "model": {"path": str(model), "sha256": record["sha256"]},
-                    "data": {"path": str(data), "sha256": sha256_of(data)},
+                    "data": {"path": str(data), "sha256": dataset.sha256},
                 },
                 config=config,
                 metrics={"samples": trace.samples},

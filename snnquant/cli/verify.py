@@ -11,7 +11,7 @@ import click
 from snnquant.cli.console import Speaker, add_row, document, new_table
 from snnquant.cli.options import PATH, SAMPLES_HELP, json_option, quiet_option, threads_option
 from snnquant.convert import manifest_path
-from snnquant.data import open_data
+from snnquant.data import Dataset, open_data
 from snnquant.errors import GateError
 from snnquant.files import sha256_of
 from snnquant.golden import Replay, Verification, golden_path, verify_model
@@ -60,16 +60,17 @@ def command(
     speaker = Speaker(quiet)
     config = {"data": data, "samples": samples if data else None, "custom_ops": custom_ops}
     speaker.settings("verify", {"model": model, **config, "threads": threads})
+    dataset = None if data is None else open_data(data)
     result = verify_model(
         model,
         manifest=manifest_path(model),
-        dataset=None if data is None else open_data(data),
+        dataset=dataset,
         samples=samples,
         custom_ops=custom_ops,
         threads=threads,
     )
     if as_json:
-        speaker.json(_document(model, data, result, config))
+        speaker.json(_document(model, dataset, result, config))
     else:
         _print(speaker, result)
     failures = result.failures
@@ -86,14 +87,14 @@ def _replays(result: Verification) -> dict[str, Replay]:
 
 
 def _document(
-    model: Path, data: Path | None, result: Verification, config: dict[str, Any]
+    model: Path, dataset: Dataset | None, result: Verification, config: dict[str, Any]
 ) -> dict[str, Any]:
     inputs = {"model": {"path": str(model), "sha256": result.model_sha256}}
     if result.golden is not None:
         path = golden_path(model)
         inputs["golden"] = {"path": str(path), "sha256": sha256_of(path)}
-    if data is not None:
-        inputs["data"] = {"path": str(data), "sha256": sha256_of(data)}
+    if dataset is not None:
+        inputs["data"] = {"path": str(config["data"]), "sha256": dataset.sha256}
     gates = []
     metrics: dict[str, Any] = {}
     mismatches: list[dict[str, Any]] = []

@@ -11,9 +11,10 @@ import onnx
 from onnx import helper, numpy_helper
 
 from snnquant.model_file import neuron_nodes
+from snnquant.names import take_name
 from snnquant.neurons.simulate import along_channels
 from snnquant.ops.attach import attach_functions
-from snnquant.ops.fused import FusedSchema, fused_name, op_schema
+from snnquant.ops.fused import FusedSchema, fused_name, named_inputs, op_schema
 from snnquant.ops.schema import OpSchema, op_name, schemas
 
 Array = npt.NDArray[Any]
@@ -106,7 +107,7 @@ def _open(
         with_membrane=inner.with_membrane,
     )
     stateful = schemas()[wanted]
-    given = dict(zip((port.name for port in schema.inputs), node.input, strict=True))
+    given = named_inputs(node, schema)
     starts: dict[str, Array] = {name: np.zeros(1, np.int64) for name in stateful.state_names}
     for state in inner.neuron.states:
         if not state.initial:
@@ -120,7 +121,7 @@ def _open(
     for name in stateful.state_names:
         port = stateful.state_port(name)
         label = f"{node.name}.{name}"
-        start, end = (_fresh(f"{label}.{word}", taken) for word in ("start", "end"))
+        start, end = (take_name(f"{label}.{word}", taken) for word in ("start", "end"))
         dtype = np.dtype(helper.tensor_dtype_to_np_dtype(port.elem_type))
         result.starts[start] = Start(node.output[0], starts[name], dtype, fused)
         result.ends[label] = outputs[name] = end
@@ -137,10 +138,3 @@ def _open(
     del node.input[:], node.output[:]
     node.input.extend(given[port.name] for port in new.inputs)
     node.output.extend(outputs[port.name] for port in new.outputs)
-
-
-def _fresh(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name

@@ -130,9 +130,9 @@ def _on_data(
     mismatches: list[Any] = []
     total = min(samples, len(dataset))
     size = 16
-    first, start = engines[0], 0
+    first = engines[0]
     while done < total:
-        batch = next(iter(dataset.batches(min(size, total - done), start=start)))
+        batch = next(iter(dataset.batches(min(size, total - done), start=done)))
         expected = record_golden(model, model_sha256, batch, len(batch), first)
         part = replay(model, expected, engines, threads)
         for how, count in part.compared.items():
@@ -142,7 +142,6 @@ def _on_data(
             for m in part.mismatches
         ]
         done += expected.samples
-        start = done
     return Replay(done, compared, tuple(mismatches))
 
 

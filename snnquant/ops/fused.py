@@ -221,6 +221,11 @@ def channels_last(domain: str, op_type: str) -> bool:
     return domain == DOMAIN and op_type in fused_schemas()
 
 
+def named_inputs(node: onnx.NodeProto, schema: OpSchema | FusedSchema) -> dict[str, str]:
+    """Return the names of the values that a node takes, by port."""
+    return dict(zip((port.name for port in schema.inputs), node.input, strict=True))
+
+
 def channels_third(values: npt.NDArray[Any], node: onnx.NodeProto) -> npt.NDArray[Any]:
     """Return what a node gives at every step as ``[T, B, channels, ...]``, fused or not."""
     return np.moveaxis(values, -1, 2) if channels_last(node.domain, node.op_type) else values

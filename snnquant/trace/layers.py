@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,9 @@ from snnquant.ops.fused import (
     WEIGHT_BITS,
     FusedSchema,
     Synapse,
+    channels_third,
     fused_schemas,
+    named_inputs,
     op_schema,
 )
 from snnquant.ops.packing import unpack_weight
@@ -179,7 +181,7 @@ def _look(
     attributes: dict[str, Any] = dict(node_attributes(node, schema))
     if isinstance(schema, FusedSchema):
         attributes |= node_lists(node, schema)
-    names = dict(zip((port.name for port in schema.inputs), node.input, strict=True))
+    names = named_inputs(node, schema)
     seen: dict[str, list[Array]] = {}
     inputs: dict[str, Array] = {}
     for call in calls:
@@ -197,8 +199,7 @@ def _look(
         if current is None:
             raise ModelError(f"'{node.name}' has no current; convert again")
         seen.setdefault("current", []).append(current)
-        given = call[node.output[0]]
-        given = np.moveaxis(given, -1, 2) if fused else given
+        given = channels_third(call[node.output[0]], node)
         result = current
         if inner is not None:
             result, membrane = _neurons(inner, inputs, attributes, current, fused)
@@ -263,4 +264,4 @@ def _joined(parts: Sequence[LayerTrace]) -> LayerTrace:
     """Return a layer of all samples from those of each."""
     first = parts[0]
     signals = {name: np.stack([p.signals[name] for p in parts]) for name in first.signals}
-    return LayerTrace(**{**vars(first), "signals": signals})
+    return replace(first, signals=signals)

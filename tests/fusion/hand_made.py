@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from graphs import Graph, options_of, quantize
 
+from snnquant.data import Batch
+from snnquant.instrument import Runner
 from snnquant.ops import schemas
 from snnquant.quantize import QuantizedModel
 
@@ -111,3 +113,18 @@ class Net:
         if self.analog:
             return {"x": RNG.normal(size=shape).astype(np.float32)}
         return {"x": (RNG.random(shape) < 0.4).astype(np.float32)}
+
+
+def one_layer(op: str, *, conv: bool = False, static: bool = False):
+    """Return one integer layer and batch-first samples for it."""
+    features = (2, 5, 4) if conv else (6,)
+    net = Net(features, static=static)
+    current, _ = net.conv(net.x, features, 5, (2, 2)) if conv else net.linear(net.x, 6, 5)
+    more = {} if op == "LI" else {"v_threshold": np.linspace(0.3, 0.9, 5)}
+    result = net.quantized(net.neuron(current, op, **more), len(features) + 2)
+    feeds = net.feeds()
+    arrays = {
+        entry.name: np.moveaxis(feeds[entry.name], entry.batch_axis or 0, 0)
+        for entry in Runner(result.model).layout.inputs
+    }
+    return result, Batch(arrays, None, 0)

@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fusion"))
 
-from hand_made import Net, T
+from hand_made import Net, T, one_layer
 
 from snnquant.convert import as_steps
 from snnquant.data import Batch
@@ -27,26 +27,11 @@ from snnquant.stepping.cut import stateful_model
 HASH = "0" * 64
 
 
-def quantized(op: str, *, conv: bool = False, static: bool = False):
-    """Return one integer layer and batch-first samples for it."""
-    features = (2, 5, 4) if conv else (6,)
-    net = Net(features, static=static)
-    current, _ = net.conv(net.x, features, 5, (2, 2)) if conv else net.linear(net.x, 6, 5)
-    more = {} if op == "LI" else {"v_threshold": np.linspace(0.3, 0.9, 5)}
-    result = net.quantized(net.neuron(current, op, **more), len(features) + 2)
-    feeds = net.feeds()
-    arrays = {
-        entry.name: np.moveaxis(feeds[entry.name], entry.batch_axis or 0, 0)
-        for entry in Runner(result.model).layout.inputs
-    }
-    return result, Batch(arrays, None, 0)
-
-
 @pytest.mark.parametrize("form", ["unfused", "fused", "step"])
 @pytest.mark.parametrize("conv", [False, True], ids=["linear", "conv"])
 @pytest.mark.parametrize("op", ["LIF", "CubaLIF", "ExtendedLIF", "LI"])
 def test_every_neuron_is_replayed_in_every_form(tmp_path, op, conv, form):
-    result, samples = quantized(op, conv=conv)
+    result, samples = one_layer(op, conv=conv)
     model = result.model
     if form == "fused":
         model = fuse_model(model).model
@@ -75,7 +60,7 @@ def test_every_neuron_is_replayed_in_every_form(tmp_path, op, conv, form):
 
 @pytest.mark.parametrize("op", ["LIF", "CubaLIF", "ExtendedLIF", "LI"])
 def test_final_states_are_those_of_the_stateful_model(op):
-    result, samples = quantized(op, conv=True)
+    result, samples = one_layer(op, conv=True)
     opened, states = stateful_model(result.model)
     runner = Runner(opened)
     feeds = runner.feeds(samples.inputs)
@@ -94,7 +79,7 @@ def test_final_states_are_those_of_the_stateful_model(op):
 
 @pytest.mark.parametrize("form", ["unfused", "fused"])
 def test_a_changed_spike_is_found_by_its_place(form):
-    result, samples = quantized("LIF", conv=True)
+    result, samples = one_layer("LIF", conv=True)
     model = result.model if form == "unfused" else fuse_model(result.model).model
     golden = record_golden(model, HASH, samples, 2)
     key = next(name for name in golden.arrays if name.startswith("layer/"))
@@ -112,7 +97,7 @@ def test_a_changed_spike_is_found_by_its_place(form):
 
 
 def test_a_layer_that_differs_comes_before_what_it_feeds():
-    result, samples = quantized("LIF")
+    result, samples = one_layer("LIF")
     golden = record_golden(result.model, HASH, samples, 2)
     arrays = {name: array.copy() for name, array in golden.arrays.items()}
     for name, array in arrays.items():
@@ -124,7 +109,7 @@ def test_a_layer_that_differs_comes_before_what_it_feeds():
 
 
 def test_ways_that_disagree_are_a_failed_self_check(monkeypatch):
-    result, samples = quantized("LIF")
+    result, samples = one_layer("LIF")
     run = Engine.run
 
     def other(self, stored):
@@ -140,7 +125,7 @@ def test_ways_that_disagree_are_a_failed_self_check(monkeypatch):
 
 
 def test_vectors_of_another_model_are_refused(tmp_path):
-    (lif, samples), (other, _) = quantized("LIF"), quantized("LIF", conv=True)
+    (lif, samples), (other, _) = one_layer("LIF"), one_layer("LIF", conv=True)
     golden = record_golden(lif.model, HASH, samples, 2)
     with pytest.raises(DataError, match="convert again with --golden"):
         replay(other.model, golden)
@@ -157,7 +142,7 @@ def test_vectors_of_another_model_are_refused(tmp_path):
 
 @pytest.mark.parametrize("how", ["cut", "no meta", "another schema", "an axis too far"])
 def test_damaged_files_are_refused(tmp_path, how):
-    result, samples = quantized("LIF")
+    result, samples = one_layer("LIF")
     golden = record_golden(result.model, HASH, samples, 2)
     data = serialize_golden(golden)
     path = tmp_path / "x.golden.npz"

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fusion"))
 
-from hand_made import Net, T
+from hand_made import T, one_layer
 
 from snnquant.convert import as_steps
 from snnquant.data import Batch
@@ -25,17 +25,8 @@ MODEL = {"path": "net.int.onnx", "sha256": "0" * 64}
 
 
 def quantized(op: str, *, conv: bool, static: bool = False):
-    features = (2, 5, 4) if conv else (6,)
-    net = Net(features, static=static)
-    current, _ = net.conv(net.x, features, 5, (2, 2)) if conv else net.linear(net.x, 6, 5)
-    more = {} if op == "LI" else {"v_threshold": np.linspace(0.3, 0.9, 5)}
-    result = net.quantized(net.neuron(current, op, **more), len(features) + 2)
-    feeds = net.feeds()
-    arrays = {
-        entry.name: np.moveaxis(feeds[entry.name], entry.batch_axis or 0, 0)[:2]
-        for entry in Runner(result.model).layout.inputs
-    }
-    return result, Batch(arrays, None, 0)
+    result, batch = one_layer(op, conv=conv, static=static)
+    return result, Batch({name: array[:2] for name, array in batch.inputs.items()}, None, 0)
 
 
 def arrays_of(folder):
