@@ -19,13 +19,18 @@ IMAGES = (np.arange(7 * 3 * 2) * 6 % 256).astype(np.uint8).reshape(7, 3, 2)
 LABELS = np.arange(7, dtype=np.uint8) % 3
 
 
+def zipped(content: bytes) -> bytes:
+    """One file for one content: no time of writing."""
+    return gzip.compress(content, mtime=0)
+
+
 def values(path: Path, options: ReadOptions | None, size: int = 3, **more: int) -> np.ndarray:
     return np.concatenate([b.inputs["x"] for b in open_data(path, options).batches(size, **more)])
 
 
-@pytest.mark.parametrize("zipped", [False, True])
-def test_idx_images_and_labels(tmp_path: Path, zipped: bool) -> None:
-    path = write_mnist(tmp_path, IMAGES, LABELS, zipped=zipped)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_idx_images_and_labels(tmp_path: Path, compressed: bool) -> None:
+    path = write_mnist(tmp_path, IMAGES, LABELS, zipped=compressed)
     dataset = open_data(path, STORED)
     assert (len(dataset), dataset.sample_shape("x"), dataset.dtype("x")) == (7, (1, 3, 2), "u1")
     batches = list(dataset.batches(3))
@@ -52,11 +57,11 @@ def test_labels_beside_may_be_zipped_or_missing(tmp_path: Path) -> None:
     assert not open_data(path, STORED).has_labels
     alone = open_data(path, STORED).sha256
     labels = tmp_path / "t10k-labels-idx1-ubyte.gz"
-    labels.write_bytes(gzip.compress(idx_bytes(LABELS)))
+    labels.write_bytes(zipped(idx_bytes(LABELS)))
     dataset = open_data(path, STORED)
     assert dataset.has_labels
     assert dataset.sha256 != alone
-    labels.write_bytes(gzip.compress(idx_bytes(LABELS[:5])))
+    labels.write_bytes(zipped(idx_bytes(LABELS[:5])))
     with pytest.raises(DataError, match="differ in their number of samples"):
         open_data(path, STORED)
 
@@ -81,22 +86,32 @@ def test_normalisation_is_declared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no IDX file|truncated"),
-        (b"\0\0\x08", "truncated"),
-        (b"\0\0\x08\x03" + bytes(6), "truncated"),
-        (b"\x03\x08\0\0" + bytes(20), "no IDX file"),  # little-endian magic
-        (b"\0\0\x07\x01" + bytes(20), "no IDX file"),
-        (idx_bytes(IMAGES)[:-1], "truncated or damaged"),
-        (idx_bytes(IMAGES) + b"1", "truncated or damaged"),
-        (b"\0\0\x08\x03" + b"\xff" * 12 + bytes(50), "truncated or damaged"),
-        (b"\0\0\x08\xff" + b"\xff" * 1020, "truncated or damaged"),
-        (idx_bytes(IMAGES[:0]), "is empty"),
-        (gzip.compress(idx_bytes(IMAGES))[:-9], "truncated"),
-        (gzip.compress(idx_bytes(IMAGES))[:6], "truncated"),
-        (gzip.compress(b"\0\0\x08\x03" + b"\xff" * 12 + bytes(50)), "truncated or damaged"),
-        (gzip.compress(b"\0\0\x08\x01\0\0\x10\0" + bytes(50)), "truncated"),
-        (gzip.compress(idx_bytes(IMAGES))[:-8] + bytes(8), "corrupt"),
-        (gzip.compress(idx_bytes(IMAGES) + b"more"), "more bytes"),
+        pytest.param(b"", "no IDX file|truncated", id="empty"),
+        pytest.param(b"\0\0\x08", "truncated", id="half a magic"),
+        pytest.param(b"\0\0\x08\x03" + bytes(6), "truncated", id="half a header"),
+        pytest.param(b"\x03\x08\0\0" + bytes(20), "no IDX file", id="little-endian magic"),
+        pytest.param(b"\0\0\x07\x01" + bytes(20), "no IDX file", id="type unknown"),
+        pytest.param(idx_bytes(IMAGES)[:-1], "truncated or damaged", id="a byte short"),
+        pytest.param(idx_bytes(IMAGES) + b"1", "truncated or damaged", id="a byte more"),
+        pytest.param(
+            b"\0\0\x08\x03" + b"\xff" * 12 + bytes(50), "truncated or damaged", id="huge header"
+        ),
+        pytest.param(b"\0\0\x08\xff" + b"\xff" * 1020, "truncated or damaged", id="255 axes"),
+        pytest.param(idx_bytes(IMAGES[:0]), "is empty", id="no samples"),
+        pytest.param(zipped(idx_bytes(IMAGES))[:-9], "truncated", id="gzip cut in its check"),
+        pytest.param(zipped(idx_bytes(IMAGES))[:6], "truncated", id="gzip cut in its header"),
+        pytest.param(
+            zipped(b"\0\0\x08\x03" + b"\xff" * 12 + bytes(50)),
+            "truncated or damaged",
+            id="gzip of a huge header",
+        ),
+        pytest.param(
+            zipped(b"\0\0\x08\x01\0\0\x10\0" + bytes(50)), "truncated", id="gzip of a short file"
+        ),
+        pytest.param(
+            zipped(idx_bytes(IMAGES))[:-8] + bytes(8), "corrupt", id="gzip with a wrong check"
+        ),
+        pytest.param(zipped(idx_bytes(IMAGES) + b"more"), "more bytes", id="gzip of a longer file"),
     ],
 )
 def test_hostile_idx_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
