@@ -35,7 +35,7 @@ class Writer:
         self._names |= {v.name or "" for node in graph for v in node.outputs}
         self._constants: dict[tuple[Any, ...], ir.Value] = {}
         #: Channels last to channels first, and back.
-        self._other_layout: dict[ir.Value, ir.Value] = {}
+        self._other_layout: dict[tuple[ir.Value, int], ir.Value] = {}
         self._made: dict[tuple[Any, ...], ir.Value] = {}
 
     def fresh(self, hint: str) -> str:
@@ -146,13 +146,13 @@ class Writer:
         """Return a value with the axes behind its leading ones in another order."""
         if len(order) < 2:
             return value
-        if value not in self._other_layout:
+        if (value, lead) not in self._other_layout:
             perm = [*range(lead), *order]
             dims = shape(value)
             moved = [dims[k] for k in perm]
             made = self.standard("Transpose", [value], f"{value.name}.{hint}", moved, perm=perm)
-            self._other_layout |= {value: made, made: value}
-        return self._other_layout[value]
+            self._other_layout |= {(value, lead): made, (made, lead): value}
+        return self._other_layout[value, lead]
 
     def plain(self, value: ir.Value, of: View | Current) -> ir.Value:
         """Return a value of the fused graph as the integer graph has it, leading axes included."""

@@ -23,17 +23,24 @@ class Net:
     Args:
         features: of the input.
         steps: declared number of steps, or the name of a dynamic one.
+        batch: declared batch, or the name of a dynamic one.
         static: the input has no time axis and is repeated.
         analog: the input holds real numbers instead of spikes.
     """
 
     def __init__(
-        self, features: Shape, *, steps: int | str = T, static: bool = False, analog: bool = False
+        self,
+        features: Shape,
+        *,
+        steps: int | str = T,
+        batch: int | str = "B",
+        static: bool = False,
+        analog: bool = False,
     ) -> None:
         self.g = Graph()
         self.steps, self.features, self.analog = steps, features, analog
         self.static = static
-        self.x = self.g.input("x", ["B", *features] if static else [steps, "B", *features])
+        self.x = self.g.input("x", [batch, *features] if static else [steps, batch, *features])
         if static:
             axes = self.g.const([0], np.int64)
             times = self.g.const([steps, *[1] * (1 + len(features))], np.int64)

@@ -111,6 +111,26 @@ def test_a_shortcut_of_spikes_into_a_current():
     assert standard_ops(fusion)["Transpose"] == 2
 
 
+def test_a_shortcut_that_is_read_with_several_leading_axes():
+    net = Net((1, 5, 5), batch=B)
+    current, after = net.conv(net.x, (1, 5, 5), 5, (3, 3))
+    merged = net.merge(net.neuron(current), after)
+    pooled = net.g.op("AveragePool", merged, kernel_shape=[2, 2], strides=[2, 2])
+    counts, after = net.split(pooled, (5, 1, 1)), (5, 1, 1)
+    current, after = net.conv(counts, after, 5, (1, 1))
+    spikes = net.neuron(counts, "LIFRecurrent", weight=RNG.normal(size=(5, 5)) * 0.4)
+    # Whose membrane is kept, asks for no current: the sum is first read with more leading axes.
+    total = net.neuron(
+        net.g.op("Add", current, spikes),
+        "LIFRecurrentMembrane",
+        weight=RNG.normal(size=(5, 5)) * 0.4,
+    )
+    result = net.quantized(total, len(after) + 2)
+    fusion, _ = fused_everywhere(result.model, net.feeds())
+    found = fused_ops(fusion)
+    assert found["QConv"] == found["QLIFRecurrent"] == found["QLIFRecurrentMembrane"] == 1
+
+
 def test_spikes_add_and_join_channels_last():
     net = Net((2, 5, 4))
     current, after = net.conv(net.x, (2, 5, 4), 3, (2, 2))
