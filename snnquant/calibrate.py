@@ -7,36 +7,30 @@ batch and a fixed number of histogram bins per tensor.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
 from snnquant.calibration import COUNT_RANGES, SPIKES, Calibration, CalibrationSettings
-from snnquant.data import Dataset, first_samples, save_samples
+from snnquant.collected import Collected
+from snnquant.data import Dataset, first_samples, samples_bytes
 from snnquant.errors import DataError, NumericalError, UsageError
-from snnquant.files import atomic_write
+from snnquant.files import replace_files
 from snnquant.instrument import Runner
 from snnquant.lowering.plan import make_plan
 from snnquant.model_file import graph_hash, neuron_nodes
 from snnquant.observers import TensorStatistics
 from snnquant.ops.schema import schemas
 from snnquant.ops.states import runs_of
+from snnquant.partial import PartialFile
 from snnquant.progress import Progress, silent
 from snnquant.target import Target, load_target
-
-
-@dataclass
-class _Activity:
-    """Spikes of one neuron layer over the stream."""
-
-    spikes: float = 0.0
-    entries: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +77,7 @@ def calibrate_model(
     timesteps: int | None = None,
     threads: int | None = None,
     progress: Progress = silent,
+    partial: PartialFile | None = None,
 ) -> Calibration:
     """Run calibration data through a canonical float graph.
 
@@ -93,8 +88,10 @@ def calibrate_model(
         timesteps: number of steps that the samples must have, if given.
         threads: threads of ONNX Runtime.
         progress: told after every batch.
+        partial: where the progress is kept; an interruption saves it.
 
     Raises:
+        CalibrationMismatchError: the progress to go on from is of another run.
         DataError: the samples do not fit the model.
         NumericalError: NaN or infinity on the way, or a network that never fires at its output.
         UsageError: a forced input that the model does not have.
@@ -109,45 +106,52 @@ def calibrate_model(
     runner = Runner(
         proto, [*points, *(node.output[0] for node in neurons)], threads=threads, custom_ops=False
     )
-    statistics = {point: TensorStatistics(point) for point in points}
-    activity = {node.name: _Activity() for node in neurons}
+    collected = Collected(points, (node.name for node in neurons))
     runs = [
-        [node.output[0] for node in run if node.name in activity]
+        [node.output[0] for node in run if node.name in collected.activity]
         for run in runs_of(neuron_nodes(proto)).values()
     ]
-    steps: set[int] = set()
+    size = runner.batch_size(settings.batch_size)
     total = min(settings.samples, len(dataset))
-    done = 0
-    for batch in dataset.batches(runner.batch_size(settings.batch_size), total):
-        values = runner.run(batch.inputs)
-        real = _RealSamples(len(batch), runner.batch_size(len(batch)))
-        for point, counted in statistics.items():
-            counted.update(real.of(values[point], runner.layout.timesteps))
-        for node in neurons:
-            spikes = values[node.output[0]][:, : len(batch)]
-            activity[node.name].spikes += float(spikes.sum(dtype=np.float64))
-            activity[node.name].entries += spikes.size
-        steps |= {sum(values[name].shape[0] for name in run) for run in runs if run}
-        done += len(batch)
-        progress(done, total)
+    settings = replace(settings, samples=total, batch_size=size)
+    graph_sha256 = graph_hash(model)
+    if partial is not None:
+        partial.start(collected, settings, graph_sha256=graph_sha256, data_sha256=dataset.sha256)
+    progress(collected.done, total)
+    left = total - collected.done
+    try:
+        for batch in dataset.batches(size, left, start=collected.done) if left else ():
+            values = runner.run(batch.inputs)
+            real = _RealSamples(len(batch), runner.batch_size(len(batch)))
+            with collected.batch(len(batch)):
+                for point, counted in collected.statistics.items():
+                    counted.update(real.of(values[point], runner.layout.timesteps))
+                for node in neurons:
+                    collected.count_spikes(node.name, values[node.output[0]][:, : len(batch)])
+                for run in filter(None, runs):
+                    collected.steps.add(sum(values[name].shape[0] for name in run))
+            progress(collected.done, total)
+            if partial is not None:
+                partial.batch_done(collected)
+    except KeyboardInterrupt:
+        if partial is not None:
+            partial.save(collected)
+        raise
+    steps = collected.steps
     if timesteps is not None and steps and steps != {timesteps}:
         raise DataError(
             f"the samples give T = {sorted(steps)} steps, not the {timesteps} that were asked for; "
             "cut or pad the sequences, or drop --timesteps"
         )
-    rates = {
-        name: {"firing_rate": seen.spikes / max(seen.entries, 1)} for name, seen in activity.items()
-    }
+    rates = collected.firing_rates()
     _refuse_silence(proto, neurons, rates)
-    _refuse_false_spikes(statistics, settings.inputs)
+    _refuse_false_spikes(collected.statistics, settings.inputs)
     return Calibration(
-        graph_sha256=graph_hash(model),
+        graph_sha256=graph_sha256,
         data_sha256=dataset.sha256,
-        settings=replace(
-            settings, samples=total, batch_size=runner.batch_size(settings.batch_size)
-        ),
-        timesteps=steps.pop() if len(steps) == 1 else (runner.layout.timesteps or 0),
-        tensors=statistics,
+        settings=settings,
+        timesteps=min(steps) if len(steps) == 1 else (runner.layout.timesteps or 0),
+        tensors=collected.statistics,
         neurons=rates,
     )
 
@@ -171,13 +175,15 @@ def write_calibration(
         UsageError: a file cannot be written.
     """
     samples_file = samples_path(output)
+    samples = samples_bytes(first_samples(dataset))
     bound = replace(
         calibration,
         samples_file=samples_file.name,
-        samples_sha256=save_samples(samples_file, first_samples(dataset)),
+        samples_sha256=hashlib.sha256(samples).hexdigest(),
         source={"model": model, "data": dataset.path.name},
     )
-    atomic_write(output, bound.dumps(target.input_bits, target.input_observer))
+    text = bound.dumps(target.input_bits, target.input_observer)
+    replace_files({samples_file: samples, output: text})
     return bound
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,18 +11,16 @@ from typing import Any
 import numpy as np
 
 from snnquant import __version__
-from snnquant.errors import CalibrationMismatchError, DataError, first_line
+from snnquant.bound_json import BoundJson
+from snnquant.errors import DataError
 from snnquant.lowering.plan import InputScale
 from snnquant.numerics import IntRange
 from snnquant.observers import OBSERVERS, TensorStatistics
 from snnquant.rounding.weight_grid import coherence_of
 
-SCHEMA = "snnquant.calibration/1"
-_BINDING = "binding_sha256"
+_FILE = BoundJson("snnquant.calibration/1", "calibration", "run 'snnquant calibrate' again")
 #: The method that leaves the choice of the observer to the target.
 AUTO = "auto"
-#: A calibration of the largest networks has a few thousand bins per tensor; more is not ours.
-_MAX_FILE_BYTES = 256 * 2**20
 #: Values that are all integers in this range are spikes or counts.
 SPIKE_RANGE = IntRange.signed(8)
 #: How spikes and counts enter: as int8, or as uint8 where some are above 127. Later data may hold
@@ -118,21 +115,18 @@ class Calibration:
                 "statistics": statistics.to_json(),
             }
         document = {
-            "schema": SCHEMA,
             "tool": f"snnquant {__version__}",
             "source": self.source,
             "model_sha256": self.graph_sha256,
             "data_sha256": self.data_sha256,
             "settings": self.settings.to_json(),
-            _BINDING: "",
             "timesteps": self.timesteps,
             "input_bits": bits,
             "samples": {"file": self.samples_file, "sha256": self.samples_sha256},
             "tensors": tensors,
             "neurons": self.neurons,
         }
-        document[_BINDING] = _binding(document)
-        return json.dumps(document, indent=2, allow_nan=False) + "\n"
+        return _FILE.dumps(document, indent=2)
 
 
 def input_scale(
@@ -159,12 +153,6 @@ def input_scale(
     return InputScale(float(np.float32(scale)), limits.low, limits.high, coherence)
 
 
-def _binding(document: Mapping[str, Any]) -> str:
-    """Return the hash over all that a calibration file says, model, data and settings included."""
-    bound = {key: value for key, value in document.items() if key != _BINDING}
-    return hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()
-
-
 def _mean_and_variance(statistics: TensorStatistics) -> tuple[float, float]:
     """Return mean and variance of a tensor, as exactly as its histogram tells."""
     count = max(statistics.count, 1)
@@ -187,31 +175,13 @@ def load_calibration(path: str | Path) -> Calibration:
         CalibrationMismatchError: its binding does not match its content.
     """
     file = Path(path)
-    try:
-        if file.stat().st_size > _MAX_FILE_BYTES:
-            raise DataError(f"{file} is too large for a calibration; run calibrate again")
-        stored = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(
-            f"there is no calibration file {file}; run 'snnquant calibrate' first"
-        ) from error
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"calibration {file} cannot be read: {first_line(error)}; run calibrate again"
-        ) from error
-    if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
-        raise DataError(f"{file} is not a calibration ({SCHEMA}); run 'snnquant calibrate' again")
-    if stored.get(_BINDING) != _binding(stored):
-        raise CalibrationMismatchError(
-            f"calibration {file} was changed by hand (its binding does not match); "
-            "run calibrate again"
-        )
+    if not os.path.exists(file):
+        raise DataError(f"there is no calibration file {file}; run 'snnquant calibrate' first")
+    stored = _FILE.load(file)
     try:
         return _parse(stored)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DataError(
-            f"calibration {file} is damaged ({error!r}); run calibrate again"
-        ) from error
+        raise _FILE.damaged(file, error) from error
 
 
 def _parse(stored: Mapping[str, Any]) -> Calibration:

@@ -19,7 +19,7 @@ from snnquant import __version__
 from snnquant.calibration import Calibration
 from snnquant.data import load_samples
 from snnquant.errors import CalibrationMismatchError
-from snnquant.files import atomic_write, sha256_of
+from snnquant.files import replace_files, sha256_of
 from snnquant.golden import checked_golden, golden_path, serialize_golden
 from snnquant.model_file import SCALE_KEY, graph_hash, metadata, neuron_nodes
 from snnquant.ops.attach import TIMESTEPS_KEY
@@ -263,7 +263,7 @@ def write_conversion(
     output_file: Path,
     golden: int = 0,
 ) -> int:
-    """Write the integer model, its golden vectors and its manifest, each whole or not at all.
+    """Write the integer model, its golden vectors and its manifest, all or none.
 
     Args:
         source: what the manifest says of the float model: its path, hash, and options.
@@ -288,10 +288,10 @@ def write_conversion(
     if golden:
         samples = load_samples(samples_path(calibration, known))
         vectors = checked_golden(result.model, artifacts[0]["sha256"], samples, golden)
-    atomic_write(output_file, data)
+    files: dict[Path, bytes | str] = {output_file: data}
     if vectors is not None:
         content, place = serialize_golden(vectors), golden_path(output_file)
-        atomic_write(place, content)
+        files[place] = content
         artifacts.append({"path": place.name, "sha256": hashlib.sha256(content).hexdigest()})
     text = manifest(
         result,
@@ -308,5 +308,5 @@ def write_conversion(
         artifacts=artifacts,
         warnings=quantization_warnings(result, known, check),
     )
-    atomic_write(manifest_path(output_file), text)
+    replace_files(files | {manifest_path(output_file): text})
     return 0 if vectors is None else vectors.samples

@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from snnquant.errors import DataError, UsageError
@@ -14,24 +15,44 @@ _HASH_CHUNK = 1 << 20
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> None:
-    """Replace the file at ``path`` by ``data`` in one step; text is written as UTF-8.
-
-    A failure or an interruption leaves the old file as it was and no temporary file behind. A
-    symbolic link is followed. A device or pipe, such as ``/dev/null``, is written to directly.
+    """Replace the file at ``path`` by ``data`` in one step, as :func:`replace_files` does.
 
     Raises:
         UsageError: the file cannot be written.
     """
-    content = data.encode() if isinstance(data, str) else data
-    ensure_writable(path)
-    target = Path(os.path.realpath(path))
+    replace_files({Path(path): data})
+
+
+def replace_files(contents: Mapping[Path, bytes | str]) -> None:
+    """Replace files that belong together; text is written as UTF-8.
+
+    All are written in full before the first is replaced. A failure or an interruption until then
+    leaves the old files as they were and no temporary file behind. A symbolic link is followed. A
+    device or pipe, such as ``/dev/null``, is written to directly.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    written: dict[Path, Path] = {}
+    path = Path()
     try:
-        if target.exists() and not target.is_file():
-            target.write_bytes(content)
-        else:
-            _replace(target, content)
+        for path, data in contents.items():
+            ensure_writable(path)
+            target = Path(os.path.realpath(path))
+            if not _is_special(target):
+                written[path] = target.parent / f".snnquant-{secrets.token_hex(8)}.tmp"
+                _write(written[path], target, data)
+        for path, data in contents.items():
+            target = Path(os.path.realpath(path))
+            if path in written:
+                written[path].replace(target)
+            else:
+                target.write_bytes(_encoded(data))
     except OSError as error:
         raise UsageError(_cannot_write(path, error.strerror or str(error))) from error
+    finally:  # KeyboardInterrupt too must leave nothing behind
+        for temporary in written.values():
+            temporary.unlink(missing_ok=True)
 
 
 def ensure_writable(path: str | os.PathLike[str]) -> None:
@@ -75,18 +96,23 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def _replace(target: Path, content: bytes) -> None:
-    temporary = target.parent / f".snnquant-{secrets.token_hex(8)}.tmp"
-    try:
-        # Mode "x" creates with the user's umask, which tempfile's 0600 would ignore.
-        with temporary.open("xb") as stream:
-            stream.write(content)
-        if target.exists():
-            shutil.copymode(target, temporary)
-        temporary.replace(target)
-    except BaseException:  # KeyboardInterrupt too must leave nothing behind
-        temporary.unlink(missing_ok=True)
-        raise
+def _is_special(target: Path) -> bool:
+    return target.exists() and not target.is_file()
+
+
+def _encoded(data: bytes | str) -> bytes:
+    return data.encode() if isinstance(data, str) else data
+
+
+def _write(temporary: Path, target: Path, data: bytes | str) -> None:
+    """Write what will replace a file, with that one's mode, down to the disk."""
+    # Mode "x" creates with the user's umask, which tempfile's 0600 would ignore.
+    with temporary.open("xb") as stream:
+        stream.write(_encoded(data))
+        stream.flush()
+        os.fsync(stream.fileno())
+    if target.exists():
+        shutil.copymode(target, temporary)
 
 
 def _cannot_write(

@@ -26,6 +26,8 @@ _LIBRARY_NAME = _LIBRARY_NAMES.get(sys.platform, "libsnnquant_ops.so")
 #: ONNX Runtime's levels: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal.
 _LOG_FATAL = 4
 
+#: Version of ONNX Runtime.
+VERSION: str = ort.__version__
 #: What :func:`load_session` returns.
 Session: TypeAlias = Any  # onnxruntime is untyped
 

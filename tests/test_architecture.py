@@ -22,12 +22,12 @@ MAX_LINES = 350
 #: A module may import from its own layer and from lower ones.
 LAYERS = [
     {"errors", "", "names", "progress"},
-    {"numerics", "files", "external_data"},
+    {"numerics", "files", "external_data", "bound_json"},
     {"neurons"},
     {"target", "targets", "ops", "data"},
     {"passes", "observers", "rounding", "runtime", "model_file", "reference"},
     {"lowering", "fusion"},
-    {"instrument", "quantize", "calibration"},
+    {"instrument", "quantize", "calibration", "collected", "partial"},
     {"self_check", "bench"},
     {"stepping"},
     {"spike_counter", "connections", "neurobench"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -29,6 +31,7 @@ from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
 from snnquant.frontends import canonical_graph
 from snnquant.observers import OBSERVERS
+from snnquant.partial import PartialFile, partial_path
 from snnquant.target import load_target
 
 _METHOD_HELP = "How a scale is chosen. auto: as the target prefers. " + " ".join(
@@ -56,6 +59,11 @@ _METHOD_HELP = "How a scale is chosen. auto: as the target prefers. " + " ".join
     help="Say what a value is instead of letting the data decide; may be repeated.",
 )
 @threads_option
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on from where an interrupted run stopped; the result has the same bytes.",
+)
 @output_option("calibration.json", "Where to write the statistics.")
 @quiet_option
 @source_options
@@ -69,6 +77,7 @@ def command(
     batch_size: int,
     inputs: tuple[str, ...],
     threads: int | None,
+    resume: bool,
     output_file: Path,
     quiet: bool,
 ) -> None:
@@ -82,6 +91,7 @@ def command(
     snnquant calibrate net.onnx --data train.npz
     snnquant calibrate net.onnx --data train.npz --method percentile --input input=spikes
     snnquant calibrate net.onnx --data NMNIST/Train --timesteps 10 --bin count
+    snnquant calibrate net.onnx --data train.npz --samples 100000 --resume
     """  # noqa: D301
     speaker = Speaker(quiet)
     settings = CalibrationSettings(method, samples, batch_size, _forced(inputs), reading.settings())
@@ -100,13 +110,17 @@ def command(
         },
     )
     check_output(output_file, (*source.files, data))
-    check_output(samples_path(output_file), (*source.files, data))
+    partial = PartialFile(partial_path(output_file), resume=resume)
+    for beside in (samples_path(output_file), partial.path):
+        check_output(beside, (*source.files, data))
+    if resume and not partial.path.exists():
+        speaker.say(f"  nothing to go on from: there is no {partial.path}")
     target = load_target("generic")
     read = source.read()
     speaker.notes(read.notes)
     graph = canonical_graph(read, str(source))
     dataset = open_data(data, reading)
-    with speaker.progress("calibrating") as progress:
+    with speaker.progress("calibrating") as progress, telling_progress(speaker, partial):
         calibration = calibrate_model(
             graph,
             dataset,
@@ -114,8 +128,10 @@ def command(
             timesteps=source.options.timesteps,
             threads=threads,
             progress=progress,
+            partial=partial,
         )
     write_calibration(calibration, dataset, output_file, source.label, target)
+    partial.remove()
     for warning in calibration_warnings(calibration):
         speaker.warn(warning)
     for name in calibration.tensors:
@@ -123,6 +139,17 @@ def command(
         analog = f"analog, {target.input_bits}-bit scale {entry.scale:.6g}"
         speaker.say(f"  {name}: {'spikes or counts' if entry.spikes else analog}")
     speaker.result(f"wrote {output_file} ({calibration.settings.samples} samples)")
+
+
+@contextmanager
+def telling_progress(speaker: Speaker, partial: PartialFile) -> Iterator[None]:
+    """Say, where the run in this context is interrupted, how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if partial.path.exists():
+            speaker.say(f"  progress is kept in {partial.path}; --resume goes on from there")
+        raise
 
 
 def _forced(inputs: tuple[str, ...]) -> dict[str, str]:

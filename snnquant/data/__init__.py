@@ -18,7 +18,7 @@ from snnquant.data.npy import NPY
 from snnquant.data.npz import NPZ
 from snnquant.data.options import ReadOptions
 from snnquant.data.reader import LABELS, ArraySpec, Batch, Dataset, Reader
-from snnquant.data.samples import first_samples, load_samples, save_samples
+from snnquant.data.samples import first_samples, load_samples, samples_bytes
 from snnquant.data.shd import SHD
 from snnquant.data.spikingjelly import SPIKINGJELLY
 from snnquant.data.tonic import TONIC
@@ -92,5 +92,5 @@ __all__ = [
     "first_samples",
     "load_samples",
     "open_data",
-    "save_samples",
+    "samples_bytes",
 ]

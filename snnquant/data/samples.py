@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import os
@@ -16,7 +15,6 @@ from snnquant.data.npz import NPZ
 from snnquant.data.options import ReadOptions
 from snnquant.data.reader import LABELS, AnyArray, Batch, Dataset
 from snnquant.errors import DataError, UsageError
-from snnquant.files import atomic_write
 
 MAX_SAMPLES = 8
 MAX_BYTES = 16_000_000
@@ -36,20 +34,18 @@ def first_samples(
     return next(iter(dataset.batches(kept, kept)))
 
 
-def save_samples(path: str | os.PathLike[str], samples: Batch) -> str:
-    """Write samples as an ``.npz`` and return its SHA-256; same samples, same bytes.
+def samples_bytes(samples: Batch) -> bytes:
+    """Return samples as an ``.npz`` file; same samples, same bytes.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: an input has the name of the labels.
     """
     arrays = dict(samples.inputs)
     if LABELS in arrays:
         raise UsageError(f"an input cannot be named {LABELS!r}, the name of the labels; rename it")
     if samples.labels is not None:
         arrays[LABELS] = samples.labels
-    data = npz_bytes(arrays)
-    atomic_write(path, data)
-    return hashlib.sha256(data).hexdigest()
+    return npz_bytes(arrays)
 
 
 def npz_bytes(arrays: Mapping[str, AnyArray]) -> bytes:
@@ -70,7 +66,7 @@ def npz_bytes(arrays: Mapping[str, AnyArray]) -> bytes:
 
 
 def load_samples(path: str | os.PathLike[str]) -> Batch:
-    """Read what :func:`save_samples` wrote.
+    """Read what :func:`samples_bytes` wrote.
 
     Raises:
         DataError: the file is missing, damaged, or holds more than ``MAX_SAMPLES`` samples.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from snnquant import files
-from snnquant.data import Batch, first_samples, load_samples, open_data, save_samples
+from snnquant.data import Batch, first_samples, load_samples, open_data, samples_bytes
 from snnquant.errors import DataError, UsageError
-from snnquant.files import sha256_of
+from snnquant.files import atomic_write, sha256_of
 
 
 def batch(count: int = 2) -> Batch:
@@ -19,10 +19,14 @@ def batch(count: int = 2) -> Batch:
     )
 
 
+def save(path: Path, samples: Batch) -> str:
+    atomic_write(path, samples_bytes(samples))
+    return sha256_of(path)
+
+
 def test_round_trip_and_hash(tmp_path: Path) -> None:
     path = tmp_path / "samples.npz"
-    digest = save_samples(path, batch())
-    assert digest == sha256_of(path)
+    digest = save(path, batch())
     assert digest == "36794a869c39c8df2c99abe137e33bb3c8d327241a3c15b7d33f1bddc4843214"
     loaded = load_samples(path)
     assert loaded.start == 0
@@ -34,8 +38,8 @@ def test_round_trip_and_hash(tmp_path: Path) -> None:
 
 def test_order_of_inputs_does_not_change_the_bytes(tmp_path: Path) -> None:
     a, b = np.zeros((1, 2)), np.ones((1, 2))
-    first = save_samples(tmp_path / "1", Batch({"a": a, "b": b}, None, 0))
-    second = save_samples(tmp_path / "2", Batch({"b": np.asfortranarray(b), "a": a}, None, 0))
+    first = save(tmp_path / "1", Batch({"a": a, "b": b}, None, 0))
+    second = save(tmp_path / "2", Batch({"b": np.asfortranarray(b), "a": a}, None, 0))
     assert first == second
     assert load_samples(tmp_path / "1").labels is None
 
@@ -57,7 +61,7 @@ def test_interruption_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
 ) -> None:
     path = tmp_path / "samples.npz"
-    save_samples(path, batch())
+    save(path, batch())
     before = path.read_bytes()
 
     def interrupt(self: Path, target: Path) -> None:
@@ -65,14 +69,14 @@ def test_interruption_leaves_the_old_file(
 
     monkeypatch.setattr(files.Path, "replace", interrupt)
     with pytest.raises((KeyboardInterrupt, UsageError)):
-        save_samples(path, batch(1))
+        save(path, batch(1))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_input_named_like_the_labels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be named 'y'"):
-        save_samples(tmp_path / "s", Batch({"y": np.zeros((1, 1))}, None, 0))
+        samples_bytes(Batch({"y": np.zeros((1, 1))}, None, 0))
 
 
 def test_foreign_samples_files_are_refused(tmp_path: Path) -> None:

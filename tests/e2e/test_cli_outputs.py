@@ -104,7 +104,7 @@ def test_calibrations_edited_by_hand_are_refused(folder, edit):
     EDITS[edit](document)
     (folder / "bad.json").write_text(json.dumps(document))
     arguments = ("--calibration", "bad.json", "-o", "old.onnx")
-    refuses(folder, 6, *CONVERT, *arguments, says=["changed by hand", "run calibrate again"])
+    refuses(folder, 6, *CONVERT, *arguments, says=["changed by hand", "calibrate' again"])
 
 
 def test_a_calibration_may_be_formatted_anew(folder):
