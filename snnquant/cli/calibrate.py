@@ -14,7 +14,7 @@ from snnquant.calibrate import (
     samples_path,
     write_calibration,
 )
-from snnquant.calibration import AUTO, CalibrationSettings, check_input_choice
+from snnquant.calibration import AUTO, Calibration, CalibrationSettings, check_input_choice
 from snnquant.cli.console import Speaker
 from snnquant.cli.options import (
     batch_option,
@@ -94,6 +94,36 @@ def command(
     snnquant calibrate net.onnx --data train.npz --samples 100000 --resume
     """  # noqa: D301
     speaker = Speaker(quiet)
+    run(
+        speaker,
+        source,
+        reading,
+        data=data,
+        method=method,
+        samples=samples,
+        batch_size=batch_size,
+        inputs=inputs,
+        threads=threads,
+        resume=resume,
+        output_file=output_file,
+    )
+
+
+def run(
+    speaker: Speaker,
+    source: Source,
+    reading: ReadOptions,
+    *,
+    data: Path,
+    method: str,
+    samples: int,
+    batch_size: int,
+    inputs: tuple[str, ...],
+    threads: int | None,
+    resume: bool,
+    output_file: Path,
+) -> Calibration:
+    """Calibrate a model as the verb does, and say so; return what was written."""
     settings = CalibrationSettings(method, samples, batch_size, _forced(inputs), reading.settings())
     speaker.settings(
         "calibrate",
@@ -139,6 +169,7 @@ def command(
         analog = f"analog, {target.input_bits}-bit scale {entry.scale:.6g}"
         speaker.say(f"  {name}: {'spikes or counts' if entry.spikes else analog}")
     speaker.result(f"wrote {output_file} ({calibration.settings.samples} samples)")
+    return calibration
 
 
 @contextmanager

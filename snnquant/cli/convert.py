@@ -116,7 +116,38 @@ def command(
     snnquant convert net.onnx --mode step -o net.step.onnx
     snnquant convert net.onnx --golden 4 -o net.int.onnx
     """  # noqa: D301
-    speaker = Speaker(quiet)
+    run(
+        Speaker(quiet),
+        source,
+        calibration=calibration,
+        target=target,
+        weight_bits=weight_bits,
+        input_bits=input_bits,
+        per_channel=per_channel,
+        readout_as=readout_as,
+        fuse=fuse,
+        mode=mode,
+        golden=golden,
+        output_file=output_file,
+    )
+
+
+def run(
+    speaker: Speaker,
+    source: Source,
+    *,
+    calibration: Path,
+    target: str,
+    weight_bits: int | None,
+    input_bits: int | None,
+    per_channel: bool | None,
+    readout_as: str,
+    fuse: bool,
+    mode: str,
+    golden: int | None,
+    output_file: Path,
+) -> list[dict[str, str]]:
+    """Convert a model as the verb does, and say so; return what there is to warn of."""
     options = choose_options(
         load_target(target), weight_bits, input_bits, per_channel, readout_as, fuse=fuse
     )
@@ -156,7 +187,8 @@ def command(
     kept = write_conversion(
         record, calibration, known, options, result, check, output_file, golden or 0
     )
-    for warning in quantization_warnings(result, known, check):
+    warnings = quantization_warnings(result, known, check)
+    for warning in warnings:
         speaker.warn(warning["message"])
     speaker.say(
         f"  self-check: {check.integers} integers in {check.samples} samples equal the reference"
@@ -172,3 +204,4 @@ def command(
     layers = sum(layer["kind"] == "neuron" for layer in result.layers)
     counted = "1 integer neuron layer" if layers == 1 else f"{layers} integer neuron layers"
     speaker.result(f"wrote {output_file} ({size:,} bytes, {counted})")
+    return warnings
