@@ -13,7 +13,9 @@ from snnquant.report.html import Html, tag
 
 Array = npt.NDArray[Any]
 WIDTH, HEIGHT = 360, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 10, 38
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 8, 38
+#: Above the bars, for the words at marks.
+_ROOM = 14
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,13 @@ def step_chart(
     high = max(float(each.edges[-1]) for each in series)
     top = max((float(each.heights.max(initial=0)) for each in series), default=0.0) or 1.0
     above = ticks(0, top * 1.05, 4)
+    ceiling = _TOP + (_ROOM if marks else 0)
 
     def x(value: float) -> float:
         return _LEFT + (value - low) / (high - low) * (WIDTH - _LEFT - _RIGHT)
 
     def y(value: float) -> float:
-        return HEIGHT - _BOTTOM - value / (top * 1.05) * (HEIGHT - _TOP - _BOTTOM)
+        return HEIGHT - _BOTTOM - value / (top * 1.05) * (HEIGHT - ceiling - _BOTTOM)
 
     base = y(0)
     drawn = [
@@ -99,19 +102,19 @@ def step_chart(
         at = x(mark.x)
         drawn.append(tag("line", x1=_n(at), x2=_n(at), y1=_TOP, y2=_n(base), class_="mark"))
         if mark.label:
-            left = at > WIDTH * 0.6
+            left = at > WIDTH * 0.75
             drawn.append(
                 tag(
                     "text",
                     mark.label,
                     x=_n(at + (-5 if left else 5)),
-                    y=_TOP + 10,
+                    y=_TOP + 8,
                     class_="note end" if left else "note",
                 )
             )
     middle = (_LEFT + WIDTH - _RIGHT) / 2
     drawn.append(tag("text", x_label, x=_n(middle), y=HEIGHT - 6, class_="label mid"))
-    at = (HEIGHT - _BOTTOM + _TOP) / 2
+    at = (HEIGHT - _BOTTOM + ceiling) / 2
     turned = f"rotate(-90 10 {_n(at)})"
     drawn.append(tag("text", y_label, x=10, y=_n(at), transform=turned, class_="label mid"))
     drawn.append(tag("line", y1=_TOP, y2=_n(base), class_="cursor", visibility="hidden"))

@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-#: Shares of the values that may lie outside at either end.
-_OUTSIDE = 0.001
 
 
 @dataclass
@@ -62,16 +60,23 @@ class Histogram:
         counts.above += int((flat > self.high).sum())
 
 
-def histogram_for(values: Array, size: int, *, include: tuple[float, ...] = ()) -> Histogram:
+def histogram_for(
+    values: Array,
+    size: int,
+    *,
+    include: tuple[float, ...] = (),
+    outside: tuple[float, float] = (0.0, 0.0),
+) -> Histogram:
     """Return an empty histogram whose bins hold almost all of some values.
 
     Args:
         values: what the ends are chosen by.
         size: number of bins.
         include: numbers that lie inside, whatever the values are.
+        outside: shares of the values that may lie below and above.
     """
     flat = np.asarray(values, np.float64).reshape(-1)
-    ends = np.quantile(flat, (_OUTSIDE, 1 - _OUTSIDE)) if flat.size else np.zeros(2)
+    ends = np.quantile(flat, (outside[0], 1 - outside[1])) if flat.size else np.zeros(2)
     low = min(float(ends[0]), *include, float(ends[1]))
     high = max(float(ends[1]), *include, low)
     room = (high - low) * 0.05 or 0.5

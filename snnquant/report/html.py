@@ -1,11 +1,14 @@
-"""HTML as values: text is escaped unless it was made here, so no name from a file is ever markup."""
+"""HTML as values: what was not made here is text and is escaped, names from files above all."""
 
 from __future__ import annotations
 
 import html
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
+#: Name of a column, and its class where it is not one of numbers.
+Column: TypeAlias = str | tuple[str, str]
 #: Elements without content.
 _VOID = frozenset({"meta", "link", "br", "input"})
 
@@ -60,17 +63,31 @@ def data_block(id: str, value: Any) -> Html:
 
 def table(
     caption: str,
-    columns: list[str],
+    columns: Sequence[Column],
     rows: list[Html],
     *,
     class_: str | None = None,
     id: str | None = None,
     hidden_caption: bool = False,
 ) -> Html:
-    """Return a table whose rows were made by :func:`row`, in a box that scrolls by itself."""
+    """Return a table in a box that scrolls by itself.
+
+    Args:
+        caption: what it shows.
+        columns: their names; the first is text, others numbers unless they come with a class.
+        rows: made by :func:`row`.
+        class_: of the table.
+        id: of the table.
+        hidden_caption: the caption is for those who do not see the heading above.
+    """
     head = tag(
         "tr",
-        *(tag("th", c, scope="col", class_=None if k == 0 else "n") for k, c in enumerate(columns)),
+        *(
+            tag("th", name, scope="col", class_=kind or None)
+            for name, kind in (
+                (c, "n" if k else "") if isinstance(c, str) else c for k, c in enumerate(columns)
+            )
+        ),
     )
     whole = tag(
         "table",

@@ -15,13 +15,15 @@ from snnquant.report.figures import (
     series_of,
     too_many,
 )
-from snnquant.report.html import Cell, Html, data_block, join, row, table, tag
+from snnquant.report.html import Cell, Column, Html, data_block, join, row, table, tag
 from snnquant.report.membranes import MembraneLayer
 from snnquant.report.raster import Raster
 from snnquant.report.samples import KeptSample
 from snnquant.report.text import percent
 from snnquant.report.weights import WeightLayer
 
+#: Bars of a grid with many levels, unless there are so many weights per level.
+_BARS, _WEIGHTS_PER_BAR = 64, 16
 _UNITS = {
     "thresholds": "membrane / threshold",
     "real": "membrane",
@@ -53,10 +55,10 @@ def raster(report: Report) -> Html | None:
                 cells += [spikes_float, f"{c.equal:,}", f"{c.more:,}", f"{c.fewer:,}"]
                 cells.append(percent(1 - (c.more + c.fewer) / max(c.entries, 1)))
             rows.append(row(_sample_name(sample, report.names), Cell(layer.name, None, ""), *cells))
-    columns = ["sample", "layer", f"spikes, {own}"]
+    columns: list[Column] = ["sample", ("layer", ""), f"spikes, {own}"]
     if found.compared:
         columns += [f"spikes, {other}", "equal", f"more in {own}", f"more in {other}", "agreement"]
-    counts = table("Spikes of each sample and layer", columns, rows, class_="sortable left")
+    counts = table("Spikes of each sample and layer", columns, rows, class_="sortable")
     return join(
         note(intro),
         tag("div", id="raster", hidden=True),
@@ -80,6 +82,7 @@ def _raster_data(found: Raster, names: tuple[str, str]) -> dict[str, object]:
     return {
         "names": names,
         "compared": found.compared,
+        "graded": found.graded,
         "samples": [_sample_name(s, names) for s in found.samples],
         "layers": [
             {
@@ -123,9 +126,9 @@ def _membrane_card(layer: MembraneLayer, names: tuple[str, str]) -> Html:
     parts = []
     if layer.thresholds is not None:
         low, high = (_plain(t) for t in layer.thresholds)
-        parts.append(f"threshold {low}" if low == high else f"threshold {low} to {high}")
-        if names[0] == "integer":
-            parts[-1] += " integer steps"
+        words = low if low == high else f"{low} to {high}"
+        steps = " integer steps" if names[0] == "integer" else ""
+        parts.append(f"fires above {words}{steps}")
     elif layer.unit == "steps":
         parts.append("no threshold; the value of a step is not known")
     else:
@@ -154,7 +157,7 @@ def weights(report: Report) -> Html | None:
     grid = any(layer.bits is not None for layer in found)
     words = []
     if grid:
-        words.append("A bar is one level of the integer grid.")
+        words.append("A bar is one level of the integer grid, where nothing else is said.")
     if compared:
         words.append(
             "The outline are the float weights in integer steps: divided by the scale of their "
@@ -230,15 +233,28 @@ def _weight_card(layer: WeightLayer, names: tuple[str, str]) -> Html:
         near = bins[first : first + step * len(own)].reshape(-1, step).sum(axis=1)
         columns.append(f"{names[1]}, nearest")
         cells = [[*cell, f"{int(n):,}"] for cell, n in zip(cells, near, strict=True)]
+    under = f"{layer.bits} bits, {layer.used} of {histogram.size} levels used"
+    together = 1
+    if layer.size < _WEIGHTS_PER_BAR * histogram.size:
+        together = max(1, histogram.size // _BARS)
+    series = [_joined(each, together) for each in series]
     chart = step_chart(
         series, label=label, x_label="level of the integer grid", y_label="% per level", rows=ends
     )
     made = [
         row(level.replace("-", "\u2212"), *cell) for level, cell in zip(rows, cells, strict=True)
     ]
-    under = f"{layer.bits} bits, {layer.used} of {histogram.size} levels used"
+    if together > 1:
+        under += f", a bar is {together} levels"
     values = table(f"{layer.name}: weights per level", columns, made)
     return card(layer.name, under, chart, values)
+
+
+def _joined(series: Series, together: int) -> Series:
+    """Return a series with so many bins made one."""
+    size = len(series.heights) // together * together
+    heights = series.heights[:size].reshape(-1, together).mean(axis=1)
+    return Series(series.edges[: size + 1 : together], heights, series.kind)
 
 
 def _plain(value: float) -> str:

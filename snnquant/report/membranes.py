@@ -19,6 +19,8 @@ from snnquant.stepping import StepRunner, initial_states, is_step_model, open_ru
 
 Array = npt.NDArray[Any]
 BINS = 60
+#: Shares of the membranes that may lie outside of the bins: what matters is near the threshold.
+_OUTSIDE = (0.02, 0.001)
 #: Samples that are looked at, at most, and entries (step, neuron) in all and of one batch.
 _MAX_SAMPLES, _MAX_ENTRIES, _BATCH_ENTRIES = 64, 1 << 25, 1 << 22
 #: Constant that holds the threshold: the integer above which a neuron fires, or the real one.
@@ -33,7 +35,8 @@ class MembraneLayer:
         name: of the layer.
         unit: of the values: "thresholds", "real", or "steps" of an integer.
         histogram: of the models that can be given in that unit.
-        thresholds: smallest and largest threshold in the model's own numbers; None without one.
+        thresholds: smallest and largest number above which a neuron fires, in the model's own
+            numbers; None without one.
     """
 
     name: str
@@ -118,7 +121,7 @@ def membrane_histograms(
             if layer not in found:
                 joined = np.concatenate([v.reshape(-1) for v in values.values()])
                 inside = (0.0, 1.0) if unit.unit == "thresholds" else (0.0,)
-                found[layer] = histogram_for(joined, BINS, include=inside)
+                found[layer] = histogram_for(joined, BINS, include=inside, outside=_OUTSIDE)
             for name, array in values.items():
                 found[layer].add(name, array)
         done += len(batch)
@@ -143,7 +146,10 @@ class _Unit:
             if name in each.layers
         }
         own = found[first]
-        self.thresholds = None if own is None else (float(own.min()), float(own.max()))
+        exact = 0.5 if models[first].layers[name].op.integer else 0.0
+        self.thresholds = None
+        if own is not None:
+            self.thresholds = float(own.min()) - exact, float(own.max()) - exact
         self.divisors: dict[str, Array] = {}
         if all(t is not None and (t > 0).all() for t in found.values()):
             self.unit = "thresholds"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from snnquant.report.charts import rate_axis, rate_line, step_chart
 from snnquant.report.collect import Report
 from snnquant.report.figures import chart_card, key, series_of, too_many
-from snnquant.report.html import Cell, Html, join, row, table, tag
+from snnquant.report.html import Cell, Column, Html, join, row, table, tag
 from snnquant.report.text import metric, percent, points, rate, size
 from snnquant.spike_counter import LayerReport
 
@@ -40,7 +40,7 @@ def summary(report: Report) -> Html:
     entries = sum(counter.entries for counter in result.counters)
     if entries:
         spikes = sum(counter.total for counter in result.counters)
-        tiles.append(("Firing rate", rate(spikes / entries), "spikes per step and neuron"))
+        tiles.append(("Firing rate", rate(spikes / entries), "per step and neuron"))
     model_bytes = report.document["metrics"].get("model_bytes")
     if model_bytes is not None:
         tiles.append(("Model file", size(model_bytes), f"{model_bytes:,} bytes"))
@@ -84,8 +84,8 @@ def gates(report: Report) -> Html | None:
         )
         for gate in sorted(report.gates, key=lambda gate: not gate.failed)
     ]
-    columns = ["gate", "status", "found", "limit", "where"]
-    return table("Limits and what was found", columns, rows, class_="left", hidden_caption=True)
+    columns: list[Column] = ["gate", ("status", ""), "found", "limit", ("where", "")]
+    return table("Limits and what was found", columns, rows, hidden_caption=True)
 
 
 def layers(report: Report) -> Html | None:
@@ -144,12 +144,13 @@ def rates(report: Report) -> Html | None:
         )
         for layer in found
     ]
-    columns = ["layer", "spikes per step and neuron", own, *([other] if report.compared else [])]
+    columns: list[Column] = ["layer", ("spikes per step and neuron", "wide"), own]
+    columns += [other] if report.compared else []
     axis = tag(
         "tr",
-        tag("td", class_="axis"),
-        tag("td", rate_axis(highest), class_="wide axis"),
-        *(tag("td", class_="axis") for _ in columns[2:]),
+        tag("td", class_="ticks"),
+        tag("td", rate_axis(highest), class_="wide ticks"),
+        *(tag("td", class_="ticks") for _ in columns[2:]),
         aria_hidden="true",
     )
     parts = [

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from importlib import resources
+from pathlib import PurePath
 
 from snnquant import __version__
 from snnquant.neurobench import NeuroBench
 from snnquant.report import inside, overview
 from snnquant.report.charts import bar
 from snnquant.report.collect import Report
-from snnquant.report.html import Cell, Html, join, row, table, tag
+from snnquant.report.html import Cell, Column, Html, join, row, table, tag
 from snnquant.report.speed import Speed
 from snnquant.report.text import percent, size
 
@@ -56,6 +57,7 @@ def render_report(report: Report) -> str:
                 "div",
                 tag("p", "snnquant eval", class_="kicker"),
                 tag("h1", report.title),
+                tag("p", _on_what(report), class_="sub"),
                 overview.verdict(report),
             ),
             tag("button", "Theme", id="theme", type="button", hidden=True),
@@ -84,13 +86,11 @@ def render_report(report: Report) -> str:
 def _sections(report: Report) -> list[tuple[str, str, Html]]:
     """Return identifier, title and content of every section that there is something for."""
     bench = report.result.neurobench
-    own, other = report.names
-    versus = f", {own} and {other}" if report.compared else ""
     found = [
         ("summary", "Summary", overview.summary(report)),
         ("gates", "Gates", overview.gates(report)),
         ("layers", "Layers", overview.layers(report)),
-        ("rates", f"Firing rates{versus}", overview.rates(report)),
+        ("rates", "Firing rates", overview.rates(report)),
         ("spikes", "Spike raster", inside.raster(report)),
         ("membranes", "Membranes", inside.membranes(report)),
         ("weights", "Weights", inside.weights(report)),
@@ -136,9 +136,11 @@ def _speed(found: Speed) -> Html:
                 Cell("–" if compared is None else f"{compared:.2f} x", compared),
             )
         )
-    columns = [
-        *("model", "batch", "threads", "time per call", "ms", "quartiles", "samples/s"),
-        f"{found.model} is faster by",
+    columns: list[Column] = [
+        *("model", "batch", "threads"),
+        ("time per call", "wide"),
+        *("ms", "quartiles", "samples/s"),
+        "speed-up",
     ]
     parts = [table("Median times of calls, all models in turn", columns, rows, class_="lines")]
     if found.memory:
@@ -157,6 +159,15 @@ def _provenance(report: Report) -> Html:
         parts.append(tag("h3", title))
         parts.append(table(title, ["fact", "value"], rows, class_="facts", hidden_caption=True))
     return join(*parts)
+
+
+def _on_what(report: Report) -> str:
+    """Return what the model was measured on, and against what."""
+    inputs = report.document["inputs"]
+    words = f"on {PurePath(inputs['data']['path']).name}"
+    if "reference" in inputs:
+        words += f", beside {PurePath(inputs['reference']['path']).name}"
+    return words
 
 
 def _file(name: str) -> str:

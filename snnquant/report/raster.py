@@ -20,7 +20,7 @@ from snnquant.stepping import StepRunner, open_runner
 
 Array = npt.NDArray[Any]
 #: Most neurons and steps of a layer that are shown, and entries of the whole raster.
-MAX_NEURONS, MAX_STEPS, _MAX_ENTRIES = 256, 512, 4_000_000
+MAX_NEURONS, MAX_STEPS, _MAX_ENTRIES = 128, 512, 4_000_000
 _LEAST_NEURONS = 8
 #: What an entry is: nothing, more spikes in the model, more in the reference, as many in both.
 _NONE, _MORE, _FEWER, _EQUAL = range(4)
@@ -73,11 +73,12 @@ class RasterLayer:
 
 @dataclass(frozen=True)
 class Raster:
-    """Spikes of all spiking layers on the kept samples."""
+    """Spikes of all spiking layers on the kept samples; graded: a step can give several."""
 
     samples: tuple[KeptSample, ...]
     layers: tuple[RasterLayer, ...]
     compared: bool
+    graded: bool
 
 
 def spike_raster(
@@ -108,12 +109,14 @@ def spike_raster(
     layers: dict[str, list[tuple[str, RasterCounts]]] = {name: [] for name in outputs}
     shape: dict[str, tuple[int, int]] = {}
     chosen: dict[str, tuple[int, ...]] = {}
+    graded = False
     for sample in samples:
         values = runner.run(sample.inputs)
         expected = {} if floats is None else floats.run(sample.inputs)
         for name, value in outputs.items():
             spikes = _flat(channels_third(values[value], nodes[name]))
             other = _flat(expected[shared[name]]) if name in shared and expected else None
+            graded |= bool((spikes > 1).any())
             if name not in shape:
                 shape[name] = spikes.shape[1], spikes.shape[0]
                 entries = _MAX_ENTRIES // max(len(samples) * len(outputs), 1)
@@ -130,7 +133,7 @@ def spike_raster(
         for name, found in layers.items()
         if found
     )
-    return Raster(tuple(samples), made, floats is not None)
+    return Raster(tuple(samples), made, floats is not None, graded)
 
 
 def _flat(spikes: Array) -> Array:

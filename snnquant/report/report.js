@@ -141,8 +141,9 @@ function drawRaster(data, place) {
   const plot = make("div", { className: "plot", tabIndex: 0 });
   plot.setAttribute("role", "img");
   const legend = make("ul", { className: "key" });
+  const more = data.graded ? ", or more" : "";
   const words = data.compared
-    ? [["equal", "both"], ["more", `${own} only, or more`], ["fewer", `${other} only, or more`]]
+    ? [["equal", "both"], ["more", `${own} only${more}`], ["fewer", `${other} only${more}`]]
     : [["alone", "spike"]];
   for (const [kind, text] of words) {
     const mark = make("span", { className: `half ${kind}` });
@@ -155,7 +156,7 @@ function drawRaster(data, place) {
   place.hidden = false;
 
   const meanings = data.compared
-    ? ["no spike", `more spikes in ${own}`, `more spikes in ${other}`, "spike in both"]
+    ? ["no spike", `${own} only${more}`, `${other} only${more}`, "spike in both"]
     : ["no spike", "", "", "spike"];
   let view = null, at = [0, 0], width = 0;
 
@@ -178,8 +179,8 @@ function drawRaster(data, place) {
     }
     width = plot.clientWidth || 300;
     const left = 46, bottom = 34, top = 6;
-    const w = Math.max(2, Math.min(72, (width - left - 8) / Math.max(steps, 1)));
-    const h = Math.max(2, Math.min(16, Math.floor(460 / Math.max(rows.length, 1))));
+    const w = Math.max(2, Math.min(130, (width - left - 8) / Math.max(steps, 1)));
+    const h = Math.max(2, Math.min(16, Math.floor(520 / Math.max(rows.length, 1))));
     const right = left + w * steps, base = top + h * rows.length;
     const total = Math.max(right + 8, 120), image = svg("svg", { width: total, height: base + bottom, "aria-hidden": "true" });
     const paths = { equal: "", more: "", fewer: "", alone: "" };

@@ -9,7 +9,7 @@ _UNITS = {rule.metric: rule.unit for rule in GATES}
 
 def percent(value: float | None, digits: int = 2) -> str:
     """Return a fraction as a percentage, or a dash."""
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
+    return "–" if value is None else f"{100 * value:.{digits}f} %".replace("-", "\u2212")
 
 
 def points(value: float) -> str:

@@ -16,8 +16,8 @@ from snnquant.ops.packing import stored_bits
 from snnquant.report.histogram import Histogram, histogram_for
 
 Array = npt.NDArray[Any]
-#: Bins of real weights, alone and per integer step (few levels leave room for a finer look).
-_BINS, _FINE, _FEW_LEVELS = 60, 4, 16
+#: Bins of real weights alone, and per integer step: the most, and weights that each bin needs.
+_BINS, _FINE, _FEW_LEVELS, _WEIGHTS_PER_BIN = 60, 4, 16, 16
 #: Integers beyond the grid at either end within which real weights that it clips are shown.
 _BEYOND = 1 / 8
 
@@ -79,10 +79,13 @@ def weight_layers(
         real = other.weight if other is not None and fits else None
         width = bits.get(connection.name)
         integers = _integers(connection.weight)
+        reordered = connection.channels_last and not connection.strides
         if integers is None:
             found.append(_real(connection, names[0]))
         else:
-            found.append(_on_grid(connection.name, integers, real, width, names))
+            found.append(
+                _on_grid(connection.name, integers, real, width, names, reordered=reordered)
+            )
     return tuple(found)
 
 
@@ -102,8 +105,19 @@ def _real(connection: Connection, name: str) -> WeightLayer:
 
 
 def _on_grid(
-    name: str, integers: Array, real: Array | None, width: int | None, names: tuple[str, str]
+    name: str,
+    integers: Array,
+    real: Array | None,
+    width: int | None,
+    names: tuple[str, str],
+    *,
+    reordered: bool,
 ) -> WeightLayer:
+    """Return weights on the integer grid, beside the real ones.
+
+    A fused linear synapse takes its inputs in another order than the float model where a map was
+    flattened. Rounding keeps the order of numbers, so that the weights of a channel pair by size.
+    """
     bits = width if width is not None and _fits(integers, width) else stored_bits(integers)
     limits = IntRange.signed(bits)
     levels = limits.high - limits.low + 1
@@ -113,13 +127,17 @@ def _on_grid(
     if real is not None:
         rows = integers.reshape(len(integers), -1).astype(np.float64)
         given = np.asarray(real, np.float64).reshape(len(rows), -1)
+        if reordered:
+            rows, given = np.sort(rows, axis=1), np.sort(given, axis=1)
         scale = _scales(rows, given)
         error = float(np.square(given - scale * rows).sum())
         power = float(np.square(given).sum())
         exact = error == 0
         snr = 10 * float(np.log10(power / error)) if error and power else None
         beyond = max(1, round(levels * _BEYOND))
-        fine = _FINE if levels <= _FEW_LEVELS else 1
+        fine = 1
+        if levels <= _FEW_LEVELS:
+            fine = min(_FINE, max(1, integers.size // (levels * _WEIGHTS_PER_BIN)))
         reference = Histogram(
             histogram.low - beyond, histogram.high + beyond, (levels + 2 * beyond) * fine
         )

@@ -48,8 +48,8 @@ class Page:
                 assert "error" not in found, (method, found["error"])
                 return found["result"]
 
-    def open(self, url, *, width=1280, height=900, scheme="light", script=True, motion=True):
-        """Load a page anew in a window of this size and colour scheme, and wait until it is there."""
+    def open(self, url, *, width=1280, height=900, scheme="light", script=True):
+        """Load a page in a window of this size and colour scheme, and wait until it is there."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
