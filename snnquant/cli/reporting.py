@@ -47,7 +47,7 @@ class Reporting:
     def settings(self) -> dict[str, Any]:
         """Return what was set, for the echo of the settings and the JSON."""
         samples = None if self.path is None else self.samples
-        return {"report": self.path, "report_samples": samples, "bench": self.bench}
+        return {"report_samples": samples, "bench": self.bench}
 
     def open(self, sha256: str) -> OpenReporting:
         """Read the benchmark, before long work is done.

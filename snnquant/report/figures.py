@@ -64,7 +64,7 @@ def chart_card(
 
 def card(title: str, under: str, chart: Html, values: Html, extra: Html | None = None) -> Html:
     """Return a figure around a chart and its table."""
-    head = tag("h4", title)
+    head = tag("h3", title)
     return tag(
         "figure",
         tag("figcaption", head, tag("p", under, class_="sub")),

@@ -76,6 +76,7 @@ def histogram_for(
         outside: shares of the values that may lie below and above.
     """
     flat = np.asarray(values, np.float64).reshape(-1)
+    flat = flat[np.isfinite(flat)]
     ends = np.quantile(flat, (outside[0], 1 - outside[1])) if flat.size else np.zeros(2)
     low = min(float(ends[0]), *include, float(ends[1]))
     high = max(float(ends[1]), *include, low)

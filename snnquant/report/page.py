@@ -147,7 +147,8 @@ def _speed(found: Speed) -> Html:
         lines = [row(name, size(count)) for name, count in found.memory.items()]
         parts.append(table("Peak memory", ["model", "memory"], lines, class_="facts"))
     words = (
-        f"Measured by snnquant bench, read from {found.path}; the model is the same by its hash."
+        f"Measured by snnquant bench and read from {found.path}, which is of this model by its "
+        f"hash. Speed-up: how many times faster {found.model} is."
     )
     return join(*parts, tag("p", words, class_="sub"))
 

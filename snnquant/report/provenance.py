@@ -84,7 +84,7 @@ def facts(
         for name, record in document["inputs"].items()
         for key, value in record.items()
     ]
-    config = [(k, _plain(v)) for k, v in document["config"].items() if v is not None]
+    config = [(_words(k), _plain(v)) for k, v in document["config"].items() if v is not None]
     held = [(k, v) for k, v in sorted(metadata(model).items()) if k.startswith("snnquant.")]
     groups = [("Inputs", inputs), ("Settings of this evaluation", config)]
     if held:
@@ -95,7 +95,7 @@ def facts(
         for part in ("config", "metrics"):
             values = given.get(part)
             if isinstance(values, dict):
-                found += [(f"{part} {k}", _plain(v)) for k, v in values.items()]
+                found += [(_words(k), _plain(v)) for k, v in values.items()]
         sources = given.get("inputs")
         if isinstance(sources, dict):
             found += [
@@ -117,6 +117,8 @@ def _plain(value: Any) -> str:
     """Return a value as one line of text."""
     if isinstance(value, (dict, list)):
         return json.dumps(value, sort_keys=True)
-    return (
-        {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-    )
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")

@@ -117,7 +117,7 @@ for (const chart of all("svg.chart")) {
     const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key];
     if (move === undefined) return;
     event.preventDefault();
-    const start = at < 0 ? Math.floor(rows.length / 2) : at + move;
+    const start = at < 0 && Number.isFinite(move) ? Math.floor(rows.length / 2) : at + move;
     show(Math.max(0, Math.min(rows.length - 1, start)));
   });
 }

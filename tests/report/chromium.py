@@ -66,7 +66,8 @@ class Page:
         self.call("Page.navigate", url=url)
         while not self._loaded:
             self._read()
-        self.settle()
+        if script:
+            self.settle()
 
     def settle(self):
         """Wait until what was asked for has been drawn."""
