@@ -90,7 +90,13 @@ class MembraneProbe:
             if layer.ports[name] in self._held
         }
 
-    def membranes(self, layer: NeuronLayer, values: Mapping[str, Array], count: int) -> Array:
+    def membranes(
+        self,
+        layer: NeuronLayer,
+        values: Mapping[str, Array],
+        count: int,
+        fixed_batch: int | None = None,
+    ) -> Array:
         """Return the membranes of a layer after integration, ``[T, B, channels, ...]``.
 
         Args:
@@ -98,12 +104,15 @@ class MembraneProbe:
             values: what the model gives, by name; of a model of single steps the steps joined
                 along the first axis, and the states before the first.
             count: samples in the batch.
+            fixed_batch: samples that the model runs whatever the count, None: as many.
         """
         current = values[layer.current]
         if layer.residual is not None:
             current = current + values[layer.residual]
         if layer.steps is not None:
-            current = np.broadcast_to(current, (layer.steps, *current.shape))
+            # One current per call: a model of single steps makes as many calls as steps.
+            calls = current.reshape(-1, fixed_batch or count, *current.shape[1:])
+            current = np.repeat(calls, layer.steps, axis=0)
         if layer.fused:
             current = np.moveaxis(current, -1, 2)
         current = current[:, :count]

@@ -99,7 +99,7 @@ class NeuroBenchCounter:
             self._effective[index] += found.effective
             self._binary[index] &= found.binary
         for layer in self._probe.layers:
-            membranes = self._probe.membranes(layer, values, count)
+            membranes = self._probe.membranes(layer, values, count, fixed_batch)
             # At how many neurons and steps the membrane that the threshold sees changes.
             self._updates += int(membranes[0].size + (membranes[1:] != membranes[:-1]).sum())
         self._samples += count

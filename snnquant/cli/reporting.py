@@ -105,11 +105,11 @@ def report_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def collected(**given: Any) -> Any:
-        reporting = Reporting(
-            given.pop("report"), given.pop("bench"), given.pop("report_samples") or _SAMPLES
-        )
-        if reporting.path is None and reporting.bench is not None:
-            raise UsageError("--bench is shown in the report; give --report too")
+        path, bench, samples = (given.pop(n) for n in ("report", "bench", "report_samples"))
+        for option, value in (("--bench", bench), ("--report-samples", samples)):
+            if path is None and value is not None:
+                raise UsageError(f"{option} is about the report; give --report too")
+        reporting = Reporting(path, bench, samples or _SAMPLES)
         return command(reporting=reporting, **given)
 
     options = [

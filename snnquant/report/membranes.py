@@ -70,10 +70,10 @@ class _Model:
     def run(self, inputs: Mapping[str, Array], count: int) -> dict[str, Array]:
         """Return the membranes of every layer, ``[T, B, channels, ...]``."""
         values = self.runner.run(inputs)
+        fixed = self.runner.layout.fixed_batch
         if self._steps:
-            size = self.runner.layout.fixed_batch or count
-            values |= initial_states(self._model, size)
-        return {n: self.probe.membranes(x, values, count) for n, x in self.layers.items()}
+            values |= initial_states(self._model, fixed or count)
+        return {n: self.probe.membranes(x, values, count, fixed) for n, x in self.layers.items()}
 
 
 def membrane_histograms(
