@@ -13,7 +13,7 @@ from snnquant.gates import GATES, Gate, Unit, compare, measured
 
 #: What ``eval --json`` writes.
 SCHEMA = "snnquant.eval/1"
-#: Far more than an evaluation of many layers.
+#: Far more than a document about many layers.
 _MAX_BYTES = 1 << 26
 
 
@@ -32,13 +32,7 @@ class Baseline:
     """
 
     def __init__(self, path: Path) -> None:
-        document = _read(path)
-        found = document.get("schema")
-        if found != SCHEMA:
-            raise DataError(
-                f"baseline {path} has schema {found!r}, not '{SCHEMA}'; "
-                "write it with this version's 'eval --json'"
-            )
+        document = read_document(path, "baseline", SCHEMA)
         metrics = document.get("metrics")
         if not isinstance(metrics, dict):
             raise DataError(f"baseline {path} has no metrics; write it with 'eval --json'")
@@ -88,18 +82,35 @@ class Baseline:
         return gates
 
 
-def _read(path: Path) -> dict[str, Any]:
-    remedy = "give what 'snnquant eval --json' printed"
+def read_document(path: Path, what: str, schema: str) -> dict[str, Any]:
+    """Return what a verb printed with ``--json``.
+
+    Args:
+        path: of the file.
+        what: it is to the user.
+        schema: that it must have.
+
+    Raises:
+        DataError: it cannot be read, or is no such document.
+    """
+    verb = schema.removeprefix("snnquant.").partition("/")[0]
+    remedy = f"give what 'snnquant {verb} --json' printed"
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise DataError(f"baseline {path} is too large for an evaluation; {remedy}")
+            raise DataError(f"{what} {path} is too large for such a document; {remedy}")
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"cannot read baseline {path}: {error.strerror}; check the path") from error
+        raise DataError(f"cannot read {what} {path}: {error.strerror}; check the path") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"baseline {path} is not JSON; {remedy}") from error
+        raise DataError(f"{what} {path} is not JSON; {remedy}") from error
     if not isinstance(document, dict):
-        raise DataError(f"baseline {path} is no evaluation; {remedy}")
+        raise DataError(f"{what} {path} is no JSON object; {remedy}")
+    found = document.get("schema")
+    if found != schema:
+        raise DataError(
+            f"{what} {path} has schema {found!r}, not '{schema}'; "
+            f"write it with this version's '{verb} --json'"
+        )
     return document
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from snnquant.model_file import neuron_nodes
+from snnquant.model_file import fused_synapses, neuron_nodes
 from snnquant.ops.attach import node_attributes, node_lists
 from snnquant.ops.fused import (
     DILATIONS,
@@ -54,6 +54,8 @@ class Connection:
     Attributes:
         source: name of the value.
         weight: the weights; integers where the model has such.
+        name: of the synapse, the same in a float model and in the integer model made from it; of
+            recurrent weights that of the neurons.
         zero: the input that counts as 0.
         channels_last: whether the input has its channels behind the axes of the map.
         recurrent: the neuron that feeds itself; the source is its spikes, a step later.
@@ -62,6 +64,7 @@ class Connection:
 
     source: str
     weight: Array
+    name: str = ""
     zero: int = 0
     channels_last: bool = False
     recurrent: onnx.NodeProto | None = None
@@ -164,8 +167,10 @@ def connections_of(model: onnx.ModelProto, held: Mapping[str, Array]) -> list[Co
         held: its constants, as they are stored.
     """
     found = []
+    synapses = fused_synapses(model)
     for node in model.graph.node:
-        made = _fused(node, held) if node.domain == DOMAIN else _standard(node, held)
+        name = synapses.get(node.name, node.name)
+        made = _fused(node, held, name) if node.domain == DOMAIN else _standard(node, held)
         if made is not None:
             found.append(made)
     for node in neuron_nodes(model):
@@ -174,7 +179,7 @@ def connections_of(model: onnx.ModelProto, held: Mapping[str, Array]) -> list[Co
             continue
         name = node.input[[port.name for port in schema.inputs].index(RECURRENT_WEIGHT)]
         if name in held:
-            found.append(Connection(node.output[0], held[name].T, recurrent=node))
+            found.append(Connection(node.output[0], held[name].T, node.name, recurrent=node))
     return found
 
 
@@ -187,7 +192,7 @@ def _standard(node: onnx.NodeProto, held: Mapping[str, Array]) -> Connection | N
     if node.op_type != "Conv":
         if weight.ndim != 2 or given.get("transA"):
             return None
-        return Connection(node.input[0], weight if given.get("transB") else weight.T)
+        return Connection(node.input[0], weight if given.get("transB") else weight.T, node.name)
     axes = weight.ndim - 2
     group = given.get("group", 1)
     if group == len(weight) > 1 and (weight == 1).all() and len(node.input) < 3:
@@ -195,6 +200,7 @@ def _standard(node: onnx.NodeProto, held: Mapping[str, Array]) -> Connection | N
     return Connection(
         node.input[0],
         weight,
+        node.name,
         strides=tuple(given.get("strides", (1,) * axes)),
         dilations=tuple(given.get("dilations", (1,) * axes)),
         pads=tuple(given.get("pads", (0,) * 2 * axes)),
@@ -202,7 +208,7 @@ def _standard(node: onnx.NodeProto, held: Mapping[str, Array]) -> Connection | N
     )
 
 
-def _fused(node: onnx.NodeProto, held: Mapping[str, Array]) -> Connection | None:
+def _fused(node: onnx.NodeProto, held: Mapping[str, Array], name: str) -> Connection | None:
     """Return the weights of a fused op, None if it has none."""
     schema = fused_schemas().get(node.op_type)
     if schema is None or schema.synapse is Synapse.NONE:
@@ -214,13 +220,14 @@ def _fused(node: onnx.NodeProto, held: Mapping[str, Array]) -> Connection | None
     weight = stored.astype(np.int8)
     zero = attributes[ZERO_POINT.name]
     if schema.synapse is Synapse.LINEAR:
-        return Connection(named[INPUT], weight, zero, True)
+        return Connection(named[INPUT], weight, name, zero, True)
     lists = node_lists(node, schema)
     kernel = lists[KERNEL_SHAPE.name]
     shaped = weight.reshape(len(weight), *kernel, fan_in // math.prod(kernel))
     return Connection(
         named[INPUT],
         np.moveaxis(shaped, -1, 1),
+        name,
         zero,
         True,
         strides=lists[STRIDES.name],

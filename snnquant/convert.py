@@ -125,6 +125,7 @@ def manifest(
         "stays_float": [vars(entry) for entry in result.left],
         "input_scales": result.input_scales,
         "output_scales": result.output_scales,
+        "state_scales": result.state_scales,
         "warnings": list(warnings),
         "artifacts": list(artifacts),
     }

@@ -5,15 +5,15 @@ Counters add up over batches, so memory does not grow with the data. Nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
-from snnquant.data import Dataset
+from snnquant.data import Batch, Dataset
 from snnquant.errors import DataError, UsageError
 from snnquant.instrument import Layout, Runner
 from snnquant.model_file import neuron_nodes
@@ -31,7 +31,10 @@ READOUTS = ("auto", "sum", "mean", "max", "last")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found; accuracies are fractions, None without labels."""
+    """What an evaluation found; accuracies are fractions, None without labels.
+
+    ``counters`` hold what was counted per neuron, in the order of ``layers``.
+    """
 
     samples: int
     accuracy: float | None
@@ -41,11 +44,12 @@ class Evaluation:
     spike_agreement: float | None
     layers: tuple[LayerReport, ...]
     neurobench: NeuroBench | None = None
+    counters: tuple[LayerCounter, ...] = field(default=(), repr=False, compare=False)
 
     def metrics(self) -> dict[str, float | int | None]:
         """Return the whole-model numbers by name; those of layers are the worst layer's."""
-        values = asdict(self)
-        del values["layers"], values["neurobench"]
+        others = ("layers", "neurobench", "counters")
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
         worst = {name: self.worst(name) for name in WORST_OF_LAYERS}
         return values | {n: None if w is None else getattr(w, n) for n, w in worst.items()}
 
@@ -53,6 +57,19 @@ class Evaluation:
         """Return the layer in which one of :data:`WORST_OF_LAYERS` is largest, None: in none."""
         known = [layer for layer in self.layers if getattr(layer, name) is not None]
         return max(known, key=lambda layer: float(getattr(layer, name)), default=None)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One batch, with the classes that were predicted: by the model, and by the reference."""
+
+    batch: Batch
+    predicted: Array
+    predicted_float: Array | None
+
+
+def _ignore(judged: Judged) -> None:
+    """Do nothing with a batch."""
 
 
 def read_out(output: Array, layout: Layout, readout: str) -> Array:
@@ -100,6 +117,7 @@ def evaluate_model(
     threads: int | None = None,
     custom_ops: bool = True,
     neurobench: bool = False,
+    observe: Callable[[Judged], None] = _ignore,
     progress: Progress = silent,
 ) -> Evaluation:
     """Run a model over a data set, and its float origin over the same batches.
@@ -115,15 +133,16 @@ def evaluate_model(
         threads: threads of ONNX Runtime.
         custom_ops: use the library; without it the function bodies run.
         neurobench: count NeuroBench's metrics too, which takes several times as long.
+        observe: told of every batch and what was predicted for it.
         progress: told after every batch.
 
     Raises:
         DataError: the samples do not fit, or the labels exceed the classes.
         UsageError: unknown output or read-out, or NeuroBench's metrics of single steps.
     """
-    layers = _spiking_outputs(model)
+    layers = spiking_outputs(model)
     nodes = {node.name: node for node in neuron_nodes(model)}
-    origin = {} if reference is None else _spiking_outputs(reference)
+    origin = {} if reference is None else spiking_outputs(reference)
     shared = {name: origin[name] for name in layers if name in origin}
     bench = NeuroBenchCounter(model) if neurobench else None
     inner = [*layers.values(), *(bench.values if bench else ())]
@@ -148,6 +167,7 @@ def evaluate_model(
             _check_labels(batch.labels, scores.shape[1])
             right += int((predicted == batch.labels).sum())
         expected: Mapping[str, Array] = {}
+        predicted_float = None
         if floats is not None and float_layout is not None:
             expected = floats.run(batch.inputs)
             origin_scores = read_out(expected[float_layout.name], float_layout, readout)
@@ -161,6 +181,7 @@ def evaluate_model(
             counter.add(spikes, other)
         if bench is not None:
             bench.add(values, len(batch), runner.layout.fixed_batch)
+        observe(Judged(batch, predicted, predicted_float))
         done += len(batch)
         progress(done, total)
     reports = tuple(counters[name].report(name in shared) for name in layers)
@@ -177,6 +198,7 @@ def evaluate_model(
         spike_agreement=sum(c.equal for c in compared) / entries if entries else None,
         layers=reports,
         neurobench=None if bench is None else bench.result(list(counters.values())),
+        counters=tuple(counters.values()),
     )
 
 
@@ -204,7 +226,7 @@ def measure_activity(
     Raises:
         DataError: the samples do not fit.
     """
-    layers = _spiking_outputs(model)
+    layers = spiking_outputs(model)
     runner = open_runner(model, list(layers.values()), threads=threads, custom_ops=custom_ops)
     counters = {name: LayerCounter(name) for name in layers}
     total = len(dataset) if samples is None else min(samples, len(dataset))
@@ -218,7 +240,7 @@ def measure_activity(
     return tuple(counter.report(False) for counter in counters.values())
 
 
-def _spiking_outputs(model: onnx.ModelProto) -> dict[str, str]:
+def spiking_outputs(model: onnx.ModelProto) -> dict[str, str]:
     """Return the name of the spikes of every spiking layer, by layer."""
     return {
         node.name: node.output[0]

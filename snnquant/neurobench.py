@@ -14,27 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from snnquant.connections import connections_of, held_constants
 from snnquant.errors import UsageError
-from snnquant.model_file import neuron_nodes
-from snnquant.neurons.arithmetic import FloatArithmetic
-from snnquant.neurons.numpy_backend import NumpyBackend
-from snnquant.neurons.simulate import integer_arithmetic, simulate
-from snnquant.ops.attach import attach_functions, node_attributes
-from snnquant.ops.fused import (
-    RESIDUAL,
-    TIMESTEPS,
-    FusedSchema,
-    fused_name,
-    fused_schemas,
-    named_inputs,
-    neuron_schema,
-    op_schema,
-)
+from snnquant.membranes import MembraneProbe
 from snnquant.ops.packing import stored_bits
-from snnquant.ops.schema import CURRENT, DOMAIN, RECURRENT_WEIGHT, OpSchema
 from snnquant.spike_counter import LayerCounter
 from snnquant.stepping import is_step_model
 
@@ -69,19 +54,6 @@ class NeuroBench:
     weight_bits: int
 
 
-@dataclass(frozen=True)
-class _Neurons:
-    """One neuron layer: what it computes, and the names of the values that it takes."""
-
-    op: OpSchema
-    choices: Mapping[str, int]
-    ports: Mapping[str, str]
-    current: str
-    steps: int | None
-    fused: bool
-    residual: str | None
-
-
 class NeuroBenchCounter:
     """Counts what a model does, batch by batch.
 
@@ -101,17 +73,11 @@ class NeuroBenchCounter:
             raise UsageError(
                 "--neurobench needs whole sequences; evaluate the model without --mode step"
             )
-        self.model = onnx.ModelProto()
-        self.model.CopyFrom(model)
-        self._held = held_constants(model)
+        self._probe = MembraneProbe(model)
+        self.model = self._probe.model
         self._connections = connections_of(model, held_constants(model, stored=True))
-        self._neurons = [self._open(node) for node in neuron_nodes(model)]
-        attach_functions(self.model)
         wanted = [connection.source for connection in self._connections]
-        for layer in self._neurons:
-            wanted += [layer.current, *([layer.residual] if layer.residual else [])]
-            wanted += [name for name in layer.ports.values() if name not in self._held]
-        self.values = list(dict.fromkeys(wanted))
+        self.values = list(dict.fromkeys([*wanted, *self._probe.values]))
         self._footprint = _footprint(model)
         self._samples = 0
         self._updates = 0
@@ -132,7 +98,10 @@ class NeuroBenchCounter:
             self._dense[index] += found.dense
             self._effective[index] += found.effective
             self._binary[index] &= found.binary
-        self._updates += sum(self._layer_updates(n, values, count) for n in self._neurons)
+        for layer in self._probe.layers:
+            membranes = self._probe.membranes(layer, values, count, fixed_batch)
+            # At how many neurons and steps the membrane that the threshold sees changes.
+            self._updates += int(membranes[0].size + (membranes[1:] != membranes[:-1]).sum())
         self._samples += count
 
     def result(self, layers: list[LayerCounter]) -> NeuroBench:
@@ -155,65 +124,6 @@ class NeuroBenchCounter:
             weights=total,
             weight_bits=sum(_bits(weight) for weight in weights),
         )
-
-    def _open(self, node: onnx.NodeProto) -> _Neurons:
-        """Return a neuron layer; of a fused one the current becomes a value of the model."""
-        op, schema = neuron_schema(node.op_type), op_schema(node.op_type)
-        if op is None or schema is None:
-            raise ValueError(f"{node.op_type} has no neurons")
-        attributes = node_attributes(node, schema)
-        named = named_inputs(node, schema)
-        ports = {p.name: named[p.name] for p in op.inputs if p.name != CURRENT}
-        choices = {choice.name: attributes[choice.name] for choice in op.attributes}
-        if not isinstance(schema, FusedSchema):
-            return _Neurons(op, choices, ports, named[CURRENT], None, False, None)
-        alone = fused_schemas()[fused_name(None, schema.synapse)]
-        wanted = {a.name for a in alone.attributes} | {a.name for a in alone.list_attributes}
-        current = f"{node.name}.neurobench.current"
-        made = helper.make_node(
-            alone.name, [named[p.name] for p in alone.inputs], [current], current, domain=DOMAIN
-        )
-        made.attribute.extend(a for a in node.attribute if a.name in wanted)
-        self.model.graph.node.append(made)
-        steps = attributes[TIMESTEPS.name] if schema.static else None
-        return _Neurons(op, choices, ports, current, steps, True, named.get(RESIDUAL))
-
-    def _layer_updates(self, layer: _Neurons, values: Mapping[str, Array], count: int) -> int:
-        """Return at how many neurons and steps the membrane that the threshold sees changes."""
-        current = values[layer.current]
-        if layer.residual is not None:
-            current = current + values[layer.residual]
-        if layer.steps is not None:
-            current = np.broadcast_to(current, (layer.steps, *current.shape))
-        if layer.fused:
-            current = np.moveaxis(current, -1, 2)
-        current = current[:, :count]
-        given = {
-            port: self._held[name] if name in self._held else values[name]
-            for port, name in layer.ports.items()
-        }
-        op = layer.op
-        states: Mapping[str, Array] | None = None
-        if op.stateful:
-            states = {n: self._state(layer, n, given[n], current) for n in op.state_names}
-        exact = integer_arithmetic(layer.choices) if op.integer else None
-        held = {p.name: p.constant_name for p in op.neuron.parameters if not op.integer}
-        constants = {held.get(name, name): given[name] for name in op.parameter_names}
-        _, _, membranes = simulate(
-            op.neuron,
-            exact or FloatArithmetic(NumpyBackend()),
-            current,
-            constants,
-            layer.choices,
-            states=states,
-            recurrent_weight=given.get(RECURRENT_WEIGHT),
-        )
-        return int(membranes[0].size + (membranes[1:] != membranes[:-1]).sum())
-
-    def _state(self, layer: _Neurons, name: str, value: Array, current: Array) -> Array:
-        """Return a state before the first step as ``[B, C, ...]``."""
-        moved = np.moveaxis(value, -1, 1) if layer.fused and value.ndim > 1 else value
-        return np.broadcast_to(moved[: current.shape[1]], current.shape[1:])
 
 
 def _footprint(model: onnx.ModelProto) -> int:

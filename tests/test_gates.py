@@ -172,7 +172,7 @@ def test_a_metric_that_the_baseline_lacks_is_no_limit(tmp_path):
         ("", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
         ("\udc80", "is not JSON"),
-        ("[]", "is no evaluation"),
+        ("[]", "is no JSON object"),
         ("{}", "has schema None, not 'snnquant.eval/1'"),
         ('{"schema": "snnquant.demo/1"}', "has schema 'snnquant.demo/1'"),
         (f'{{"schema": "{SCHEMA}"}}', "has no metrics"),

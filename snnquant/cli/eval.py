@@ -22,6 +22,7 @@ from snnquant.cli.options import (
     threads_option,
 )
 from snnquant.cli.reading import only_of_data, read_options
+from snnquant.cli.reporting import Reporting, report_options
 from snnquant.cli.source import Source, source_of, source_options
 from snnquant.convert import manifest_path
 from snnquant.data import ReadOptions, open_data
@@ -32,6 +33,7 @@ from snnquant.frontends import SourceOptions, canonical_graph
 from snnquant.gates import measured
 from snnquant.model_file import metadata, neuron_nodes, read_model
 from snnquant.neurobench import NeuroBench
+from snnquant.report import Subject
 
 
 @click.command()
@@ -64,6 +66,7 @@ from snnquant.neurobench import NeuroBench
     help="Count NeuroBench's metrics too: operations, updates, sparsity, footprint.",
 )
 @gate_options
+@report_options
 @json_option
 @quiet_option
 @source_options
@@ -81,6 +84,7 @@ def command(
     without_library: bool,
     neurobench: bool,
     gating: Gating,
+    reporting: Reporting,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -91,6 +95,7 @@ def command(
     snnquant eval net.int.onnx --data test.npz --json > result.json
     snnquant eval net.int.onnx --data test.npz --min-accuracy 0.95 --max-drop 0.002
     snnquant eval net.int.onnx --data test.npz --baseline result.json --junit gates.xml
+    snnquant eval net.int.onnx --data test.npz --report report.html
     """  # noqa: D301
     speaker = Speaker(quiet)
     proto, sha256, origin, hint = _models(source, reference, reading)
@@ -105,12 +110,15 @@ def command(
         "library": "no" if without_library else "yes",
         "neurobench": neurobench or None,
         **gating.settings(),
+        **reporting.settings(),
     }
     speaker.settings("eval", {"model": source.path or source, **config})
     if hint:
         speaker.say(hint)
     dataset = open_data(data, reading)
-    checks = gating.open([data, *source.files, *(() if origin is None else origin.files)])
+    read_files = [data, *source.files, *(() if origin is None else origin.files)]
+    checks = gating.open([*read_files, *reporting.inputs], reporting.outputs)
+    report = reporting.open(sha256)
     checks.check_needs(
         labels=dataset.has_labels, reference=origin is not None, file=source.path is not None
     )
@@ -128,6 +136,7 @@ def command(
             threads=threads,
             custom_ops=not without_library,
             neurobench=neurobench,
+            observe=report.observe,
             progress=progress,
         )
     size = None if source.path is None else source.path.stat().st_size
@@ -141,22 +150,31 @@ def command(
     warnings = _reference_warnings(proto, origin, inputs.get("reference", {}).get("sha256"))
     warnings += layer_warnings(result) + checks.warnings(inputs["data"]["sha256"])
     written = checks.write(source.label, result, gates, size)
+    found = document(
+        "eval",
+        inputs=inputs,
+        config={k: str(v) if isinstance(v, (Path, Source)) else v for k, v in config.items()},
+        metrics=measured(result, size)
+        | {"neurobench": None if result.neurobench is None else asdict(result.neurobench)},
+        layers=[asdict(layer) for layer in result.layers],
+        gates=[asdict(gate) for gate in gates],
+        warnings=warnings,
+        artifacts=written,
+    )
+    subject = Subject(
+        title=source.label,
+        path=source.path,
+        sha256=sha256,
+        model=proto,
+        reference=graph,
+        dataset=dataset,
+        samples=result.samples,
+        custom_ops=not without_library,
+        threads=threads,
+    )
+    written += report.write(subject, result, gates, found)
     if as_json:
-        speaker.json(
-            document(
-                "eval",
-                inputs=inputs,
-                config={
-                    k: str(v) if isinstance(v, (Path, Source)) else v for k, v in config.items()
-                },
-                metrics=measured(result, size)
-                | {"neurobench": None if result.neurobench is None else asdict(result.neurobench)},
-                layers=[asdict(layer) for layer in result.layers],
-                gates=[asdict(gate) for gate in gates],
-                warnings=warnings,
-                artifacts=written,
-            )
-        )
+        speaker.json(found)
     else:
         print_evaluation(speaker, result)
     for warning in warnings:

@@ -56,11 +56,12 @@ class Gating:
         tolerance = None if self.baseline is None else self.tolerance
         return {**limits, "baseline": self.baseline, "tolerance": tolerance}
 
-    def open(self, inputs: Iterable[Path]) -> OpenGating:
+    def open(self, inputs: Iterable[Path], outputs: Iterable[Path] = ()) -> OpenGating:
         """Read the baseline and look at the outputs, before long work is done.
 
         Args:
             inputs: files that no output may replace.
+            outputs: other files that the verb writes.
 
         Raises:
             UsageError: an output cannot be written or would replace an input or another one.
@@ -69,7 +70,7 @@ class Gating:
         baseline = None if self.baseline is None else Baseline(self.baseline)
         read = [*inputs, *([] if self.baseline is None else [self.baseline])]
         taken = {os.path.realpath(path): f"the input {path}" for path in read}
-        for output in (self.junit, self.summary):
+        for output in (self.junit, self.summary, *outputs):
             if output is None:
                 continue
             ensure_writable(output)
