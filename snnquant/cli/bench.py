@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from snnquant.bench import BenchResult, Reference, bench_model
 from snnquant.cli.console import Speaker, add_row, document, new_table, percent
+from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import PATH, RealRange, data_option, json_option, quiet_option
 from snnquant.cli.reading import read_options_alone
 from snnquant.data import ReadOptions, open_data
@@ -38,7 +39,7 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg]
         return numbers
 
 
-@click.command()
+@click.command(cls=VerbCommand)
 @click.argument("model", type=PATH)
 @click.option(
     "--reference",

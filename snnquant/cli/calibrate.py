@@ -14,6 +14,7 @@ from snnquant.calibrate import (
 )
 from snnquant.calibration import AUTO, CalibrationSettings, check_input_choice
 from snnquant.cli.console import Speaker
+from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import (
     batch_option,
     check_output,
@@ -37,7 +38,7 @@ _METHOD_HELP = "How a scale is chosen. auto: as the target prefers. " + " ".join
 )
 
 
-@click.command()
+@click.command(cls=VerbCommand)
 @data_option
 @click.option(
     "--method",

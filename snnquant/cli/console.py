@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,6 +22,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from snnquant import __version__
+from snnquant.cli.configuration.load import Given
 from snnquant.cli.printable import printable
 from snnquant.progress import Progress
 
@@ -53,6 +55,10 @@ class Speaker:
                 if v is not None and v != ""
             )
             self._line(self.err, f"snnquant {verb}: {words}", "dim")
+            context = click.get_current_context(silent=True)
+            given = None if context is None else context.find_object(Given)
+            if given is not None and given.sources:
+                self._line(self.err, f"  configured by {', '.join(given.sources)}", "dim")
 
     def say(self, text: str) -> None:
         """Say something that a person may want to know."""

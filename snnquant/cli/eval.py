@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from snnquant.cli.console import Speaker, add_row, document, new_table, percent
 from snnquant.cli.gating import Gating, gate_options, raise_failed
+from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import (
     PATH,
     batch_option,
@@ -34,7 +35,7 @@ from snnquant.model_file import metadata, neuron_nodes, read_model
 from snnquant.neurobench import NeuroBench
 
 
-@click.command()
+@click.command(cls=VerbCommand)
 @data_option
 @click.option(
     "--reference",
@@ -90,7 +91,7 @@ def command(
     snnquant eval net.int.onnx --data test.npz --reference net.onnx
     snnquant eval net.int.onnx --data test.npz --json > result.json
     snnquant eval net.int.onnx --data test.npz --min-accuracy 0.95 --max-drop 0.002
-    snnquant eval net.int.onnx --data test.npz --baseline result.json --junit gates.xml
+    snnquant eval net.int.onnx --data test.npz --baseline result.json --junit g.xml
     """  # noqa: D301
     speaker = Speaker(quiet)
     proto, sha256, origin, hint = _models(source, reference, reading)

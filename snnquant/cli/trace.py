@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from snnquant.cli.console import Speaker, add_row, document, new_table
+from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import PATH, data_option, json_option, quiet_option
 from snnquant.data import open_data
 from snnquant.files import sha256_of
@@ -14,7 +15,7 @@ from snnquant.model_file import read_model
 from snnquant.trace import FORMATS, check_folder, trace_model, write_trace
 
 
-@click.command()
+@click.command(cls=VerbCommand)
 @click.argument("model", type=PATH)
 @data_option
 @click.option(
