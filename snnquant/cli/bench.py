@@ -79,7 +79,7 @@ def command(
 
     \b
     snnquant bench net.int.onnx --data test.npz
-    snnquant bench net.int.onnx --reference net.onnx --data test.npz --batch 1,32 --threads 1,2
+    snnquant bench net.int.onnx --data test.npz --reference net.onnx --batch 1,32
     """  # noqa: D301
     speaker = Speaker(quiet)
     names = [path.stem for path in (model, *references)]
@@ -179,7 +179,9 @@ def _warnings(result: BenchResult) -> list[dict[str, str]]:
 
 def print_bench(speaker: Speaker, result: BenchResult) -> None:
     """Print tables of times and of layers."""
-    table = new_table("batch x threads", "model", "ms", "quartiles", "samples/s", "speed-up")
+    table = new_table(
+        "batch x threads", "model", "ms", "quartiles", "samples/s", "speed-up", texts=2
+    )
     for each in result.configurations:
         for name, timing in each.timings.items():
             compared = name != result.model and result.model in each.timings
@@ -194,7 +196,7 @@ def print_bench(speaker: Speaker, result: BenchResult) -> None:
             )
     speaker.table(table)
     speaker.result("")
-    layers = new_table("layer", "op", "us", "of time", "density", "rate", "of peak")
+    layers = new_table("layer", "op", "us", "of time", "density", "rate", "of peak", texts=2)
     for layer in result.layers:
         add_row(
             layers,

@@ -81,7 +81,7 @@ def command(
 
     \b
     snnquant calibrate net.onnx --data train.npz
-    snnquant calibrate net.onnx --data train.npz --method percentile --input input=spikes
+    snnquant calibrate net.onnx --data train.npz --input input=spikes
     snnquant calibrate net.onnx --data NMNIST/Train --timesteps 10 --bin count
     """  # noqa: D301
     speaker = Speaker(quiet)

@@ -35,5 +35,4 @@ def command(context: click.Context, shell: str, quiet: bool) -> None:
     if found is None:
         raise UsageError(f"this version of click completes nothing in {shell}; install a newer one")
     root = context.find_root().command
-    # The scripts are ASCII with plain line ends, which Windows would change.
     sys.stdout.write(found(root, {}, _PROGRAM, _VARIABLE).source().rstrip() + "\n")

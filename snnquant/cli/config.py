@@ -101,9 +101,7 @@ def _show_settings(speaker: Speaker, given: Given, verbs: tuple[str, ...], as_js
     if configuration is None:
         speaker.say("nothing is configured: these are the defaults")
     for name, settings_of in found.items():
-        table = new_table(f"[{name}]", "value", "from")
-        for column in table.columns:
-            column.justify = "left"
+        table = new_table(f"[{name}]", "value", "from", texts=3)
         for key, entry in settings_of.items():
             value = entry["value"]
             add_row(table, key, "-" if value is None else _word(value), entry["origin"])

@@ -115,7 +115,7 @@ def command(
     \b
     snnquant convert net.onnx -o net.int.onnx
     snnquant convert net.onnx --weight-bits 4 -o net.int4.onnx
-    snnquant convert net.onnx --target tianjic --readout-as int -o net.tianjic.onnx
+    snnquant convert net.onnx --target tianjic --readout-as int -o hw.int.onnx
     snnquant convert net.onnx --mode step -o net.step.onnx
     snnquant convert net.onnx --golden 4 -o net.int.onnx
     """  # noqa: D301

@@ -90,8 +90,8 @@ def command(
     \b
     snnquant eval net.int.onnx --data test.npz --reference net.onnx
     snnquant eval net.int.onnx --data test.npz --json > result.json
-    snnquant eval net.int.onnx --data test.npz --min-accuracy 0.95 --max-drop 0.002
-    snnquant eval net.int.onnx --data test.npz --baseline result.json --junit g.xml
+    snnquant eval net.int.onnx --data test.npz --min-accuracy 0.95 --max-drop 0.01
+    snnquant eval net.int.onnx --data test.npz --baseline old.json --junit g.xml
     """  # noqa: D301
     speaker = Speaker(quiet)
     proto, sha256, origin, hint = _models(source, reference, reading)

@@ -63,10 +63,10 @@ def command(
     snnquant inspect net.int.onnx --json
     """  # noqa: D301
     speaker = Speaker(quiet)
-    config = {"strict": strict} | source.settings() | reading.settings()
-    speaker.settings("inspect", {"model": source, "data": data, **config})
     read = source.read()
     found = inspect_model(read)
+    config = {"strict": strict} | source.settings() | reading.settings()
+    speaker.settings("inspect", {"model": source, "data": data, **config})
     inputs: dict[str, Any] = {"model": source.record(source.sha256(read))}
     if data is not None:
         dataset = open_data(data, reading)

@@ -59,7 +59,7 @@ def command(
     README.md that says what is where, how wide it is and how to read it.
 
     \b
-    snnquant trace net.int.onnx --data test.npz --samples 2 --format hex -o vectors
+    snnquant trace net.int.onnx --data test.npz --format hex -o vectors
     snnquant trace net.int.onnx --data test.npz -o trace
     """  # noqa: D301
     speaker = Speaker(quiet)
@@ -96,7 +96,7 @@ def command(
             )
         )
         return
-    table = new_table("layer", "op", "steps", "neurons", "spikes")
+    table = new_table("layer", "op", "steps", "neurons", "spikes", texts=2)
     for layer in trace.layers:
         shape = layer.signals["current"].shape
         spikes = layer.signals.get("spikes")

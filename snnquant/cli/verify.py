@@ -135,12 +135,12 @@ def _document(
 
 
 def _print(speaker: Speaker, result: Verification) -> None:
-    table = new_table("hash of", "is", "file")
+    table = new_table("hash of", "is", "file", texts=3)
     for check in result.hashes:
         add_row(table, check.id, check.status, check.path)
     speaker.table(table)
     speaker.result("")
-    table = new_table("vectors", "run by", "samples", "values", "differ")
+    table = new_table("vectors", "run by", "samples", "values", "differ", texts=2)
     for name, part in _replays(result).items():
         for how, compared in part.compared.items():
             differ = sum(m.count for m in part.mismatches if m.engine == how)

@@ -66,8 +66,13 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in _PRESETS.glob("*.toml"))
 
 
-def preset_path(name: str, folder: Path) -> Path:
+def preset_path(name: str, folder: Path, where: str = "") -> Path:
     """Return the file of a preset: a shipped one by name, else a path from a folder.
+
+    Args:
+        name: or path.
+        folder: where a relative path begins.
+        where: what names it, for the message.
 
     Raises:
         UsageError: there is no such preset.
@@ -77,7 +82,9 @@ def preset_path(name: str, folder: Path) -> Path:
     path = folder / name
     if path.suffix != ".toml" or not path.is_file():
         known = ", ".join(preset_names())
-        raise UsageError(f"unknown preset '{name}'; use one of {known}, or a path to a .toml file")
+        raise UsageError(
+            f"{where}unknown preset '{name}'; use one of {known}, or a path to a .toml file"
+        )
     return path
 
 

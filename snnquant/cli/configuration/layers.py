@@ -94,18 +94,18 @@ class Configuration:
         self._verbs = {verb.name: verb for verb in verbs}
         self._keys = keys
         checker = Checker(keys)
-        named = [(name, Path()) for name in presets]
+        named = [(name, Path(), "") for name in presets]
         layers = []
         for path in files:
             table = checker.check(str(path), read_settings(path))
             chosen = table.pop(PRESET_KEY, [])
             if chosen and not presets:
                 names = [chosen] if isinstance(chosen, str) else chosen
-                named = [(name, path.parent) for name in names]
+                named = [(name, path.parent, f"{path}: ") for name in names]
             layers.append(self._layer(str(path), path.parent, table))
         below = []
-        for name, folder in named:
-            path = preset_path(name, folder)
+        for name, folder, where in named:
+            path = preset_path(name, folder, where)
             origin = f"preset {name}"
             table = checker.check(origin, read_settings(path))
             if PRESET_KEY in table:
@@ -117,7 +117,7 @@ class Configuration:
         self.files = [*files]
         #: Everything that takes part, for people.
         self.sources = [
-            *(f"preset {name}" for name, _ in named),
+            *(f"preset {name}" for name, *_ in named),
             *map(str, files),
             *(name for name, _ in texts.values()),
         ]
