@@ -23,7 +23,7 @@ from snnquant.ops.schema import Port, schemas
 from snnquant.reference import Reference
 
 #: Packages that a report names; only the first are needed.
-NEEDED = ("numpy", "onnx", "onnx-ir", "onnxruntime", "click", "rich")
+NEEDED = ("numpy", "onnx", "onnx-ir", "onnxruntime", "click", "rich", "jsonschema")
 OPTIONAL = (
     *("torch", "onnxscript", "safetensors", "h5py", "nir", "nirtorch"),
     *("snntorch", "spikingjelly", "norse", "sinabs"),

@@ -6,14 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
 from snnquant.baseline import SCHEMA
 from snnquant.gates import GATES
 from snnquant.schemas import document_schema
-
-jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema, of the extra 'test'")
 
 
 def closed(schema):

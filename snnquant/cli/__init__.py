@@ -6,15 +6,40 @@ To add a verb: write ``cli/<verb>.py`` with a click command called ``command``, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 
+class Inherited(NamedTuple):
+    """A verb whose table of settings holds for another verb, too.
+
+    Attributes:
+        verb: whose table it is.
+        keys: of the table that have another name in the inheriting verb, or None: mean nothing to
+            it, such as an output that is another file there.
+    """
+
+    verb: str
+    keys: Mapping[str, str | None] = MappingProxyType({})
+
+
 class Verb(NamedTuple):
-    """One verb: its name, the module that implements it, and one line of help."""
+    """One verb.
+
+    Attributes:
+        name: what the user types.
+        module: that implements it.
+        summary: one line of help.
+        inherits: verbs whose settings hold for it, below its own; a later one above an earlier.
+        takes_settings: configuration files have a table for it.
+    """
 
     name: str
     module: str
     summary: str
+    inherits: tuple[Inherited, ...] = ()
+    takes_settings: bool = True
 
 
 VERBS: tuple[Verb, ...] = (
@@ -31,4 +56,16 @@ VERBS: tuple[Verb, ...] = (
     Verb("bench", "snnquant.cli.bench", "Measure how fast an integer model runs, beside others."),
     Verb("doctor", "snnquant.cli.doctor", "Tell whether this machine is ready, and what is not."),
     Verb("export", "snnquant.cli.export", "Write a float model in another form: NIR."),
+    Verb(
+        "config",
+        "snnquant.cli.config",
+        "Show all settings and where they come from.",
+        takes_settings=False,
+    ),
+    Verb(
+        "completion",
+        "snnquant.cli.completion",
+        "Print the script that completes words in a shell.",
+        takes_settings=False,
+    ),
 )

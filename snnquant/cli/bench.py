@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from snnquant.bench import BenchResult, Reference, bench_model
 from snnquant.cli.console import Speaker, add_row, document, new_table, percent
+from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import PATH, RealRange, data_option, json_option, quiet_option
 from snnquant.cli.reading import read_options_alone
 from snnquant.data import ReadOptions, open_data
@@ -38,7 +39,7 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg]
         return numbers
 
 
-@click.command()
+@click.command(cls=VerbCommand)
 @click.argument("model", type=PATH)
 @click.option(
     "--reference",
@@ -78,7 +79,7 @@ def command(
 
     \b
     snnquant bench net.int.onnx --data test.npz
-    snnquant bench net.int.onnx --reference net.onnx --data test.npz --batch 1,32 --threads 1,2
+    snnquant bench net.int.onnx --data test.npz --reference net.onnx --batch 1,32
     """  # noqa: D301
     speaker = Speaker(quiet)
     names = [path.stem for path in (model, *references)]
@@ -178,7 +179,9 @@ def _warnings(result: BenchResult) -> list[dict[str, str]]:
 
 def print_bench(speaker: Speaker, result: BenchResult) -> None:
     """Print tables of times and of layers."""
-    table = new_table("batch x threads", "model", "ms", "quartiles", "samples/s", "speed-up")
+    table = new_table(
+        "batch x threads", "model", "ms", "quartiles", "samples/s", "speed-up", texts=2
+    )
     for each in result.configurations:
         for name, timing in each.timings.items():
             compared = name != result.model and result.model in each.timings
@@ -193,7 +196,7 @@ def print_bench(speaker: Speaker, result: BenchResult) -> None:
             )
     speaker.table(table)
     speaker.result("")
-    layers = new_table("layer", "op", "us", "of time", "density", "rate", "of peak")
+    layers = new_table("layer", "op", "us", "of time", "density", "rate", "of peak", texts=2)
     for layer in result.layers:
         add_row(
             layers,

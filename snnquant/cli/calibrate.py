@@ -16,6 +16,7 @@ from snnquant.calibrate import (
 )
 from snnquant.calibration import AUTO, Calibration, CalibrationSettings, check_input_choice
 from snnquant.cli.console import Speaker
+from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import (
     batch_option,
     check_output,
@@ -40,7 +41,7 @@ _METHOD_HELP = "How a scale is chosen. auto: as the target prefers. " + " ".join
 )
 
 
-@click.command()
+@click.command(cls=VerbCommand)
 @data_option
 @click.option(
     "--method",
@@ -89,7 +90,7 @@ def command(
 
     \b
     snnquant calibrate net.onnx --data train.npz
-    snnquant calibrate net.onnx --data train.npz --method percentile --input input=spikes
+    snnquant calibrate net.onnx --data train.npz --input input=spikes
     snnquant calibrate net.onnx --data NMNIST/Train --timesteps 10 --bin count
     snnquant calibrate net.onnx --data train.npz --samples 100000 --resume
     """  # noqa: D301

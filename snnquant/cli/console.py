@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,6 +23,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from snnquant import __version__
+from snnquant.cli.configuration.load import Given
 from snnquant.cli.printable import printable
 from snnquant.progress import Progress
 
@@ -28,6 +31,8 @@ from snnquant.progress import Progress
 _SECONDS_PER_LINE = 5.0
 #: Width of tables off a terminal, where rich would guess 80 and cut.
 _PLAIN_WIDTH = 100
+#: Messages are not wrapped to less.
+_NARROWEST = 20
 #: Longer names in tables are cut in the middle.
 _CELL_LIMIT = 200
 
@@ -53,6 +58,10 @@ class Speaker:
                 if v is not None and v != ""
             )
             self._line(self.err, f"snnquant {verb}: {words}", "dim")
+            context = click.get_current_context(silent=True)
+            given = None if context is None else context.find_object(Given)
+            if given is not None and given.sources:
+                self._line(self.err, f"  configured by {', '.join(given.sources)}", "dim")
 
     def say(self, text: str) -> None:
         """Say something that a person may want to know."""
@@ -80,8 +89,18 @@ class Speaker:
         self._line(self.out, text)
 
     def _line(self, console: Console, text: str, style: str | None = None) -> None:
-        """Print one line; a terminal wraps it, a log keeps it whole."""
-        console.print(printable(text), style=style, soft_wrap=True)
+        """Print one line; a terminal gets messages wrapped between words, a log keeps it whole."""
+        line = printable(text)
+        if console is self.err and console.file.isatty() and len(line) > console.width:
+            margin = " " * (len(line) - len(line.lstrip()) + 2)
+            line = textwrap.fill(
+                line,
+                max(console.width, _NARROWEST),
+                subsequent_indent=margin,
+                break_long_words=False,  # paths are copied from here
+                break_on_hyphens=False,
+            )
+        console.print(line, style=style, soft_wrap=True)
 
     def json(self, document: Mapping[str, Any]) -> None:
         """Print machine output on stdout."""
@@ -173,14 +192,14 @@ def document(
     return full | rest
 
 
-def new_table(*columns: str) -> Table:
-    """Return an empty table; the first column is text, the others are numbers."""
+def new_table(*columns: str, texts: int = 1) -> Table:
+    """Return an empty table; the first ``texts`` columns are text, the others are numbers."""
     from rich import box
 
     lines = box.ASCII2 if _ascii_only() else box.SIMPLE_HEAD
     table = Table(box=lines, show_edge=False, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+        table.add_column(column, justify="left" if index < texts else "right", overflow="fold")
     return table
 
 
@@ -191,6 +210,8 @@ def add_row(table: Table, *cells: str | Sequence[str]) -> None:
 
 
 def _word(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 

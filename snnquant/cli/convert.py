@@ -8,8 +8,10 @@ import click
 
 from snnquant.calibration import load_calibration
 from snnquant.cli.console import Speaker
+from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import (
     PATH,
+    NamedFile,
     check_output,
     output_option,
     quiet_option,
@@ -29,10 +31,10 @@ from snnquant.frontends import canonical_graph
 from snnquant.golden import golden_path
 from snnquant.quantize import choose_options
 from snnquant.stepping import MODES
-from snnquant.target import load_target
+from snnquant.target import load_target, target_names
 
 
-@click.command()
+@click.command(cls=VerbCommand)
 @click.option(
     "--calibration",
     type=PATH,
@@ -42,6 +44,7 @@ from snnquant.target import load_target
 )
 @click.option(
     "--target",
+    type=NamedFile(target_names),
     default="generic",
     show_default=True,
     help="Arithmetic profile: generic, tianjic, or a .toml file.",
@@ -112,7 +115,7 @@ def command(
     \b
     snnquant convert net.onnx -o net.int.onnx
     snnquant convert net.onnx --weight-bits 4 -o net.int4.onnx
-    snnquant convert net.onnx --target tianjic --readout-as int -o net.tianjic.onnx
+    snnquant convert net.onnx --target tianjic --readout-as int -o hw.int.onnx
     snnquant convert net.onnx --mode step -o net.step.onnx
     snnquant convert net.onnx --golden 4 -o net.int.onnx
     """  # noqa: D301

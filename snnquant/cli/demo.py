@@ -15,6 +15,7 @@ from snnquant.calibrate import calibrate_model, write_calibration
 from snnquant.calibration import AUTO, CalibrationSettings
 from snnquant.cli.console import Speaker, document
 from snnquant.cli.eval import layer_warnings, print_evaluation
+from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import PATH, json_option, quiet_option
 from snnquant.convert import convert_files, describe_options, fusion_summary, write_conversion
 from snnquant.data import open_data
@@ -31,7 +32,7 @@ _BENCH_SECONDS = 0.5
 _SHIPPED = ("digits_conv.onnx", "digits_calibration.npz", "digits_test.npz")
 
 
-@click.command()
+@click.command(cls=VerbCommand)
 @click.option(
     "--folder",
     type=PATH,
@@ -53,7 +54,11 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
 
     The network and its data come with the package. Runs calibrate, convert and eval, and leaves
     all files in a folder to look at.
-    """
+
+    \b
+    snnquant demo
+    snnquant demo --weight-bits 4 --folder four
+    """  # noqa: D301
     speaker = Speaker(quiet)
     target = load_target("generic")
     options = choose_options(target, weight_bits, None, None, "float", fuse=True)

@@ -7,12 +7,13 @@ from dataclasses import asdict
 import click
 
 from snnquant.cli.console import Speaker, add_row, document, new_table
+from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import json_option, quiet_option
 from snnquant.doctor import NEEDED, Examination, examine
 from snnquant.errors import LibraryError
 
 
-@click.command()
+@click.command(cls=VerbCommand)
 @json_option
 @quiet_option
 def command(as_json: bool, quiet: bool) -> None:
@@ -46,7 +47,7 @@ def command(as_json: bool, quiet: bool) -> None:
 
 
 def _print(speaker: Speaker, found: Examination) -> None:
-    table = new_table("", "")
+    table = new_table("", "", texts=2)
     for name, version in found.versions.items():
         if version is not None or name in NEEDED:
             add_row(table, name, version or "missing")

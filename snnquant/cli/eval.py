@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from snnquant.cli.console import Speaker, add_row, document, new_table, percent
 from snnquant.cli.gating import Gating, gate_options, raise_failed
+from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import (
     PATH,
     batch_option,
@@ -36,7 +37,7 @@ from snnquant.neurobench import NeuroBench
 from snnquant.report import Subject
 
 
-@click.command()
+@click.command(cls=VerbCommand)
 @data_option
 @click.option(
     "--reference",
@@ -93,8 +94,8 @@ def command(
     \b
     snnquant eval net.int.onnx --data test.npz --reference net.onnx
     snnquant eval net.int.onnx --data test.npz --json > result.json
-    snnquant eval net.int.onnx --data test.npz --min-accuracy 0.95 --max-drop 0.002
-    snnquant eval net.int.onnx --data test.npz --baseline result.json --junit gates.xml
+    snnquant eval net.int.onnx --data test.npz --min-accuracy 0.95 --max-drop 0.01
+    snnquant eval net.int.onnx --data test.npz --baseline old.json --junit g.xml
     snnquant eval net.int.onnx --data test.npz --report report.html
     """  # noqa: D301
     speaker = Speaker(quiet)

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from snnquant.cli.console import Speaker
+from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import check_output, output_option, quiet_option
 from snnquant.cli.source import Source, source_options
 from snnquant.frontends import canonical_graph
 
 
-@click.command()
+@click.command(cls=VerbCommand)
 @click.option(
     "--to",
     "form",

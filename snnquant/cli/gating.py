@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from snnquant.baseline import Baseline
+from snnquant.cli.group import GroupedOption
 from snnquant.cli.options import PATH, Command, RealRange
 from snnquant.errors import GateError, UsageError
 from snnquant.evaluate import Evaluation
@@ -30,6 +31,8 @@ from snnquant.pipeline import junit_xml, markdown_summary
 
 #: Where GitHub Actions wants the Markdown that it shows beside a job.
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+_option = functools.partial(click.option, cls=GroupedOption, group="Gates and their reports")
 
 
 @dataclass(frozen=True)
@@ -155,26 +158,26 @@ def gate_options(command: Command) -> Command:
 
     options = [
         *(
-            click.option(rule.option, _argument(rule), type=_type(rule), help=rule.help)
+            _option(rule.option, _argument(rule), type=_type(rule), help=rule.help)
             for rule in GATES
         ),
-        click.option(
+        _option(
             "--baseline",
             type=PATH,
             metavar="RESULT",
             help="An earlier 'eval --json': exit with 4 if a metric is worse than there.",
         ),
-        click.option(
+        _option(
             "--tolerance",
             type=RealRange(min=0),
             default=0.0,
             show_default=True,
             help="By how much a metric may be worse than in the baseline; the size by this share.",
         ),
-        click.option(
+        _option(
             "--junit", type=PATH, metavar="FILE", help="Write gates and layer checks as JUnit XML."
         ),
-        click.option(
+        _option(
             "--summary",
             type=PATH,
             metavar="FILE",

@@ -9,6 +9,7 @@ import click
 import onnx_ir as ir
 
 from snnquant.cli.console import Speaker, document
+from snnquant.cli.group import VerbCommand
 from snnquant.cli.model_table import print_layers
 from snnquant.cli.options import check_output, json_option, output_option, quiet_option
 from snnquant.cli.source import Source, source_options
@@ -20,7 +21,7 @@ from snnquant.instrument import Runner
 from snnquant.runtime import load_session
 
 
-@click.command()
+@click.command(cls=VerbCommand)
 @output_option(None, "Where to write the canonical float model.")
 @json_option
 @quiet_option

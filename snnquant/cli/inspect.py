@@ -10,9 +10,10 @@ import onnx
 import onnx_ir as ir
 
 from snnquant.cli.console import Speaker, document
+from snnquant.cli.group import VerbCommand
 from snnquant.cli.model_table import print_layers, shape_text
 from snnquant.cli.options import (
-    PATH,
+    DATA,
     SAMPLES_HELP,
     batch_option,
     json_option,
@@ -31,8 +32,8 @@ from snnquant.passes import canonicalise
 from snnquant.stepping import STEP_MODE
 
 
-@click.command()
-@click.option("--data", type=PATH, help=f"Count spikes too. {SAMPLES_HELP}")
+@click.command(cls=VerbCommand)
+@click.option("--data", type=DATA, help=f"Count spikes too. {SAMPLES_HELP}")
 @samples_option
 @batch_option
 @json_option
@@ -64,6 +65,8 @@ def command(
     speaker = Speaker(quiet)
     read = source.read()
     found = inspect_model(read)
+    config = {"strict": strict} | source.settings() | reading.settings()
+    speaker.settings("inspect", {"model": source, "data": data, **config})
     inputs: dict[str, Any] = {"model": source.record(source.sha256(read))}
     if data is not None:
         dataset = open_data(data, reading)
@@ -75,7 +78,7 @@ def command(
             document(
                 "inspect",
                 inputs=inputs,
-                config={"strict": strict} | source.settings() | reading.settings(),
+                config=config,
                 metrics={"layers": len(found["layers"]), "stays_float": len(found["stays_float"])},
                 layers=found["layers"],
                 model=described,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import logging
 import os
@@ -14,46 +13,48 @@ from typing import Any
 import click
 
 from snnquant import __version__
-from snnquant.cli import VERBS
+from snnquant.cli.configuration.environment import CONFIG_VARIABLE
+from snnquant.cli.configuration.files import preset_names
+from snnquant.cli.configuration.load import origin_of
+from snnquant.cli.group import HELP_FLAGS, LazyGroup
+from snnquant.cli.options import PATH, NamedFile
 from snnquant.cli.printable import printable
 from snnquant.errors import INTERRUPTED_EXIT_CODE, SnnquantError, UsageError
 
 
-class _LazyGroup(click.Group):
-    """A group that imports a verb's module only when the verb is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in the order of the list."""
-        return [verb.name for verb in VERBS]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a verb's command."""
-        for verb in VERBS:
-            if verb.name == cmd_name:
-                command: click.Command = importlib.import_module(verb.module).command
-                return command
-        return None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(verb.name, verb.summary) for verb in VERBS])
-
-
 @click.command(
-    cls=_LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    cls=LazyGroup,
+    context_settings={"help_option_names": list(HELP_FLAGS)},
     invoke_without_command=True,
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=PATH,
+    metavar="FILE",
+    envvar=CONFIG_VARIABLE,
+    help="Take settings from this file instead of those that are found.",
+)
+@click.option("--no-config", is_flag=True, help="Take no settings from files.")
+@click.option(
+    "--preset",
+    "presets",
+    type=NamedFile(preset_names),
+    multiple=True,
+    help="Start from a shipped preset or a file; may be given again.",
 )
 @click.version_option(__version__, prog_name="snnquant")
 @click.pass_context
-def cli(context: click.Context) -> int | None:
+def cli(context: click.Context, /, **_configuration: Any) -> int | None:
     """Take a trained spiking neural network to exact integers.
 
     \b
     snnquant calibrate net.onnx --data train.npz -o calibration.json
     snnquant convert   net.onnx --calibration calibration.json -o net.int.onnx
     snnquant eval      net.int.onnx --data test.npz --reference net.onnx
+
+    Settings may stand in snnquant.toml or in [tool.snnquant] of pyproject.toml, here or in a
+    folder above, and in SNNQUANT_ variables; flags win. 'snnquant config' shows what holds.
 
     Exit codes: 0 ok, 1 internal error, 2 usage, 3 model or data unreadable or unsupported, 4 a
     gate failed, 5 numerical refusal, 6 calibration of something else, 7 custom-op library,
@@ -91,7 +92,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return stop.exit_code
     except click.ClickException as error:
         verb = getattr(getattr(error, "ctx", None), "command_path", "snnquant")
-        _say(f"error: {error.format_message()} See '{verb} --help'.")
+        _say(f"error: {error.format_message()}{origin_of(error)} See '{verb} --help'.")
         return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
         _say("interrupted; outputs that existed are as they were")

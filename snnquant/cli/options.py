@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from snnquant.errors import UsageError
 from snnquant.files import ensure_writable
@@ -16,6 +17,47 @@ from snnquant.files import ensure_writable
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
+
+
+class DataPath(click.Path):
+    """A path of samples, or ``module:callable`` that gives them."""
+
+    def beside(self, value: str, folder: Path) -> str:
+        """Return a path in a file of ``folder`` as a path from here; a callable as it is."""
+        from snnquant.data.callable import CALLABLE
+
+        return value if CALLABLE.recognises(Path(value), b"") else str(folder / value)
+
+
+class NamedFile(click.ParamType):  # type: ignore[type-arg]
+    """What the package ships by name, or a user's file.
+
+    Args:
+        names: gives the names that there are.
+        suffix: of the files.
+    """
+
+    name = "text"
+
+    def __init__(self, names: Callable[[], list[str]], suffix: str = ".toml") -> None:
+        self._names = names
+        self._suffix = suffix
+
+    def beside(self, value: str, folder: Path) -> str:
+        """Return a path in a file of ``folder`` as a path from here; a name as it is."""
+        named = value in self._names() or not value.endswith(self._suffix)
+        return value if named else str(folder / value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Return what help calls it."""
+        return f"NAME|FILE{self._suffix}"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete names, then files."""
+        names = [CompletionItem(name) for name in self._names() if name.startswith(incomplete)]
+        return names or [CompletionItem(incomplete, type="file")]
 
 
 class RealRange(click.FloatRange):
@@ -55,7 +97,8 @@ samples_option = click.option(
     show_default=True,
     help="Use at most this many samples.",
 )
-data_option = click.option("--data", type=PATH, required=True, help=SAMPLES_HELP)
+DATA = DataPath(path_type=Path)
+data_option = click.option("--data", type=DATA, required=True, help=SAMPLES_HELP)
 
 
 def output_option(default: str | None, help_text: str) -> Callable[[Command], Command]:

@@ -9,10 +9,13 @@ from typing import Any
 
 import click
 
+from snnquant.cli.group import GroupedOption
 from snnquant.cli.options import Command
 from snnquant.cli.source import Source
 from snnquant.data.options import BINS, ENCODINGS, LAYOUTS, ReadOptions
 from snnquant.frontends import SourceOptions
+
+_option = functools.partial(click.option, cls=GroupedOption, group="Options of the data")
 
 
 def _sensor(
@@ -32,30 +35,30 @@ def _sensor(
 
 #: One option per field of :class:`ReadOptions`, of the field's name, but for the steps.
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option(
+    _option(
         "--bin",
         type=click.Choice(BINS),
         help="How events become --timesteps frames: of equal time, or of an equal count of events.",
     ),
-    click.option(
+    _option(
         "--sensor",
         metavar="HEIGHT,WIDTH",
         callback=_sensor,
         help="Pixels of the sensor, for event files that do not tell.",
     ),
-    click.option(
+    _option(
         "--normalize",
         metavar="0..1|none|MEAN,STD",
         help="What is done to stored integers: divided by the largest of their type, and then "
         "(x - MEAN) / STD. Must be said for images.",
     ),
-    click.option(
+    _option(
         "--encode",
         type=click.Choice(ENCODINGS),
         help="Make sequences of --timesteps steps from static samples.",
     ),
-    click.option("--seed", type=click.IntRange(min=0), help="Of --encode poisson. [default: 0]"),
-    click.option(
+    _option("--seed", type=click.IntRange(min=0), help="Of --encode poisson. [default: 0]"),
+    _option(
         "--data-layout",
         "layout",
         type=click.Choice(LAYOUTS),
@@ -92,7 +95,7 @@ def read_options_alone(command: Command) -> Command:
         named = {entry.name: given.pop(entry.name) for entry in fields(ReadOptions)}
         return command(reading=ReadOptions(**named), **given)
 
-    steps = click.option(
+    steps = _option(
         "--timesteps", type=click.IntRange(min=1), help="Steps T, for --bin and --encode."
     )
     result: Command = _with_options(with_reading, (steps, *_OPTIONS))

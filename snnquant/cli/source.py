@@ -11,10 +11,13 @@ from typing import Any
 
 import click
 
+from snnquant.cli.group import GroupedOption
 from snnquant.cli.options import PATH, Command
 from snnquant.errors import UsageError
 from snnquant.files import sha256_of
 from snnquant.frontends import Reading, SourceOptions, read_source
+
+_option = functools.partial(click.option, cls=GroupedOption, group="Options of the float model")
 
 
 def _shape(
@@ -126,45 +129,45 @@ def source_of(record: Any) -> Source:
 #: MODEL, and one option per field of :class:`SourceOptions`, of the field's name.
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("model", type=PATH, required=False),
-    click.option(
+    _option(
         "--model",
         "factory",
         metavar="MODULE:FACTORY",
         help="Build a torch model: package.module:factory; MODEL is then its checkpoint.",
     ),
-    click.option(
+    _option(
         "--checkpoint",
         type=PATH,
         help="Weights for --model: .pt, .pth or .safetensors.",
     ),
-    click.option(
+    _option(
         "--input-shape",
         metavar="SIZES",
         callback=_shape,
         help="One input of the torch model, batch included: 1,1,8,8.",
     ),
-    click.option(
+    _option(
         "--timesteps",
         type=click.IntRange(min=1),
         help="Steps T, where the source does not tell; samples of another T are refused.",
     ),
-    click.option(
+    _option(
         "--time-axis",
         type=click.IntRange(0, 1),
         help="Axis of time in the input of a torch or NIR model; 0 for an ONNX graph of a single "
         "step, with --timesteps. [default: 0 for NIR; else none, the input is static]",
     ),
-    click.option(
+    _option(
         "--dt",
         type=click.FloatRange(min=0, min_open=True),
         help="Seconds per step, for NIR.",
     ),
-    click.option(
+    _option(
         "--reset",
         type=click.Choice(("hard", "soft")),
         help="What a spike does to the membrane, for NIR.",
     ),
-    click.option(
+    _option(
         "--discretize",
         type=click.Choice(("euler", "exp")),
         help="How equations in time become steps, for NIR.",

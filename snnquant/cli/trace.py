@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from snnquant.cli.console import Speaker, add_row, document, new_table
+from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import PATH, data_option, json_option, quiet_option
 from snnquant.data import open_data
 from snnquant.files import sha256_of
@@ -14,7 +15,7 @@ from snnquant.model_file import read_model
 from snnquant.trace import FORMATS, check_folder, trace_model, write_trace
 
 
-@click.command()
+@click.command(cls=VerbCommand)
 @click.argument("model", type=PATH)
 @data_option
 @click.option(
@@ -58,7 +59,7 @@ def command(
     README.md that says what is where, how wide it is and how to read it.
 
     \b
-    snnquant trace net.int.onnx --data test.npz --samples 2 --format hex -o vectors
+    snnquant trace net.int.onnx --data test.npz --format hex -o vectors
     snnquant trace net.int.onnx --data test.npz -o trace
     """  # noqa: D301
     speaker = Speaker(quiet)
@@ -95,7 +96,7 @@ def command(
             )
         )
         return
-    table = new_table("layer", "op", "steps", "neurons", "spikes")
+    table = new_table("layer", "op", "steps", "neurons", "spikes", texts=2)
     for layer in trace.layers:
         shape = layer.signals["current"].shape
         spikes = layer.signals.get("spikes")

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from snnquant.cli.console import Speaker, add_row, document, new_table
-from snnquant.cli.options import PATH, SAMPLES_HELP, json_option, quiet_option, threads_option
+from snnquant.cli.group import VerbCommand
+from snnquant.cli.options import DATA, PATH, SAMPLES_HELP, json_option, quiet_option, threads_option
 from snnquant.convert import manifest_path
 from snnquant.data import Dataset, open_data
 from snnquant.errors import GateError
@@ -17,9 +18,9 @@ from snnquant.files import sha256_of
 from snnquant.golden import Replay, Verification, golden_path, verify_model
 
 
-@click.command()
+@click.command(cls=VerbCommand)
 @click.argument("model", type=PATH)
-@click.option("--data", type=PATH, help=f"Also compare the ways to run it here. {SAMPLES_HELP}")
+@click.option("--data", type=DATA, help=f"Also compare the ways to run it here. {SAMPLES_HELP}")
 @click.option(
     "--samples",
     type=click.IntRange(min=1),
@@ -134,12 +135,12 @@ def _document(
 
 
 def _print(speaker: Speaker, result: Verification) -> None:
-    table = new_table("hash of", "is", "file")
+    table = new_table("hash of", "is", "file", texts=3)
     for check in result.hashes:
         add_row(table, check.id, check.status, check.path)
     speaker.table(table)
     speaker.result("")
-    table = new_table("vectors", "run by", "samples", "values", "differ")
+    table = new_table("vectors", "run by", "samples", "values", "differ", texts=2)
     for name, part in _replays(result).items():
         for how, compared in part.compared.items():
             differ = sum(m.count for m in part.mismatches if m.engine == how)

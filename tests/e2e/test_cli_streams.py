@@ -117,6 +117,29 @@ def test_a_terminal_gets_a_bar_and_whole_tables(folder, columns):
     assert all(len(row) == 11 for row in rows)  # 8 columns, 3 of them "12.3 %"
 
 
+def test_a_terminal_wraps_messages_between_words(folder):
+    words = ("convert", "digits_mlp.onnx", "--calibration", "digits_mlp.json", "-o", "new.onnx")
+    code, shown = in_terminal(words, folder, 80)
+    assert code == 0, shown
+    lines = plain(shown).replace("\r", "").splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert lines[0].startswith("snnquant convert: model digits_mlp.onnx, ")
+    assert lines[1].startswith("  ")
+    echo = " ".join(" ".join(lines[:3]).split())
+    assert "weight bits 8, input bits 8, per channel yes, readout as float, fuse yes" in echo
+    # A log keeps the same on one line.
+    assert snnquant(*words, cwd=folder).err.splitlines()[0].startswith(echo[:200])
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_of_few_characters_gets_no_others(folder, encoding):
+    code, shown = in_terminal(EVAL, folder, 80, PYTHONIOENCODING=encoding)
+    assert code == 0, shown
+    assert plain(shown).isascii()
+    assert "719/719" in plain(shown)
+    assert "-+-" in shown
+
+
 def test_a_narrow_terminal_loses_no_word(folder):
     code, shown = in_terminal(("inspect", "digits_mlp.onnx"), folder, 60)
     assert code == 0, shown
@@ -198,7 +221,7 @@ def test_the_installed_script_is_the_module():
 def test_results_that_cannot_be_written_are_an_error(folder):
     with open("/dev/full", "wb") as full:
         ran = subprocess.run(
-            command("inspect", MODEL, "--json"),
+            command("inspect", MODEL, "--json", "-q"),
             cwd=folder,
             env=environment(),
             stdout=full,
@@ -216,7 +239,7 @@ def test_a_reader_that_goes_away_is_no_error(folder):
     os.close(ours)
     try:
         ran = subprocess.run(
-            command("inspect", MODEL),
+            command("inspect", MODEL, "-q"),
             cwd=folder,
             env=environment(),
             stdout=theirs,
