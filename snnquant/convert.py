@@ -19,7 +19,7 @@ from snnquant import __version__
 from snnquant.calibration import Calibration
 from snnquant.data import load_samples
 from snnquant.errors import CalibrationMismatchError
-from snnquant.files import replace_files, sha256_of
+from snnquant.files import atomic_write, replace_files, sha256_of
 from snnquant.golden import checked_golden, golden_path, serialize_golden
 from snnquant.model_file import SCALE_KEY, graph_hash, metadata, neuron_nodes
 from snnquant.ops.attach import TIMESTEPS_KEY
@@ -129,7 +129,7 @@ def manifest(
         "warnings": list(warnings),
         "artifacts": list(artifacts),
     }
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+    return _manifest_text(document)
 
 
 def quantization_warnings(
@@ -175,6 +175,33 @@ def fusion_summary(result: QuantizedModel) -> str:
 def manifest_path(output: Path) -> Path:
     """Return the manifest's path beside an output path."""
     return output.with_suffix(".manifest.json")
+
+
+def load_manifest(output: Path) -> dict[str, Any]:
+    """Read the manifest that :func:`write_conversion` wrote beside a model."""
+    found: dict[str, Any] = json.loads(manifest_path(output).read_text(encoding="utf-8"))
+    return found
+
+
+def record_evaluation(output: Path, evaluation: Mapping[str, Any]) -> None:
+    """Add to a model's manifest what was measured of it, and which gates failed.
+
+    Args:
+        output: the model.
+        evaluation: the machine output of ``eval``.
+
+    Raises:
+        UsageError: the manifest cannot be written.
+    """
+    document = load_manifest(output)
+    document["inputs"]["test"] = evaluation["inputs"]["data"]
+    document["metrics"] |= evaluation["metrics"]
+    document["gates"] = evaluation["gates"]
+    atomic_write(manifest_path(output), _manifest_text(document))
+
+
+def _manifest_text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
 def samples_path(calibration: Path, known: Calibration) -> Path:

@@ -46,6 +46,16 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "demo", "snnquant.cli.demo", "Quantize a trained digits network and show both accuracies."
     ),
+    Verb(
+        "quantize",
+        "snnquant.cli.quantize",
+        "Calibrate, convert and eval in one go.",
+        inherits=(
+            Inherited("calibrate", {"output-file": "calibration"}),
+            Inherited("convert", {"calibration": None}),
+            Inherited("eval", {"data": "test", "samples": "test-samples", "batch-size": None}),
+        ),
+    ),
     Verb("inspect", "snnquant.cli.inspect", "List layers, neurons, steps, and what stays float."),
     Verb("import", "snnquant.cli.import_", "Write what was recognised as a canonical float model."),
     Verb("calibrate", "snnquant.cli.calibrate", "Collect statistics on calibration data."),

@@ -42,12 +42,13 @@ class Speaker:
 
     Args:
         quiet: say nothing but results, warnings and errors.
+        keep_stdout: for one JSON document; results go where messages go.
     """
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, *, keep_stdout: bool = False) -> None:
         self.quiet = quiet
-        self.out = _console(sys.stdout)
         self.err = _console(sys.stderr)
+        self.out = self.err if keep_stdout else _console(sys.stdout)
 
     def settings(self, verb: str, settings: Mapping[str, Any]) -> None:
         """Echo the effective settings."""

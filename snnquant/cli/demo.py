@@ -14,7 +14,8 @@ from snnquant.bench import Reference, compare_speed
 from snnquant.calibrate import calibrate_model, write_calibration
 from snnquant.calibration import AUTO, CalibrationSettings
 from snnquant.cli.console import Speaker, document
-from snnquant.cli.eval import layer_warnings, print_evaluation
+from snnquant.cli.evaluation import layer_warnings
+from snnquant.cli.evaluation_table import print_evaluation
 from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import PATH, json_option, quiet_option
 from snnquant.convert import convert_files, describe_options, fusion_summary, write_conversion

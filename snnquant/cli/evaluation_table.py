@@ -1,0 +1,71 @@
+"""How an evaluation is shown at a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snnquant.cli.console import Speaker, add_row, new_table, percent
+from snnquant.evaluate import Evaluation
+from snnquant.neurobench import NeuroBench
+
+
+def print_evaluation(speaker: Speaker, result: Evaluation) -> None:
+    """Print the tables of an evaluation."""
+    compared = result.prediction_agreement is not None
+    summary = new_table("", "integer", "float", "drop")
+    if result.accuracy is not None:
+        drop = "-" if result.drop is None else f"{100 * result.drop:+.2f} pt"
+        add_row(
+            summary,
+            f"accuracy ({result.samples} samples)",
+            percent(result.accuracy),
+            percent(result.float_accuracy),
+            drop,
+        )
+    if compared:
+        add_row(summary, "same prediction", percent(result.prediction_agreement), "", "")
+    if result.spike_agreement is not None:
+        add_row(summary, "equal spikes", percent(result.spike_agreement), "", "")
+    if summary.row_count:
+        speaker.table(summary)
+        speaker.result("")
+    else:
+        speaker.result(f"{result.samples} samples, no labels and no reference to compare with")
+    columns = ["layer", "neurons", "rate", "dead", "saturated"]
+    table = new_table(*columns, *(["float rate", "equal spikes", "F1"] if compared else []))
+    for layer in result.layers:
+        row = [
+            layer.name,
+            str(layer.neurons),
+            f"{layer.firing_rate:.4f}",
+            percent(layer.dead, 1),
+            percent(layer.saturated, 1),
+        ]
+        if compared:
+            row += [_rate(layer.firing_rate_float), percent(layer.agreement), _rate(layer.spike_f1)]
+        add_row(table, *row)
+    speaker.table(table)
+    if result.neurobench is not None:
+        _print_neurobench(speaker, result.neurobench)
+
+
+def _print_neurobench(speaker: Speaker, found: NeuroBench) -> None:
+    """Print NeuroBench's metrics, and the bits that weights take when packed."""
+    table = new_table("NeuroBench, per sample", "")
+    for name, value in (
+        ("effective MACs", f"{found.effective_macs:,.1f}"),
+        ("effective ACs", f"{found.effective_acs:,.1f}"),
+        ("dense operations", f"{found.dense:,.1f}"),
+        ("membrane updates", f"{found.membrane_updates:,.1f}"),
+        ("activation sparsity", percent(found.activation_sparsity)),
+        ("connection sparsity", percent(found.connection_sparsity)),
+        ("footprint", f"{found.footprint:,} bytes"),
+        (f"{found.weights:,} weights, packed", f"{found.weight_bits:,} bits"),
+    ):
+        add_row(table, name, value)
+    speaker.result("")
+    speaker.table(table)
+
+
+def _rate(value: Any) -> str:
+    return "-" if value is None else f"{value:.4f}"

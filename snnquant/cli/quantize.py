@@ -1,0 +1,223 @@
+"""``snnquant quantize``: calibrate, convert and eval in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from snnquant.calibration import load_calibration
+from snnquant.cli import calibrate, convert, eval
+from snnquant.cli.console import Speaker, document
+from snnquant.cli.evaluation import Measured, measure
+from snnquant.cli.evaluation_table import print_evaluation
+from snnquant.cli.gating import Gating, gate_options, raise_failed
+from snnquant.cli.group import VerbCommand
+from snnquant.cli.options import (
+    DATA,
+    PATH,
+    SAMPLES_HELP,
+    Command,
+    check_output,
+    json_option,
+    output_option,
+    quiet_option,
+)
+from snnquant.cli.reading import read_options
+from snnquant.cli.reporting import Reporting, report_options
+from snnquant.cli.source import Source, source_options
+from snnquant.convert import load_manifest, manifest_path, record_evaluation, samples_path
+from snnquant.data import ReadOptions, open_data
+from snnquant.errors import UsageError
+from snnquant.files import sha256_of
+from snnquant.golden import golden_path
+
+#: Options of the verbs that this one runs, by the names of their parameters.
+_OF_CALIBRATE = ("method", "samples", "batch_size", "inputs", "threads", "resume")
+_OF_CONVERT = (
+    *("target", "weight_bits", "input_bits", "per_channel", "readout_as", "fuse", "mode"),
+    "golden",
+)
+_OF_EVAL = ("output", "readout", "neurobench")
+
+
+def _options_of(command: click.Command, names: tuple[str, ...]) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command the named options of another one."""
+
+    def decorate(function: Command) -> Command:
+        decorated: Any = function
+        held = {parameter.name: parameter for parameter in command.params}
+        for name in reversed(names):
+            if not hasattr(decorated, "__click_params__"):
+                decorated.__click_params__ = []
+            decorated.__click_params__.append(held[name])
+        return function
+
+    return decorate
+
+
+@click.command(cls=VerbCommand)
+@click.option("--data", type=DATA, required=True, help=f"To calibrate on. {SAMPLES_HELP}")
+@click.option(
+    "--test",
+    type=DATA,
+    help="Labelled samples to compare both models on. [default: nothing is evaluated]",
+)
+@click.option(
+    "--test-samples", type=click.IntRange(min=1), help="Use at most this many samples of --test."
+)
+@output_option(None, "Where to write the integer model; the other files go beside it.")
+@click.option(
+    "--calibration",
+    type=PATH,
+    help="Where to write the calibration. [default: beside the model]",
+)
+@_options_of(calibrate.command, _OF_CALIBRATE)
+@_options_of(convert.command, _OF_CONVERT)
+@_options_of(eval.command, _OF_EVAL)
+@gate_options
+@report_options
+@json_option
+@quiet_option
+@source_options
+@read_options
+def command(
+    source: Source,
+    reading: ReadOptions,
+    data: Path,
+    test: Path | None,
+    test_samples: int | None,
+    output_file: Path,
+    calibration: Path | None,
+    gating: Gating,
+    reporting: Reporting,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Take MODEL to integers in one go: calibrate, convert, and eval on --test.
+
+    Writes what those verbs write. Where a gate fails the files are there all the same, the
+    manifest says that it failed, and the exit code is 4.
+
+    \b
+    snnquant quantize net.onnx --data train.npz -o net.int.onnx
+    snnquant quantize net.onnx --data train.npz --test test.npz -o net.int.onnx
+    snnquant --config quantize.toml quantize
+    """  # noqa: D301
+    speaker = Speaker(quiet, keep_stdout=as_json)
+    place = calibration or output_file.with_suffix(".calibration.json")
+    _check(source, reading, data, test, output_file, place, gating, reporting, options)
+    calibrate.run(
+        speaker,
+        source,
+        reading,
+        data=data,
+        output_file=place,
+        **{name: options[name] for name in _OF_CALIBRATE},
+    )
+    warnings = convert.run(
+        speaker,
+        source,
+        calibration=place,
+        output_file=output_file,
+        **{name: options[name] for name in _OF_CONVERT},
+    )
+    found = None
+    if test is not None:
+        found = measure(
+            speaker,
+            Source(output_file, source.options),
+            reading,
+            data=test,
+            reference=source.path,
+            samples=test_samples,
+            batch_size=options["batch_size"],
+            threads=options["threads"],
+            without_library=False,
+            gating=gating,
+            reporting=reporting,
+            **{name: options[name] for name in _OF_EVAL},
+        )
+        record_evaluation(output_file, found.document)
+        if not as_json:
+            print_evaluation(speaker, found.result)
+        for warning in found.document["warnings"]:
+            speaker.warn(warning["message"])
+    if as_json:
+        config = {
+            "data": data,
+            "test": test,
+            "test_samples": test_samples,
+            **source.settings(),
+            **reading.settings(),
+            **{k: list(v) if isinstance(v, tuple) else v for k, v in options.items()},
+            **gating.settings(),
+            **reporting.settings(),
+        }
+        speaker.json(_document(config, data, output_file, place, warnings, found))
+    if found is not None:
+        raise_failed(found.gates)
+
+
+def _check(
+    source: Source,
+    reading: ReadOptions,
+    data: Path,
+    test: Path | None,
+    output_file: Path,
+    calibration: Path,
+    gating: Gating,
+    reporting: Reporting,
+    options: dict[str, Any],
+) -> None:
+    """Refuse what a later verb would refuse, before the first one runs."""
+    read = [*source.files, data, *([] if test is None else [test]), *reporting.inputs]
+    written = [output_file, manifest_path(output_file), calibration]
+    written += [golden_path(output_file)] if options["golden"] else []
+    for output in written:
+        check_output(output, read)
+    if test is None:
+        if gating.limits or gating.baseline or gating.junit or gating.summary or reporting.outputs:
+            raise UsageError("gates and reports need something to evaluate; give --test")
+        return
+    dataset = open_data(test, reading)
+    checks = gating.open([*read, *written], reporting.outputs)
+    checks.check_needs(labels=dataset.has_labels, reference=True, file=True)
+
+
+def _document(
+    config: dict[str, Any],
+    data: Path,
+    output_file: Path,
+    calibration: Path,
+    warnings: list[dict[str, str]],
+    found: Measured | None,
+) -> dict[str, Any]:
+    """Return the machine output: that of eval, with what was made and from what."""
+    measured = {} if found is None else found.document
+    made = [calibration, samples_path(calibration, load_calibration(calibration)), output_file]
+    made.append(manifest_path(output_file))
+    if config["golden"]:
+        made.append(golden_path(output_file))
+    inputs = {
+        "model": load_manifest(output_file)["inputs"]["model"],
+        "data": {"path": str(data), "sha256": load_calibration(calibration).data_sha256},
+    }
+    if found is not None:
+        inputs["test"] = found.document["inputs"]["data"]
+    return document(
+        "quantize",
+        inputs=inputs,
+        config={k: str(v) if isinstance(v, Path) else v for k, v in config.items()},
+        metrics=measured.get("metrics", {}),
+        gates=measured.get("gates", []),
+        layers=measured.get("layers", []),
+        warnings=[*warnings, *measured.get("warnings", [])],
+        artifacts=[
+            *({"path": str(path), "sha256": sha256_of(path)} for path in made),
+            *measured.get("artifacts", []),
+        ],
+    )
