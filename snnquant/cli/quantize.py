@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def command(
     \b
     snnquant quantize net.onnx --data train.npz -o net.int.onnx
     snnquant quantize net.onnx --data train.npz --test test.npz -o net.int.onnx
-    snnquant --config quantize.toml quantize
+    snnquant quantize net.onnx --data train.npz --test test.npz -o n.onnx --max-drop 0
     """  # noqa: D301
     speaker = Speaker(quiet, keep_stdout=as_json)
     place = calibration or output_file.with_suffix(".calibration.json")
@@ -177,6 +178,8 @@ def _check(
     read = [*source.files, data, *([] if test is None else [test]), *reporting.inputs]
     written = [output_file, manifest_path(output_file), calibration]
     written += [golden_path(output_file)] if options["golden"] else []
+    if len(set(map(os.path.realpath, written))) < len(written):
+        raise UsageError(f"--calibration {calibration} and -o {output_file} are two outputs")
     for output in written:
         check_output(output, read)
     if test is None:

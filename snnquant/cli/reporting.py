@@ -47,7 +47,7 @@ class Reporting:
     def settings(self) -> dict[str, Any]:
         """Return what was set, for the echo of the settings and the JSON."""
         samples = None if self.path is None else self.samples
-        return {"report_samples": samples, "bench": self.bench}
+        return {"report_samples": samples, "speed": self.bench}
 
     def open(self, sha256: str) -> OpenReporting:
         """Read the benchmark, before long work is done.
@@ -105,8 +105,8 @@ def report_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def collected(**given: Any) -> Any:
-        path, bench, samples = (given.pop(n) for n in ("report", "bench", "report_samples"))
-        for option, value in (("--bench", bench), ("--report-samples", samples)):
+        path, bench, samples = (given.pop(n) for n in ("report", "speed", "report_samples"))
+        for option, value in (("--speed", bench), ("--report-samples", samples)):
             if path is None and value is not None:
                 raise UsageError(f"{option} is about the report; give --report too")
         reporting = Reporting(path, bench, samples or _SAMPLES)
@@ -126,7 +126,7 @@ def report_options(command: Command) -> Command:
             help=f"Samples in the report's raster of spikes. [default: {_SAMPLES}]",
         ),
         click.option(
-            "--bench",
+            "--speed",
             type=PATH,
             metavar="RESULT",
             help="A 'bench --json' of this model, for the report.",

@@ -23,7 +23,10 @@ WRONG = {
         "[convert]\nweight_bit = 3",
         "[convert] has no key 'weight-bit'; did you mean 'weight-bits'?",
     ),
-    "of another verb": ("[convert]\nmax-drop = 1", "has no key 'max-drop'; it belongs in [eval]"),
+    "of another verb": (
+        "[convert]\nmax-drop = 1",
+        "has no key 'max-drop'; it belongs in [quantize] or [eval]",
+    ),
     "a negative flag": ("[convert]\nno-fuse = true", "has no key 'no-fuse'; write fuse = false"),
     "a negative flag for all": ("per_tensor = true", "key 'per-tensor'; write per-channel = false"),
     "a text for a number": (

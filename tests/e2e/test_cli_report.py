@@ -32,25 +32,25 @@ def test_a_benchmark_of_this_model(folder):
     (folder / "bench.json").write_text(ran.out)
     (folder / "other.json").write_text(ran.out.replace('"sha256": "', '"sha256": "0'))
     report = ("--report", "r.html")
-    ran = forked(*EVAL, *report, "--bench", "bench.json", cwd=folder)
+    ran = forked(*EVAL, *report, "--speed", "bench.json", cwd=folder)
     assert ran.code == 0, ran.err
     text = (folder / "r.html").read_text(encoding="utf-8")
     assert text.count('<th scope="row">digits_mlp.int</th>') == 2
     (folder / "r.html").unlink()
-    refuses(folder, 3, *EVAL, *report, "--bench", "other.json", says=["is of another model"])
-    refuses(folder, 3, *EVAL, *report, "--bench", "digits_mlp.json", says=["benchmark"])
-    refuses(folder, 3, *EVAL, *report, "--bench", "missing.json", says=["cannot read benchmark"])
+    refuses(folder, 3, *EVAL, *report, "--speed", "other.json", says=["is of another model"])
+    refuses(folder, 3, *EVAL, *report, "--speed", "digits_mlp.json", says=["benchmark"])
+    refuses(folder, 3, *EVAL, *report, "--speed", "missing.json", says=["cannot read benchmark"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--bench", "digits_mlp.json"), "give --report too"),
+        (("--speed", "digits_mlp.json"), "give --report too"),
         (("--report-samples", "2"), "give --report too"),
         (("--report", "r.html", "--report-samples", "0"), "--report-samples"),
         (("--report", "digits_test.npz"), "would replace the input digits_test.npz"),
         (("--report", "digits_mlp.onnx"), "would replace the input digits_mlp.onnx"),
-        (("--report", "a.json", "--bench", "a.json"), "would replace the input a.json"),
+        (("--report", "a.json", "--speed", "a.json"), "would replace the input a.json"),
         (("--report", "r.html", "--junit", "./r.html"), "would replace the other output r.html"),
         (("--report", "missing/r.html"), "create it first"),
     ],

@@ -61,7 +61,7 @@ def url(tmp_path_factory):
         [
             *("eval", str(folder / "net.int.onnx"), "--data", str(folder / "data.npz"), "-q"),
             *("--reference", str(folder / "net.onnx"), "--report", str(folder / "r.html")),
-            *("--bench", str(folder / "bench.json"), "--neurobench", "--min-agreement", "1"),
+            *("--speed", str(folder / "bench.json"), "--neurobench", "--min-agreement", "1"),
             *("--max-dead", "1", "--report-samples", "3"),
         ]
     )
