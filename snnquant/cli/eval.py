@@ -177,6 +177,8 @@ def command(
         speaker.json(found)
     else:
         print_evaluation(speaker, result)
+    if reporting.path is not None:
+        speaker.say(f"wrote {reporting.path}")
     for warning in warnings:
         speaker.warn(warning["message"])
     raise_failed(gates)
