@@ -138,6 +138,8 @@ def measure(
         threads=threads,
     )
     written += report.write(subject, result, gates, found)
+    if reporting.path is not None:
+        speaker.say(f"wrote {reporting.path}")
     return Measured(found, result, gates)
 
 
