@@ -1,5 +1,6 @@
 """What holds where several sources say something, and what the schema says of the options."""
 
+from pathlib import Path
 from types import MappingProxyType
 
 import click
@@ -171,6 +172,20 @@ def test_the_schema_describes_every_option(keys):
     assert convert["readout-as"]["enum"] == ["float", "int"]
     assert schema["properties"]["export"]["properties"]["step"]["exclusiveMinimum"] == 0
     assert schema["properties"]["calibrate"]["properties"]["input"]["type"] == "array"
+
+
+def test_the_file_in_the_readme_is_one(keys, tmp_path):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    section = readme.split("\n### Configuration\n")[1].split("\n### ")[0]
+    (tmp_path / "snnquant.toml").write_text(section.split("```toml\n")[1].split("```")[0])
+    found = Configuration(
+        configured_verbs(), keys, files=[tmp_path / "snnquant.toml"], presets=(), variables={}
+    )
+    settings = values(found, "eval")
+    assert settings["model"] == str(tmp_path / "net.int.onnx")
+    assert (settings["max-drop"], settings["min-agreement"]) == (0.02, 0.95)
+    assert values(found, "convert")["per-channel"] is False
+    assert values(found, "calibrate")["method"] == "mse"
 
 
 def test_no_name_means_two_things(keys):
