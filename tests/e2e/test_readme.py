@@ -87,9 +87,10 @@ def test_the_python_and_the_verbs_run_as_shown(tmp_path, monkeypatch):
     for name in ("train", "test"):
         images = rng.random((64, 1, 8, 8), dtype=np.float32) * 20
         np.savez(tmp_path / f"{name}.npz", x=images, y=rng.integers(0, 10, 64))
-    commands = commands_of(blocks("sh", section("## Your own network"))[0])
+    at_once, in_steps = blocks("sh", section("## Your own network"))[:2]
+    commands = [*commands_of(at_once), *commands_of(in_steps)]
     assert [words[0] for words in commands] == [
-        *("inspect", "import", "calibrate", "convert", "eval", "verify", "bench")
+        *("quantize", "inspect", "import", "calibrate", "convert", "eval", "verify", "bench")
     ]
     for words in commands:
         assert b"warning: " not in run_snnquant(words, tmp_path).stderr
