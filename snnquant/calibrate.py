@@ -40,7 +40,7 @@ class _Activity:
 
 
 @dataclass(frozen=True)
-class _RealSamples:
+class RealSamples:
     """The samples of a batch that a model with a fixed batch size has others added to."""
 
     count: int
@@ -120,7 +120,7 @@ def calibrate_model(
     done = 0
     for batch in dataset.batches(runner.batch_size(settings.batch_size), total):
         values = runner.run(batch.inputs)
-        real = _RealSamples(len(batch), runner.batch_size(len(batch)))
+        real = RealSamples(len(batch), runner.batch_size(len(batch)))
         for point, counted in statistics.items():
             counted.update(real.of(values[point], runner.layout.timesteps))
         for node in neurons:

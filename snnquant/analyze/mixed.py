@@ -47,10 +47,12 @@ class Watch:
     name: str
     scale: FloatArray | None = None
 
-    def real(self, values: Mapping[str, Array]) -> FloatArray:
-        """Return the real values, in float64."""
-        held = np.asarray(values[self.name], np.float64)
-        return held if self.scale is None else np.asarray(held * self.scale, np.float64)
+    def real(self, values: Mapping[str, Array]) -> Array:
+        """Return the real values: in float64, or as they are where one step is worth 1."""
+        held = np.asarray(values[self.name])
+        if self.scale is None or (self.scale == 1).all():
+            return held
+        return np.multiply(held, self.scale, dtype=np.float64)
 
 
 @dataclass(frozen=True)

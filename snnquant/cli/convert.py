@@ -9,10 +9,11 @@ import click
 from snnquant.calibration import load_calibration
 from snnquant.cli.console import Speaker
 from snnquant.cli.options import (
-    PATH,
+    calibration_option,
     check_output,
     output_option,
     quiet_option,
+    width_options,
 )
 from snnquant.cli.source import Source, source_options
 from snnquant.convert import (
@@ -33,32 +34,8 @@ from snnquant.target import load_target
 
 
 @click.command()
-@click.option(
-    "--calibration",
-    type=PATH,
-    default="calibration.json",
-    show_default=True,
-    help="Written by calibrate for this model.",
-)
-@click.option(
-    "--target",
-    default="generic",
-    show_default=True,
-    help="Arithmetic profile: generic, tianjic, or a .toml file.",
-)
-@click.option(
-    "--weight-bits", type=click.IntRange(2, 8), help="Width of weights. [default: the target's]"
-)
-@click.option(
-    "--input-bits",
-    type=click.IntRange(2, 8),
-    help="Width of analog inputs. [default: the target's]",
-)
-@click.option(
-    "--per-channel/--per-tensor",
-    default=None,
-    help="One weight scale per output channel, or per layer. [default: the target's]",
-)
+@calibration_option
+@width_options
 @click.option(
     "--readout-as",
     type=click.Choice(["float", "int"]),

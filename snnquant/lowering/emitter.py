@@ -160,7 +160,9 @@ class Emitter:
 
     def has_float(self, value: ir.Value) -> bool:
         """Whether a value is there as it is in the float graph, or dequantized already."""
-        return value in self._floats or (value not in self._carriers and constant(value) is not None)
+        return value in self._floats or (
+            value not in self._carriers and constant(value) is not None
+        )
 
     def has_carrier(self, value: ir.Value) -> bool:
         """Whether the integers of a value are there."""
