@@ -33,6 +33,7 @@ LAYERS = [
     {"spike_counter", "connections", "neurobench"},
     {"golden", "trace", "doctor"},
     {"calibrate", "convert", "evaluate", "gates", "baseline", "pipeline", "schemas"},
+    {"analyze"},
     {"nn"},
     {"frontends"},
     {"inspection"},

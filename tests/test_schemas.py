@@ -26,8 +26,8 @@ def closed(schema):
     return {key: closed(value) for key, value in schema.items()} | extra
 
 
-def problems(document):
-    validator = jsonschema.Draft202012Validator(closed(document_schema(SCHEMA)))
+def problems(document, name=SCHEMA):
+    validator = jsonschema.Draft202012Validator(closed(document_schema(name)))
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
 
 

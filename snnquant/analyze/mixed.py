@@ -52,7 +52,8 @@ class Watch:
         held = np.asarray(values[self.name])
         if self.scale is None or (self.scale == 1).all():
             return held
-        return np.multiply(held, self.scale, dtype=np.float64)
+        real: Array = np.multiply(held, self.scale, dtype=np.float64)
+        return real
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from snnquant.cli.console import Speaker, add_row, new_table, percent
 from snnquant.cli.printable import printable
 
 #: Longer names of layers would push the table beyond 80 columns.
-_NAME_LIMIT = 22
+_NAME_LIMIT = 16
 
 
 def analysis_document(found: Analysis) -> dict[str, Any]:
@@ -75,13 +75,10 @@ def print_analysis(speaker: Speaker, found: Analysis) -> None:
     speaker.table(table)
     speaker.result("")
     whole = found.whole
-    speaker.result(
-        f"All layers: cost {_cost(whole.error)}, same prediction "
-        f"{percent(whole.prediction_agreement)}"
-        + (f", accuracy {percent(whole.accuracy)} (float {percent(found.float_accuracy)})")
-        * labelled
-        + f", {found.samples} samples"
-    )
+    words = f"same prediction {percent(whole.prediction_agreement)}"
+    if labelled:
+        words = f"accuracy {percent(whole.accuracy)} (float {percent(found.float_accuracy)})"
+    speaker.result(f"All layers: cost {_cost(whole.error)}, {words}, {found.samples} samples")
     _print_alternatives(speaker, found)
 
 
@@ -157,6 +154,8 @@ def _cells(mode: str, cost: Cost, labelled: bool) -> list[str]:
 
 
 def _cost(value: float, *, signed: bool = False) -> str:
+    if abs(value) >= 100:
+        return "< -9999 %" if value < 0 else "> 9999 %"
     return f"{100 * value:{'+' if signed else ''}.3f} %"
 
 
