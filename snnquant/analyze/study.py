@@ -126,7 +126,9 @@ class Study:
         self.layers = find_layers(self.model, setting.scales, setting.options, rates)
         self._real = float_model(self.model, self.layers)
         threads = self.scoring.threads
-        self._runner = Runner(self._real.model, self._real.names, threads=threads, custom_ops=False)
+        self._runner = Runner(
+            self._real.model, self._real.names, threads=threads, custom_ops=False, spinning=False
+        )
         layout = self._runner.layout
         if states_of(self._real.model) and layout.timesteps == 1:
             raise UsageError(
@@ -217,7 +219,8 @@ class Study:
             output = None
             if not job.local:
                 output = OutputMeter(self._ends, self._real, mixed, self.dataset.has_labels)
-            runner = Runner(mixed.model, mixed.names, threads=self.scoring.threads)
+            threads = self.scoring.threads
+            runner = Runner(mixed.model, mixed.names, threads=threads, spinning=False)
             fingerprint = hashlib.sha256(data).hexdigest()
             opened.append(_Open(job, runner, meters, output, fingerprint))
         if opened:
