@@ -34,7 +34,7 @@ from snnquant.target import Target, load_target
 
 
 @dataclass(frozen=True)
-class _RealSamples:
+class RealSamples:
     """The samples of a batch that a model with a fixed batch size has others added to."""
 
     count: int
@@ -122,7 +122,7 @@ def calibrate_model(
     try:
         for batch in dataset.batches(size, left, start=collected.done) if left else ():
             values = runner.run(batch.inputs)
-            real = _RealSamples(len(batch), runner.batch_size(len(batch)))
+            real = RealSamples(len(batch), runner.batch_size(len(batch)))
             with collected.batch(len(batch)):
                 for point, counted in collected.statistics.items():
                     counted.update(real.of(values[point], runner.layout.timesteps))

@@ -58,11 +58,7 @@ def convert_model(
     Raises:
         CalibrationMismatchError: the calibration is of another graph.
     """
-    if calibration.graph_sha256 != graph_hash(model):
-        raise CalibrationMismatchError(
-            "the calibration is of another model (graph hashes differ); "
-            "run 'snnquant calibrate' on this model"
-        )
+    check_calibration(model, calibration)
     properties = model_properties(options, str(calibration.timesteps or ""))
     properties["snnquant.source_sha256"] = source_sha256
     properties["snnquant.calibration_sha256"] = calibration_sha256
@@ -73,6 +69,15 @@ def convert_model(
         properties,
         calibration.firing_rates(),
     )
+
+
+def check_calibration(model: ir.Model, calibration: Calibration) -> None:
+    """Raise CalibrationMismatchError if a calibration is of another canonical graph."""
+    if calibration.graph_sha256 != graph_hash(model):
+        raise CalibrationMismatchError(
+            "the calibration is of another model (graph hashes differ); "
+            "run 'snnquant calibrate' on this model"
+        )
 
 
 def model_properties(options: QuantizeOptions, timesteps: str | None) -> dict[str, str]:

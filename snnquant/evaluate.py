@@ -154,8 +154,8 @@ def evaluate_model(
         if reference is None
         else Runner(reference, list(shared.values()), threads=threads, custom_ops=False)
     )
-    layout = _choose_output(runner, output)
-    float_layout = None if floats is None else _choose_output(floats, output)
+    layout = choose_output(runner, output)
+    float_layout = None if floats is None else choose_output(floats, output)
     counters = {name: LayerCounter(name) for name in layers}
     total = len(dataset) if samples is None else min(samples, len(dataset))
     right = right_float = same = done = 0
@@ -164,7 +164,7 @@ def evaluate_model(
         scores = read_out(values[layout.name], layout, readout)
         predicted = scores.argmax(axis=1)
         if batch.labels is not None:
-            _check_labels(batch.labels, scores.shape[1])
+            check_labels(batch.labels, scores.shape[1])
             right += int((predicted == batch.labels).sum())
         expected: Mapping[str, Array] = {}
         predicted_float = None
@@ -249,8 +249,8 @@ def spiking_outputs(model: onnx.ModelProto) -> dict[str, str]:
     }
 
 
-def _choose_output(runner: Runner | StepRunner, name: str | None) -> Layout:
-    """Return the layout of the output that is scored."""
+def choose_output(runner: Runner | StepRunner, name: str | None) -> Layout:
+    """Return the layout of the output that is scored; UsageError if there is none of that name."""
     outputs = runner.layout.outputs
     if name is None:
         return outputs[0]
@@ -261,8 +261,8 @@ def _choose_output(runner: Runner | StepRunner, name: str | None) -> Layout:
     raise UsageError(f"--output {name}: the model has no such output, it has {known}")
 
 
-def _check_labels(labels: Array, classes: int) -> None:
-    """Raise if a label is no class of the output."""
+def check_labels(labels: Array, classes: int) -> None:
+    """Raise DataError if a label is no class of the output."""
     low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
     if low < 0 or high >= classes:
         raise DataError(

@@ -77,6 +77,7 @@ class Runner:
         extra: inner values to output as well.
         custom_ops: load the library for integer neurons.
         threads: threads of ONNX Runtime; None: its choice.
+        spinning: see :func:`~snnquant.runtime.load_session`.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Runner:
         *,
         custom_ops: bool = True,
         threads: int | None = None,
+        spinning: bool = True,
     ) -> None:
         neurons = neuron_nodes(model)
         if not neurons:
@@ -99,7 +101,10 @@ class Runner:
         self._direct = [name for name in extra if name in graph_inputs]
         self._extra = tuple(dict.fromkeys(name for name in extra if name not in graph_inputs))
         self._session = runtime.load_session(
-            with_outputs(model, inner).SerializeToString(), custom_ops=custom_ops, threads=threads
+            with_outputs(model, inner).SerializeToString(),
+            custom_ops=custom_ops,
+            threads=threads,
+            spinning=spinning,
         )
         self._model = model
         self._states = frozenset(states_of(model))

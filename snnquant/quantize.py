@@ -15,6 +15,7 @@ from snnquant.errors import ModelError, NumericalError, UsageError, first_line
 from snnquant.fusion import Fusion, fuse_model
 from snnquant.lowering import RULES
 from snnquant.lowering.decided import Decided, choose_scales
+from snnquant.lowering.emission import Emission
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Kind
 from snnquant.lowering.plan import InputScale, LeftFloat, Plan, make_plan
@@ -121,6 +122,8 @@ def quantize_model(
     rates: Mapping[str, float] | None = None,
     decided: Mapping[str, Decided] | None = None,
     keep_float: Collection[str] = (),
+    float_spikes: Mapping[str, InputScale] | None = None,
+    emission: Emission | None = None,
 ) -> QuantizedModel:
     """Rewrite a canonical float graph in integers.
 
@@ -133,6 +136,8 @@ def quantize_model(
         decided: scales that are not chosen here, such as those of quantization-aware training, by
             the name of the synapse or of the recurrent neuron.
         keep_float: names of nodes that are not to become integers.
+        float_spikes: how the spikes of neurons that stay float enter the integers, by value name.
+        emission: writes the nodes that become integers; default: each once.
 
     Raises:
         ModelError: a neuron that the target cannot express, no neuron at all, or decided scales
@@ -147,27 +152,31 @@ def quantize_model(
         input_bits=options.input_bits,
         weight_bits=options.weight_bits,
         keep_float=keep_float,
+        float_spikes=float_spikes,
     )
+    emission = emission or Emission()
+    known = {**scales, **(float_spikes or {})}
     if not any(node.domain == DOMAIN for node in model.graph):
         raise ModelError("the model has no neuron; nothing would become an integer SNN")
-    missing = [name for name in plan.entries() if name not in scales]
+    missing = [name for name in plan.entries() if name not in known]
     if missing:
         raise ModelError(f"no calibrated scale for '{missing[0]}'; calibrate this model again")
     choose_scales(plan, options.per_channel, decided or {})
     out = Emitter(model, plan)
-    input_scales = _inputs(model, plan, out)
+    input_scales = _inputs(model, plan, out, emission)
     kept_float = {entry.node for entry in plan.left}
     for node in model.graph:
         rule = RULES.get((node.domain, node.op_type))
         produced = any(v in plan.flows for v in node.outputs)
         if rule is not None and produced and (node.name or "") not in kept_float:
-            rule.emit(node, out)
+            emission.emit(rule, node, out)
         else:
             out.copy(node)
     outputs, output_scales = _outputs(model, plan, out, options)
+    watched = emission.watched(out)
     lowered = ir.Graph(
         out.inputs,
-        outputs,
+        [*outputs, *watched],
         nodes=out.tape.nodes,
         initializers=out.tape.initializers,
         name=model.graph.name or "snn",
@@ -179,6 +188,7 @@ def quantize_model(
     for name, scale in (input_scales | output_scales).items():
         result.metadata_props[SCALE_KEY + name] = json.dumps(scale)
     ir.passes.common.RemoveUnusedNodesPass()(result)
+    del lowered.outputs[len(outputs) :]
     proto = ir.to_proto(result)
     sort_metadata(proto)
     attach_functions(proto)
@@ -201,11 +211,12 @@ def fuse_result(result: QuantizedModel) -> QuantizedModel:
     return replace(result, model=fusion.model, layers=layers, fusion=fusion, unfused=result.model)
 
 
-def _inputs(model: ir.Model, plan: Plan, out: Emitter) -> dict[str, Any]:
+def _inputs(model: ir.Model, plan: Plan, out: Emitter, emission: Emission) -> dict[str, Any]:
     """Emit the graph inputs, states as integers; return the scales of these."""
     scales = {}
     for value in model.graph.inputs:
         state = value in plan.state_inputs and plan.flow(value).kind is not Kind.FLOAT
+        state = state and not emission.real_states
         kind = ir.TensorType(ir.DataType.INT32) if state else value.type
         fresh = ir.Value(name=value.name, type=kind, shape=value.shape)
         out.inputs.append(fresh)

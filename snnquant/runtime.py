@@ -101,6 +101,7 @@ def load_session(
     threads: int | None = None,
     optimized: bool = True,
     profile: str | None = None,
+    spinning: bool = True,
 ) -> Session:
     """Open a model on the CPU, with the native kernels or by the function bodies it carries.
 
@@ -110,6 +111,7 @@ def load_session(
         threads: threads within an op; None: ONNX Runtime's choice.
         optimized: whether ONNX Runtime may rewrite the graph, which is slow for large ones.
         profile: start of the path of a file in which ``end_profiling()`` tells the time per node.
+        spinning: threads wait busily for the next op, which slows down other open sessions.
 
     Raises:
         LibraryError: the library is missing or cannot be loaded.
@@ -124,6 +126,8 @@ def load_session(
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = profile
+    if not spinning:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if custom_ops:
         register(options)
     source = model if isinstance(model, bytes) else os.fspath(model)

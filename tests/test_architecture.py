@@ -33,6 +33,7 @@ LAYERS = [
     {"spike_counter", "connections", "membranes", "neurobench"},
     {"golden", "trace", "doctor"},
     {"calibrate", "convert", "evaluate", "gates", "baseline", "pipeline", "report", "schemas"},
+    {"analyze"},
     {"nn"},
     {"frontends"},
     {"inspection"},

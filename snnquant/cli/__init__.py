@@ -61,6 +61,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("calibrate", "snnquant.cli.calibrate", "Collect statistics on calibration data."),
     Verb("convert", "snnquant.cli.convert", "Write the integer model."),
     Verb("eval", "snnquant.cli.eval", "Measure an integer model against its float origin."),
+    Verb("analyze", "snnquant.cli.analyze", "Rank layers by what quantizing them costs."),
     Verb("verify", "snnquant.cli.verify", "Replay a model's golden vectors and check all hashes."),
     Verb("trace", "snnquant.cli.trace", "Write every integer step by step, for test benches."),
     Verb("bench", "snnquant.cli.bench", "Measure how fast an integer model runs, beside others."),

@@ -10,11 +10,11 @@ from snnquant.calibration import load_calibration
 from snnquant.cli.console import Speaker
 from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import (
-    PATH,
-    NamedFile,
+    calibration_option,
     check_output,
     output_option,
     quiet_option,
+    width_options,
 )
 from snnquant.cli.source import Source, source_options
 from snnquant.convert import (
@@ -31,37 +31,12 @@ from snnquant.frontends import canonical_graph
 from snnquant.golden import golden_path
 from snnquant.quantize import choose_options
 from snnquant.stepping import MODES
-from snnquant.target import load_target, target_names
+from snnquant.target import load_target
 
 
 @click.command(cls=VerbCommand)
-@click.option(
-    "--calibration",
-    type=PATH,
-    default="calibration.json",
-    show_default=True,
-    help="Written by calibrate for this model.",
-)
-@click.option(
-    "--target",
-    type=NamedFile(target_names),
-    default="generic",
-    show_default=True,
-    help="Arithmetic profile: generic, tianjic, or a .toml file.",
-)
-@click.option(
-    "--weight-bits", type=click.IntRange(2, 8), help="Width of weights. [default: the target's]"
-)
-@click.option(
-    "--input-bits",
-    type=click.IntRange(2, 8),
-    help="Width of analog inputs. [default: the target's]",
-)
-@click.option(
-    "--per-channel/--per-tensor",
-    default=None,
-    help="One weight scale per output channel, or per layer. [default: the target's]",
-)
+@calibration_option
+@width_options
 @click.option(
     "--readout-as",
     type=click.Choice(["float", "int"]),

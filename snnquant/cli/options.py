@@ -101,6 +101,54 @@ DATA = DataPath(path_type=Path)
 data_option = click.option("--data", type=DATA, required=True, help=SAMPLES_HELP)
 
 
+calibration_option = click.option(
+    "--calibration",
+    type=PATH,
+    default="calibration.json",
+    show_default=True,
+    help="Written by calibrate for this model.",
+)
+
+
+def _target_names() -> list[str]:
+    from snnquant.target import target_names
+
+    return target_names()
+
+
+_WIDTHS = (
+    click.option(
+        "--target",
+        type=NamedFile(_target_names),
+        default="generic",
+        show_default=True,
+        help="Arithmetic profile: generic, tianjic, or a .toml file.",
+    ),
+    click.option(
+        "--weight-bits", type=click.IntRange(2, 8), help="Width of weights. [default: the target's]"
+    ),
+    click.option(
+        "--input-bits",
+        type=click.IntRange(2, 8),
+        help="Width of analog inputs. [default: the target's]",
+    ),
+    click.option(
+        "--per-channel/--per-tensor",
+        default=None,
+        help="One weight scale per output channel, or per layer. [default: the target's]",
+    ),
+)
+
+
+def width_options(command: Command) -> Command:
+    """Give a command the options of how numbers become integers."""
+    decorated: Any = command
+    for option in reversed(_WIDTHS):
+        decorated = option(decorated)
+    result: Command = decorated
+    return result
+
+
 def output_option(default: str | None, help_text: str) -> Callable[[Command], Command]:
     """Return the -o option, which must be given if it has no default."""
     # To some versions of click a default of None is a value, and nothing is missing.

@@ -158,6 +158,22 @@ class Emitter:
             return self._quantize(self.float(value), flow, name), flow
         return self.carrier(value), flow
 
+    def has_float(self, value: ir.Value) -> bool:
+        """Whether a value is there as it is in the float graph, or dequantized already."""
+        return value in self._floats or (
+            value not in self._carriers and constant(value) is not None
+        )
+
+    def has_carrier(self, value: ir.Value) -> bool:
+        """Whether the integers of a value are there."""
+        return value in self._carriers
+
+    def enter_again(self, value: ir.Value) -> None:
+        """Let the float version of a value be what integers go on from, in place of its own."""
+        flow = self.plan.flow(value)
+        entered = self._quantize(self._floats[value], flow, f"{value.name}.quantized")
+        self.set(value, entered, flow.reach)
+
     def real(self, value: ir.Value) -> ir.Value:
         """Return the integers of a value in a floating type that holds each of them exactly."""
         wide = self.bound(value) >= FLOAT32_EXACT
@@ -215,8 +231,13 @@ class Emitter:
 
     # -- graph ---------------------------------------------------------------------------------
 
-    def copy(self, node: ir.Node) -> None:
-        """Emit a node as it is, on float values (or on carriers where only the shape matters)."""
+    def copy(self, node: ir.Node, name: str | None = None) -> None:
+        """Emit a node as it is, on float values (or on carriers where only the shape matters).
+
+        Args:
+            node: of the float graph.
+            name: of the copy, where its own is needed for another node.
+        """
         if any(attr.type == ir.AttributeType.GRAPH for attr in node.attributes.values()):
             raise ModelError(
                 f"node '{node.name}' ({node.op_type}) holds a graph of its own, which cannot be "
@@ -242,7 +263,7 @@ class Emitter:
             attributes=attributes,
             outputs=outputs,
             domain=node.domain,
-            name=node.name,
+            name=name or node.name,
         )
 
     def features(self, value: ir.Value) -> tuple[int, ...] | None:

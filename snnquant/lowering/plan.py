@@ -146,6 +146,7 @@ def make_plan(
     input_bits: int | None = None,
     weight_bits: int | None = None,
     keep_float: Collection[str] = (),
+    float_spikes: Mapping[str, InputScale] | None = None,
 ) -> Plan:
     """Walk a canonical graph and return the plan.
 
@@ -157,6 +158,8 @@ def make_plan(
         input_bits: width of analog inputs; default: the target's.
         weight_bits: width of weights; default: the target's.
         keep_float: names of nodes that are not to become integers.
+        float_spikes: how the spikes of neurons that stay float enter the integers, by value name;
+            what follows them is then as it is behind integer neurons.
 
     Raises:
         ModelError: a neuron that the target cannot express.
@@ -183,6 +186,10 @@ def make_plan(
     for node in model.graph:
         if node.name in keep_float:
             plan.left.append(LeftFloat(node.name or "", node.op_type, "it is to stay as it is"))
+            for value in node.outputs:
+                known = (float_spikes or {}).get(value.name or "")
+                if known is not None:
+                    plan.flows[value] = plan.points[value] = entering(known)
             continue
         rule = RULES.get((node.domain, node.op_type))
         carried = [plan.flow(v).kind is not Kind.FLOAT for v in node.inputs if v is not None]

@@ -111,7 +111,7 @@ def emit_states(node: ir.Node, schema: OpSchema, out: Emitter, scale: FloatArray
             initial = out.constant(integers, f"{node.name}.{name}_init")
             values.append(out.op("Expand", [initial, shape], hint, stored))
         else:
-            values.append(_rounded(out, value, step, limits, stored, hint))
+            values.append(rounded(out, value, step, limits, stored, hint))
         values[-1].shape = values[-1].shape or value.shape
     return values
 
@@ -120,7 +120,7 @@ def _carried(node: ir.Node, out: Emitter) -> bool:
     return out.plan.flow(first(node)).kind is not Kind.FLOAT
 
 
-def _rounded(
+def rounded(
     out: Emitter, value: ir.Value, step: FloatArray, limits: IntRange, stored: Any, hint: str
 ) -> ir.Value:
     """Round real values to integers, in float64, which holds every state exactly."""
