@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +79,8 @@ def from_text(parameter: click.Parameter, text: str) -> Any:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return ``did you mean ...`` for a word that is not known, or an empty text."""
+    from difflib import get_close_matches
+
     close = get_close_matches(word, sorted(set(known)), n=1)
     return f"did you mean '{close[0]}'?" if close else ""
 
