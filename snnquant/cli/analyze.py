@@ -85,7 +85,7 @@ def command(
 
     \b
     snnquant analyze net.onnx --data test.npz --weight-bits 4
-    snnquant analyze net.onnx --data test.npz --per-tensor --mode one-at-a-time --samples 500
+    snnquant analyze net.onnx --data test.npz --per-tensor --mode one-at-a-time
     snnquant analyze net.onnx --data test.npz --json > costs.json
     """  # noqa: D301
     speaker = Speaker(quiet)

@@ -106,7 +106,7 @@ def command(
     \b
     snnquant quantize net.onnx --data train.npz -o net.int.onnx
     snnquant quantize net.onnx --data train.npz --test test.npz -o net.int.onnx
-    snnquant quantize net.onnx --data train.npz --test test.npz -o n.onnx --max-drop 0
+    snnquant quantize net.onnx --data a.npz --test b.npz -o n.onnx --max-drop 0
     """  # noqa: D301
     speaker = Speaker(quiet, keep_stdout=as_json)
     place = calibration or output_file.with_suffix(".calibration.json")
