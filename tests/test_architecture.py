@@ -36,6 +36,7 @@ LAYERS = [
     {"nn"},
     {"frontends"},
     {"inspection"},
+    {"comparison"},
     {"cli", "__main__"},
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}

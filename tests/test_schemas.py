@@ -26,8 +26,8 @@ def closed(schema):
     return {key: closed(value) for key, value in schema.items()} | extra
 
 
-def problems(document):
-    validator = jsonschema.Draft202012Validator(closed(document_schema(SCHEMA)))
+def problems(document, name=SCHEMA):
+    validator = jsonschema.Draft202012Validator(closed(document_schema(name)))
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
 
 
@@ -37,6 +37,12 @@ def test_the_schema_is_one():
     assert schema["$id"] == schema["properties"]["schema"]["const"] == SCHEMA
     described = schema["properties"]["metrics"]["properties"]
     assert {rule.metric for rule in GATES} <= described.keys()
+
+
+def test_the_schema_of_diff_is_one():
+    schema = document_schema("snnquant.diff/1")
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["$id"] == schema["properties"]["schema"]["const"] == "snnquant.diff/1"
 
 
 @pytest.mark.parametrize("name", ["", "eval", "snnquant.eval/2", "snnquant.../x", "../../eval/1"])

@@ -89,7 +89,7 @@ def test_the_python_and_the_verbs_run_as_shown(tmp_path, monkeypatch):
         np.savez(tmp_path / f"{name}.npz", x=images, y=rng.integers(0, 10, 64))
     commands = commands_of(blocks("sh", section("## Your own network"))[0])
     assert [words[0] for words in commands] == [
-        *("inspect", "import", "calibrate", "convert", "eval", "verify", "bench")
+        *("inspect", "import", "calibrate", "convert", "eval", "verify", "diff", "bench")
     ]
     for words in commands:
         assert b"warning: " not in run_snnquant(words, tmp_path).stderr
