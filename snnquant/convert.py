@@ -20,7 +20,7 @@ from snnquant.calibration import Calibration
 from snnquant.data import load_samples
 from snnquant.errors import CalibrationMismatchError
 from snnquant.files import atomic_write, sha256_of
-from snnquant.golden import checked_golden, golden_path, serialize_golden
+from snnquant.golden import checked_golden, golden_path, is_golden_of, serialize_golden
 from snnquant.model_file import SCALE_KEY, graph_hash, metadata, neuron_nodes
 from snnquant.ops.attach import TIMESTEPS_KEY
 from snnquant.quantize import QuantizedModel, QuantizeOptions, fuse_result, quantize_model
@@ -273,7 +273,8 @@ def write_conversion(
         result: the integer model.
         check: what its self-check found.
         output_file: path of the model; the others go beside it.
-        golden: store what the model gives on at most this many of the calibration's samples.
+        golden: store what the model gives on at most this many of the calibration's samples; 0:
+            none, and those of the model that is replaced are removed.
 
     Returns:
         Number of samples in the golden vectors.
@@ -288,9 +289,19 @@ def write_conversion(
     if golden:
         samples = load_samples(samples_path(calibration, known))
         vectors = checked_golden(result.model, artifacts[0]["sha256"], samples, golden)
+    place = golden_path(output_file)
+    # Only what is known to be ours and of no use any more: vectors of the file that goes.
+    stale = (
+        vectors is None
+        and output_file.is_file()
+        and sha256_of(output_file) != artifacts[0]["sha256"]
+        and is_golden_of(place, output_file)
+    )
     atomic_write(output_file, data)
+    if stale:
+        place.unlink(missing_ok=True)
     if vectors is not None:
-        content, place = serialize_golden(vectors), golden_path(output_file)
+        content = serialize_golden(vectors)
         atomic_write(place, content)
         artifacts.append({"path": place.name, "sha256": hashlib.sha256(content).hexdigest()})
     text = manifest(

@@ -26,7 +26,7 @@ from snnquant.convert import (
 )
 from snnquant.errors import UsageError
 from snnquant.frontends import canonical_graph
-from snnquant.golden import golden_path
+from snnquant.golden import golden_path, is_golden_of
 from snnquant.quantize import choose_options
 from snnquant.stepping import MODES
 from snnquant.target import load_target
@@ -136,6 +136,8 @@ def command(
     check_output(manifest_path(output_file), (*source.files, calibration))
     if golden:
         check_output(golden_path(output_file), (*source.files, calibration))
+    vectors = golden_path(output_file)
+    had_vectors = vectors.is_file()
     known = load_calibration(calibration)
     samples_file = samples_path(calibration, known)
     check_output(output_file, [samples_file])
@@ -168,6 +170,10 @@ def command(
     if golden:
         few = "" if kept == golden else f"; there are no more than {kept} to store"
         speaker.say(f"  golden vectors of {kept} samples: {golden_path(output_file)}{few}")
+    elif had_vectors and not vectors.is_file():
+        speaker.say(f"  removed {vectors}, golden vectors of the model that was replaced")
+    elif had_vectors and not is_golden_of(vectors, output_file):
+        speaker.warn(f"{vectors} holds no golden vectors of this model; remove it, or add --golden")
     size = output_file.stat().st_size
     layers = sum(layer["kind"] == "neuron" for layer in result.layers)
     counted = "1 integer neuron layer" if layers == 1 else f"{layers} integer neuron layers"

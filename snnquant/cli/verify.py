@@ -83,9 +83,10 @@ def command(
     failures = result.failures
     if failures:
         more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
-        raise GateError(
-            f"{model} is not what was stored: {failures[0]}{more}; convert again with --golden"
-        )
+        wrong = "not what was stored"
+        if result.of_another_file:
+            wrong = f"not the file that {golden_path(model)} is of"
+        raise GateError(f"{model} is {wrong}: {failures[0]}{more}; convert again with --golden")
 
 
 def _replays(result: Verification) -> dict[str, Replay]:
