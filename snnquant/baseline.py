@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from snnquant.gates import GATES, Gate, Unit, compare, measured
 SCHEMA = "snnquant.eval/1"
 #: Far more than an evaluation of many layers.
 _MAX_BYTES = 1 << 26
+#: Beyond any metric, and within a float; NaN is not below.
+_LARGEST = 1e300
 
 
 class Baseline:
@@ -49,9 +50,9 @@ class Baseline:
             if value is None:
                 continue
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not math.isfinite(value):
+            if not number or not abs(value) < _LARGEST:
                 raise DataError(
-                    f"baseline {path}: metrics.{rule.metric} is {str(value)[:40]!r}, no finite "
+                    f"baseline {path}: metrics.{rule.metric} is {_shown(value)}, no finite "
                     "number; write it with 'eval --json'"
                 )
             self.metrics[rule.metric] = value
@@ -101,6 +102,14 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise DataError(f"baseline {path} is no evaluation; {remedy}")
     return document
+
+
+def _shown(value: Any) -> str:
+    """Return a value in a few characters; Python does not write numbers of any length."""
+    try:
+        return repr(str(value)[:40])
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__}"
 
 
 def _data_hash(document: dict[str, Any]) -> str | None:

@@ -24,6 +24,8 @@ _BINDING = "binding_sha256"
 AUTO = "auto"
 #: A calibration of the largest networks has a few thousand bins per tensor; more is not ours.
 _MAX_FILE_BYTES = 256 * 2**20
+#: Longest name of a file, in bytes, on most systems.
+_MAX_NAME = 255
 #: Values that are all integers in this range are spikes or counts.
 SPIKE_RANGE = IntRange.signed(8)
 #: How spikes and counts enter: as int8, or as uint8 where some are above 127. Later data may hold
@@ -165,6 +167,14 @@ def _binding(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()
 
 
+def _bound(stored: Mapping[str, Any], file: Path) -> str:
+    """Return the binding of what a file says, or raise DataError for what cannot be written."""
+    try:
+        return _binding(stored)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"calibration {file} is damaged; run calibrate again") from error
+
+
 def _mean_and_variance(statistics: TensorStatistics) -> tuple[float, float]:
     """Return mean and variance of a tensor, as exactly as its histogram tells."""
     count = max(statistics.count, 1)
@@ -201,7 +211,7 @@ def load_calibration(path: str | Path) -> Calibration:
         ) from error
     if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
         raise DataError(f"{file} is not a calibration ({SCHEMA}); run 'snnquant calibrate' again")
-    if stored.get(_BINDING) != _binding(stored):
+    if stored.get(_BINDING) != _bound(stored, file):
         raise CalibrationMismatchError(
             f"calibration {file} was changed by hand (its binding does not match); "
             "run calibrate again"
@@ -236,11 +246,29 @@ def _parse(stored: Mapping[str, Any]) -> Calibration:
             str(name): TensorStatistics.from_json(str(name), entry["statistics"])
             for name, entry in dict(stored["tensors"]).items()
         },
-        neurons={str(k): dict(v) for k, v in dict(stored["neurons"]).items()},
-        samples_file=str(stored["samples"]["file"]),
+        neurons={str(k): _activity(v) for k, v in dict(stored["neurons"]).items()},
+        samples_file=_file_name(stored["samples"]["file"]),
         samples_sha256=str(stored["samples"]["sha256"]),
         source={str(k): str(v) for k, v in dict(stored["source"]).items()},
     )
+
+
+def _file_name(stored: Any) -> str:
+    """Return the name of a file, or raise ValueError for what no file can be called."""
+    name = str(stored)
+    if len(name) > _MAX_NAME or "\0" in name:
+        raise ValueError("a file of no possible name")
+    return name
+
+
+def _activity(stored: Mapping[str, Any]) -> dict[str, float]:
+    """Return the activity of one layer, or raise ValueError, TypeError or KeyError."""
+    found = {str(name): value for name, value in dict(stored).items()}
+    for name, value in {"firing_rate": found["firing_rate"], **found}.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not 0 <= value < 2.0**63:
+            raise ValueError(f"{name} is no rate or share")
+    return found
 
 
 def check_input_choice(choice: str) -> str:

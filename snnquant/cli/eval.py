@@ -202,7 +202,10 @@ def _reference(given: Source, model: Path, proto: onnx.ModelProto) -> tuple[Sour
         for candidate in (named.path, model.parent / named.path.name) if named.path else ():
             if candidate.is_file() and sha256_of(candidate) == wanted:
                 return Source(candidate, named.options), ""
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
+    except (
+        *(OSError, ValueError, KeyError, TypeError, AttributeError),
+        *(OverflowError, RecursionError, DataError),
+    ):
         pass  # a manifest is a help, not a condition
     return None, ""
 

@@ -23,6 +23,8 @@ from snnquant.errors import DataError, UsageError
 
 _SUFFIX = ".npy"
 _CHUNK = 1 << 20
+#: Characters of what zipfile says.
+_MAX_WORDS = 120
 #: Deflate cannot expand by more; a larger declared size is a lie.
 _MAX_DEFLATE_RATIO = 1032
 #: What zipfile raises on damaged archives, by Python version and kind of damage.
@@ -182,9 +184,11 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(path) as archive:
             yield archive
     except _ZIP_ERRORS as error:
+        said = " ".join(str(error).split())
+        if len(said) > _MAX_WORDS:  # it may quote a name of 64 kB
+            said = f"{said[:_MAX_WORDS]} ..."
         raise DataError(
-            f"{str(path)!r} is a truncated or corrupt .npz: {' '.join(str(error).split())}; "
-            "write it again with numpy.savez"
+            f"{str(path)!r} is a truncated or corrupt .npz: {said}; write it again with numpy.savez"
         ) from error
 
 

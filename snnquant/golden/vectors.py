@@ -16,7 +16,7 @@ from snnquant import __version__
 from snnquant.data import Batch
 from snnquant.data.npz import load_arrays
 from snnquant.data.samples import npz_bytes
-from snnquant.errors import DataError
+from snnquant.errors import DataError, first_line
 from snnquant.files import sha256_of
 from snnquant.golden.engines import (
     INPUT,
@@ -219,9 +219,12 @@ def load_golden(path: Path) -> GoldenVectors:
             axes,
             {name: arrays[name] for name in axes},
         )
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except (
+        *(KeyError, ValueError, TypeError, AttributeError, IndexError),
+        *(OverflowError, RecursionError),
+    ) as error:
         raise DataError(
-            f"{path} holds no golden vectors ({error}); convert again with --golden"
+            f"{path} holds no golden vectors ({first_line(error)}); convert again with --golden"
         ) from error
 
 

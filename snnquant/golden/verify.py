@@ -18,6 +18,8 @@ from snnquant.golden.replay import Replay, replay
 from snnquant.golden.vectors import GoldenVectors, Recorder, golden_path, load_golden
 from snnquant.model_file import metadata, neuron_nodes, read_model
 
+#: Far more than is said of the largest networks.
+_MAX_MANIFEST = 1 << 28
 #: Samples that are compared at once.
 _BATCH = 16
 #: The check that golden vectors are of the model's file.
@@ -193,7 +195,7 @@ def _hashes(
         record = _record(document, key)
         yield _compare(f"{what} in manifest", manifest, own, record.get("sha256"))
         named = Path(str(record["path"])) if record.get("path") else None
-        place = next((p for p in _places(named, path) if p.is_file()), None)
+        place = next((p for p in _places(named, path) if _is_file(p)), None)
         seen = None if place is None else sha256_of(place)
         yield _compare(what, place or named or Path("-"), own, seen)
 
@@ -210,11 +212,20 @@ def _places(named: Path | None, model: Path) -> tuple[Path, ...]:
     return () if named is None else (named, model.parent / named.name)
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
 def _read_manifest(path: Path) -> tuple[dict[str, Any], str]:
     """Return the manifest, empty where there is none, and what is wrong with it."""
     if not path.is_file():
         return {}, ""
     try:
+        if path.stat().st_size > _MAX_MANIFEST:
+            return {}, "too large for a manifest"
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         return {}, " ".join(str(error).split())
