@@ -9,9 +9,10 @@ from typing import Any
 from snnquant.errors import DataError, UsageError
 from snnquant.evaluate import Evaluation
 from snnquant.gates import GATES, Gate, Unit, compare, measured
+from snnquant.schemas import schema_name
 
 #: What ``eval --json`` writes.
-SCHEMA = "snnquant.eval/1"
+SCHEMA = schema_name("eval")
 #: Far more than an evaluation of many layers.
 _MAX_BYTES = 1 << 26
 #: Beyond any metric, and within a float; NaN is not below.

@@ -75,8 +75,13 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
+def temporary_beside(target: Path) -> Path:
+    """Return a new name in the same folder, from which renaming takes one step."""
+    return target.parent / f".snnquant-{secrets.token_hex(8)}.tmp"
+
+
 def _replace(target: Path, content: bytes) -> None:
-    temporary = target.parent / f".snnquant-{secrets.token_hex(8)}.tmp"
+    temporary = temporary_beside(target)
     try:
         # Mode "x" creates with the user's umask, which tempfile's 0600 would ignore.
         with temporary.open("xb") as stream:

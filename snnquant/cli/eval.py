@@ -29,7 +29,7 @@ from snnquant.errors import DataError, UsageError
 from snnquant.evaluate import READOUTS, Evaluation, evaluate_model
 from snnquant.files import sha256_of
 from snnquant.frontends import SourceOptions, canonical_graph
-from snnquant.gates import measured
+from snnquant.gates import check_layers, measured
 from snnquant.model_file import metadata, neuron_nodes, read_model
 from snnquant.neurobench import NeuroBench
 
@@ -223,15 +223,15 @@ def _reference_warnings(
 
 def layer_warnings(result: Evaluation) -> list[dict[str, str]]:
     """Return warnings about layers that say nothing, or always the same."""
-    warnings = []
-    for layer in result.layers:
-        for share, code, what in (
-            (layer.dead, "dead_layer", "never fires"),
-            (layer.saturated, "saturated_layer", "fires at every step"),
-        ):
-            if share == 1.0:
-                warnings.append({"code": code, "message": f"layer '{layer.name}' {what}"})
-    return warnings
+    words = {
+        "max-dead": ("dead_layer", "never fires"),
+        "max-saturation": ("saturated_layer", "fires at every step"),
+    }
+    return [
+        {"code": words[check.id][0], "message": f"layer '{check.layer}' {words[check.id][1]}"}
+        for check in check_layers(result, {})
+        if check.status == "warning"
+    ]
 
 
 def print_evaluation(speaker: Speaker, result: Evaluation) -> None:

@@ -4,10 +4,12 @@ import json
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 from cli_process import forked, refuses, snnquant
 
 from snnquant.calibration import _BINDING, _binding
+from snnquant.cli.main import run
 
 CONVERT = ("convert", "digits_mlp.onnx", "-q", "-o", "x.onnx", "--calibration", "bad.json")
 EVAL = ("eval", "digits_mlp.int.onnx", "-q", "--data", "digits_test.npz", "--samples", "4")
@@ -158,3 +160,28 @@ def test_hostile_metadata_of_golden_vectors_is_3(folder, case):
     arrays["meta"] = np.frombuffer(text, np.uint8)
     np.savez(folder / "x.golden.npz", **arrays)
     refuses(folder, 3, "verify", "x.onnx", "-q")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "9" * 6000, "[" * 100_000, "null", "[1]", '{"lif1": [1]}']
+)
+@pytest.mark.parametrize("key", ["synapses", "origins", "batch", "sequence", "state.lif1.v"])
+def test_hostile_metadata_of_a_model(made, tmp_path, key, text, capsys):
+    name = "digits_mlp.int.onnx"
+    work = tmp_path / "work"
+    work.mkdir()
+    if key in ("sequence", "state.lif1.v"):
+        name = "digits_mlp.step.onnx"
+        convert = ("convert", made / "digits_mlp.onnx", "--calibration", made / "digits_mlp.json")
+        assert run([*map(str, convert), "--mode", "step", "-q", "-o", str(work / name)]) == 0
+    else:
+        shutil.copy(made / name, work)
+    model = onnx.load(str(work / name))
+    held = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, held | {f"snnquant.{key}": text})
+    onnx.save(model, str(work / "bad.onnx"))
+    capsys.readouterr()
+    code = run(["diff", str(work / name), str(work / "bad.onnx"), "-q"])
+    said = capsys.readouterr().err
+    assert code == (3 if name.endswith("step.onnx") else 0), said
+    assert said.count("\n") == (1 if code else 0)
