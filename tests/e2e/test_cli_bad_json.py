@@ -162,11 +162,20 @@ def test_hostile_metadata_of_golden_vectors_is_3(folder, case):
     refuses(folder, 3, "verify", "x.onnx", "-q")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[", "9" * 6000, "[" * 100_000, "null", "[1]", '{"lif1": [1]}']
-)
+METADATA = {
+    "nothing": "",
+    "cut": "[",
+    "a huge number": "9" * 6000,
+    "deep": "[" * 100_000,
+    "null": "null",
+    "a list": "[1]",
+    "a list for a name": '{"lif1": [1]}',
+}
+
+
+@pytest.mark.parametrize("case", METADATA)
 @pytest.mark.parametrize("key", ["synapses", "origins", "batch", "sequence", "state.lif1.v"])
-def test_hostile_metadata_of_a_model(made, tmp_path, key, text, capsys):
+def test_hostile_metadata_of_a_model(made, tmp_path, key, case, capsys):
     name = "digits_mlp.int.onnx"
     work = tmp_path / "work"
     work.mkdir()
@@ -178,7 +187,7 @@ def test_hostile_metadata_of_a_model(made, tmp_path, key, text, capsys):
         shutil.copy(made / name, work)
     model = onnx.load(str(work / name))
     held = {entry.key: entry.value for entry in model.metadata_props}
-    onnx.helper.set_model_props(model, held | {f"snnquant.{key}": text})
+    onnx.helper.set_model_props(model, held | {f"snnquant.{key}": METADATA[case]})
     onnx.save(model, str(work / "bad.onnx"))
     capsys.readouterr()
     code = run(["diff", str(work / name), str(work / "bad.onnx"), "-q"])
