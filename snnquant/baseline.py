@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from snnquant.errors import DataError, UsageError
 from snnquant.evaluate import Evaluation
 from snnquant.gates import GATES, Gate, Unit, compare, measured
+from snnquant.schemas import schema_name
 
 #: What ``eval --json`` writes.
-SCHEMA = "snnquant.eval/1"
-#: Far more than a document about many layers.
+SCHEMA = schema_name("eval")
+#: Far more than an evaluation of many layers.
 _MAX_BYTES = 1 << 26
+#: Beyond any metric, and within a float; NaN is not below.
+_LARGEST = 1e300
 
 
 class Baseline:
@@ -43,9 +45,9 @@ class Baseline:
             if value is None:
                 continue
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not math.isfinite(value):
+            if not number or not abs(value) < _LARGEST:
                 raise DataError(
-                    f"baseline {path}: metrics.{rule.metric} is {str(value)[:40]!r}, no finite "
+                    f"baseline {path}: metrics.{rule.metric} is {_shown(value)}, no finite "
                     "number; write it with 'eval --json'"
                 )
             self.metrics[rule.metric] = value
@@ -112,6 +114,14 @@ def read_document(path: Path, what: str, schema: str) -> dict[str, Any]:
             f"write it with this version's '{verb} --json'"
         )
     return document
+
+
+def _shown(value: Any) -> str:
+    """Return a value in a few characters; Python does not write numbers of any length."""
+    try:
+        return repr(str(value)[:40])
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__}"
 
 
 def _data_hash(document: dict[str, Any]) -> str | None:

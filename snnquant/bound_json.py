@@ -53,7 +53,11 @@ class BoundJson:
             ) from error
         if not isinstance(stored, dict) or stored.get("schema") != self.schema:
             raise DataError(f"{path} is no {self.what} ({self.schema}); {self.remedy}")
-        if stored.get(_BINDING) != _binding(stored):
+        try:
+            binding = _binding(stored)
+        except (ValueError, RecursionError) as error:  # what JSON can say and not write
+            raise self.damaged(path, error) from error
+        if stored.get(_BINDING) != binding:
             raise CalibrationMismatchError(
                 f"{self.what} {path} was changed by hand (its binding does not match); "
                 f"{self.remedy}"
@@ -62,7 +66,7 @@ class BoundJson:
 
     def damaged(self, path: Path, error: Exception) -> DataError:
         """Return the error about a file whose binding is right and whose content is not."""
-        return DataError(f"{self.what} {path} is damaged ({error!r}); {self.remedy}")
+        return DataError(f"{self.what} {path} is damaged ({first_line(error)}); {self.remedy}")
 
 
 def _binding(document: Mapping[str, Any]) -> str:

@@ -21,6 +21,8 @@ from snnquant.rounding.weight_grid import coherence_of
 _FILE = BoundJson("snnquant.calibration/1", "calibration", "run 'snnquant calibrate' again")
 #: The method that leaves the choice of the observer to the target.
 AUTO = "auto"
+#: Longest name of a file, in bytes, on most systems.
+_MAX_NAME = 255
 #: Values that are all integers in this range are spikes or counts.
 SPIKE_RANGE = IntRange.signed(8)
 #: How spikes and counts enter: as int8, or as uint8 where some are above 127. Later data may hold
@@ -206,11 +208,29 @@ def _parse(stored: Mapping[str, Any]) -> Calibration:
             str(name): TensorStatistics.from_json(str(name), entry["statistics"])
             for name, entry in dict(stored["tensors"]).items()
         },
-        neurons={str(k): dict(v) for k, v in dict(stored["neurons"]).items()},
-        samples_file=str(stored["samples"]["file"]),
+        neurons={str(k): _activity(v) for k, v in dict(stored["neurons"]).items()},
+        samples_file=_file_name(stored["samples"]["file"]),
         samples_sha256=str(stored["samples"]["sha256"]),
         source={str(k): str(v) for k, v in dict(stored["source"]).items()},
     )
+
+
+def _file_name(stored: Any) -> str:
+    """Return the name of a file, or raise ValueError for what no file can be called."""
+    name = str(stored)
+    if len(name) > _MAX_NAME or "\0" in name:
+        raise ValueError("a file of no possible name")
+    return name
+
+
+def _activity(stored: Mapping[str, Any]) -> dict[str, float]:
+    """Return the activity of one layer, or raise ValueError, TypeError or KeyError."""
+    found = {str(name): value for name, value in dict(stored).items()}
+    for name, value in {"firing_rate": found["firing_rate"], **found}.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not 0 <= value < 2.0**63:
+            raise ValueError(f"{name} is no rate or share")
+    return found
 
 
 def check_input_choice(choice: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from snnquant import __version__
 from snnquant.calibration import Calibration
 from snnquant.data import load_samples
 from snnquant.errors import CalibrationMismatchError
-from snnquant.files import atomic_write, replace_files, sha256_of
-from snnquant.golden import checked_golden, golden_path, serialize_golden
+from snnquant.files import replace_files, sha256_of
+from snnquant.golden import checked_golden, golden_path, is_golden_of, serialize_golden
+from snnquant.manifest import describe_options, manifest, manifest_path
 from snnquant.model_file import SCALE_KEY, graph_hash, metadata, neuron_nodes
 from snnquant.ops.attach import TIMESTEPS_KEY
 from snnquant.quantize import QuantizedModel, QuantizeOptions, fuse_result, quantize_model
@@ -29,13 +30,11 @@ from snnquant.stepping import (
     MODES,
     STEP_MODE,
     check_steps,
-    is_step_model,
     step_interface,
     step_model,
 )
 
 MODEL_SCHEMA = "1"
-MANIFEST_SCHEMA = "snnquant.manifest/1"
 
 
 def convert_model(
@@ -93,50 +92,6 @@ def model_properties(options: QuantizeOptions, timesteps: str | None) -> dict[st
     return properties
 
 
-def describe_options(options: QuantizeOptions) -> dict[str, Any]:
-    """Return the settings as plain values."""
-    return {
-        "target": options.target.name,
-        "weight_bits": options.weight_bits,
-        "input_bits": options.input_bits,
-        "per_channel": options.per_channel,
-        "readout_as": options.readout_as,
-        "fuse": options.fuse,
-    }
-
-
-def manifest(
-    result: QuantizedModel,
-    options: QuantizeOptions,
-    check: SelfCheck,
-    *,
-    inputs: Mapping[str, Mapping[str, Any]],
-    artifacts: Sequence[Mapping[str, str]],
-    warnings: Sequence[Mapping[str, str]],
-) -> str:
-    """Return the manifest's text: what was made from what, layer by layer."""
-    document = {
-        "schema": MANIFEST_SCHEMA,
-        "tool": f"snnquant {__version__}",
-        "inputs": dict(inputs),
-        "config": {**describe_options(options), "mode": MODES[is_step_model(result.model)]},
-        "metrics": {
-            "self_check_samples": check.samples,
-            "self_check_integers": check.integers,
-            "step_check_values": check.steps,
-        },
-        "gates": [],
-        "layers": result.layers,
-        "stays_float": [vars(entry) for entry in result.left],
-        "input_scales": result.input_scales,
-        "output_scales": result.output_scales,
-        "state_scales": result.state_scales,
-        "warnings": list(warnings),
-        "artifacts": list(artifacts),
-    }
-    return _manifest_text(document)
-
-
 def quantization_warnings(
     result: QuantizedModel, calibration: Calibration, check: SelfCheck
 ) -> list[dict[str, str]]:
@@ -175,38 +130,6 @@ def fusion_summary(result: QuantizedModel) -> str:
     done = len(synapses) - len(left)
     line = f"fused {done} of {len(synapses)} synapses"
     return "; ".join([line, *(f"{n['name']} not fused: {n['not_fused']}" for n in left)])
-
-
-def manifest_path(output: Path) -> Path:
-    """Return the manifest's path beside an output path."""
-    return output.with_suffix(".manifest.json")
-
-
-def load_manifest(output: Path) -> dict[str, Any]:
-    """Read the manifest that :func:`write_conversion` wrote beside a model."""
-    found: dict[str, Any] = json.loads(manifest_path(output).read_text(encoding="utf-8"))
-    return found
-
-
-def record_evaluation(output: Path, evaluation: Mapping[str, Any]) -> None:
-    """Add to a model's manifest what was measured of it, and which gates failed.
-
-    Args:
-        output: the model.
-        evaluation: the machine output of ``eval``.
-
-    Raises:
-        UsageError: the manifest cannot be written.
-    """
-    document = load_manifest(output)
-    document["inputs"]["test"] = evaluation["inputs"]["data"]
-    document["metrics"] |= evaluation["metrics"]
-    document["gates"] = evaluation["gates"]
-    atomic_write(manifest_path(output), _manifest_text(document))
-
-
-def _manifest_text(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
 def samples_path(calibration: Path, known: Calibration) -> Path:
@@ -306,7 +229,8 @@ def write_conversion(
         result: the integer model.
         check: what its self-check found.
         output_file: path of the model; the others go beside it.
-        golden: store what the model gives on at most this many of the calibration's samples.
+        golden: store what the model gives on at most this many of the calibration's samples; 0:
+            none, and those of the model that is replaced are removed.
 
     Returns:
         Number of samples in the golden vectors.
@@ -321,9 +245,17 @@ def write_conversion(
     if golden:
         samples = load_samples(samples_path(calibration, known))
         vectors = checked_golden(result.model, artifacts[0]["sha256"], samples, golden)
+    place = golden_path(output_file)
+    # Only what is known to be ours and of no use any more: vectors of the file that goes.
+    stale = (
+        vectors is None
+        and output_file.is_file()
+        and sha256_of(output_file) != artifacts[0]["sha256"]
+        and is_golden_of(place, output_file)
+    )
     files: dict[Path, bytes | str] = {output_file: data}
     if vectors is not None:
-        content, place = serialize_golden(vectors), golden_path(output_file)
+        content = serialize_golden(vectors)
         files[place] = content
         artifacts.append({"path": place.name, "sha256": hashlib.sha256(content).hexdigest()})
     text = manifest(
@@ -342,4 +274,6 @@ def write_conversion(
         warnings=quantization_warnings(result, known, check),
     )
     replace_files(files | {manifest_path(output_file): text})
+    if stale:
+        place.unlink(missing_ok=True)
     return 0 if vectors is None else vectors.samples

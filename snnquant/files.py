@@ -40,7 +40,7 @@ def replace_files(contents: Mapping[Path, bytes | str]) -> None:
             ensure_writable(path)
             target = Path(os.path.realpath(path))
             if not _is_special(target):
-                written[path] = target.parent / f".snnquant-{secrets.token_hex(8)}.tmp"
+                written[path] = temporary_beside(target)
                 _write(written[path], target, data)
         for path, data in contents.items():
             target = Path(os.path.realpath(path))
@@ -94,6 +94,11 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         reason = error.strerror or str(error)
         raise DataError(f"cannot read {os.fspath(path)!r}: {reason}; check the path") from error
     return digest.hexdigest()
+
+
+def temporary_beside(target: Path) -> Path:
+    """Return a new name in the same folder, from which renaming takes one step."""
+    return target.parent / f".snnquant-{secrets.token_hex(8)}.tmp"
 
 
 def _is_special(target: Path) -> bool:

@@ -241,10 +241,15 @@ def check_gates(
 
 def compare(rule: GateRule, id: str, value: float, limit: float, result: Evaluation) -> Gate:
     """Return one gate; a value at the limit passes, and so does one beyond it by rounding."""
-    beyond = limit - value if rule.least else value - limit
     worst = result.worst(rule.metric) if rule.metric in WORST_OF_LAYERS else None
-    status = "failed" if beyond > _ROUNDING else "passed"
+    status = _status(value, limit, least=rule.least)
     return Gate(id, rule.metric, value, limit, status, worst.name if worst else None)
+
+
+def _status(value: float, limit: float, *, least: bool = False) -> str:
+    """Return "failed" if a value is beyond a limit by more than rounding, else "passed"."""
+    beyond = limit - value if least else value - limit
+    return "failed" if beyond > _ROUNDING else "passed"
 
 
 def check_layers(result: Evaluation, limits: Mapping[str, float]) -> list[LayerCheck]:
@@ -258,11 +263,10 @@ def check_layers(result: Evaluation, limits: Mapping[str, float]) -> list[LayerC
     for layer in result.layers:
         for id, value in (("max-dead", layer.dead), ("max-saturation", layer.saturated)):
             limit = limits.get(id)
-            status = "passed"
-            if limit is None and value == 1.0:
-                status = "warning"
-            elif limit is not None and value - limit > _ROUNDING:
-                status = "failed"
+            if limit is None:
+                status = "warning" if value == 1.0 else "passed"
+            else:
+                status = _status(value, limit)
             checks.append(LayerCheck(layer.name, id, value, limit, status))
     return checks
 

@@ -10,6 +10,7 @@ import onnx
 import onnx_ir as ir
 from onnx import numpy_helper
 
+from snnquant.errors import ModelError
 from snnquant.frontends import NeuronOrigin, Reading
 from snnquant.instrument import Layout, ModelLayout, Runner
 from snnquant.lowering.plan import make_plan
@@ -276,14 +277,37 @@ def _fused_synapse(
         held: all initializers by name.
         known: name of the synapse, where the node has the name of its neuron.
     """
+    weight = fused_weight(node, held)
+    if weight is None:
+        return []
+    note = node.doc_string.partition("\n")[0]
+    return [_synapse(known or node.name, node.op_type, weight) | {"note": note}]
+
+
+def fused_weight(
+    node: onnx.NodeProto, held: Mapping[str, onnx.TensorProto]
+) -> np.ndarray[Any, Any] | None:
+    """Return the weights of a fused node as the float model has them, ``[out, in, ...]``.
+
+    Args:
+        node: the node.
+        held: all initializers by name; None is returned where they do not have the weights.
+
+    Raises:
+        ModelError: they are not as the node's attributes say.
+    """
     stored = held.get(_ports(node).get(WEIGHT, ""))
     if stored is None:
-        return []
+        return None
     given = {a.name: a.i for a in node.attribute if a.type == onnx.AttributeProto.INT}
     kernel = next((list(a.ints) for a in node.attribute if a.name == KERNEL_SHAPE.name), [])
     packed = numpy_helper.to_array(stored)
-    rows = unpack_weight(packed, given[WEIGHT_BITS.name], given[FAN_IN.name])
-    # As the float model has it: input channels in front of the kernel.
-    weight = np.moveaxis(rows.reshape(len(rows), *kernel, -1), -1, 1)
-    note = node.doc_string.partition("\n")[0]
-    return [_synapse(known or node.name, node.op_type, weight) | {"note": note}]
+    try:
+        rows = unpack_weight(packed, given[WEIGHT_BITS.name], given[FAN_IN.name])
+        # Input channels are in front of the kernel.
+        return np.moveaxis(rows.reshape(len(rows), *kernel, -1), -1, 1)
+    except ValueError as error:
+        raise ModelError(
+            f"node '{node.name}' ({node.op_type}): weights of shape {list(packed.shape)} are not "
+            f"those of {given[FAN_IN.name]} inputs; convert the model again"
+        ) from error

@@ -173,9 +173,16 @@ def metadata(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def fused_synapses(model: onnx.ModelProto) -> dict[str, str]:
-    """Return the name of the synapse in each fused neuron node, by the node's name."""
-    found: dict[str, str] = json.loads(metadata(model).get(SYNAPSES_KEY, "{}"))
-    return found
+    """Return the name of the synapse in each fused neuron node, by the node's name.
+
+    They are names for people, so that damaged metadata gives none.
+    """
+    try:
+        found = json.loads(metadata(model).get(SYNAPSES_KEY, "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    named = found.items() if isinstance(found, dict) else ()
+    return {node: name for node, name in named if isinstance(name, str)}
 
 
 def states_of(model: onnx.ModelProto) -> list[str]:
@@ -190,9 +197,26 @@ def scale_of(model: onnx.ModelProto, name: str) -> np.ndarray[Any, np.dtype[np.f
 
     It broadcasts to the value without its batch axis where all axes behind the channels are there;
     None: the value is not in integers.
+
+    Raises:
+        ModelError: the metadata is damaged.
     """
     text = metadata(model).get(SCALE_KEY + name)
-    return None if text is None else np.asarray(json.loads(text), np.float64)
+    if text is None:
+        return None
+    try:
+        scale = np.asarray(json.loads(text), np.float64)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise _no_scale(name) from error
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        raise _no_scale(name)
+    return scale
+
+
+def _no_scale(name: str) -> ModelError:
+    return ModelError(
+        f"the metadata of '{name}' gives no scale that an integer can have; convert again"
+    )
 
 
 def graph_hash(model: ir.Model) -> str:

@@ -32,11 +32,22 @@ LAYERS = [
     {"stepping"},
     {"spike_counter", "connections", "membranes", "neurobench"},
     {"golden", "trace", "doctor"},
-    {"calibrate", "convert", "evaluate", "gates", "baseline", "pipeline", "report", "schemas"},
+    {
+        "manifest",
+        "calibrate",
+        "convert",
+        "evaluate",
+        "gates",
+        "baseline",
+        "pipeline",
+        "report",
+        "schemas",
+    },
     {"analyze"},
     {"nn"},
     {"frontends"},
     {"inspection"},
+    {"comparison"},
     {"cli", "__main__"},
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -15,6 +15,10 @@ from snnquant.gates import GATES
 from snnquant.schemas import document_schema
 
 
+def test_the_schema_of_diff_is_one():
+    check_schema("snnquant.diff/1")
+
+
 def test_the_schema_is_one():
     described = check_schema(SCHEMA)["properties"]["metrics"]["properties"]
     assert {rule.metric for rule in GATES} <= described.keys()

@@ -63,6 +63,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("eval", "snnquant.cli.eval", "Measure an integer model against its float origin."),
     Verb("analyze", "snnquant.cli.analyze", "Rank layers by what quantizing them costs."),
     Verb("verify", "snnquant.cli.verify", "Replay a model's golden vectors and check all hashes."),
+    Verb("diff", "snnquant.cli.diff", "Tell what changed between two models or calibrations."),
     Verb("trace", "snnquant.cli.trace", "Write every integer step by step, for test benches."),
     Verb("bench", "snnquant.cli.bench", "Measure how fast an integer model runs, beside others."),
     Verb("doctor", "snnquant.cli.doctor", "Tell whether this machine is ready, and what is not."),

@@ -26,6 +26,7 @@ from snnquant import __version__
 from snnquant.cli.configuration.load import Given
 from snnquant.cli.printable import printable
 from snnquant.progress import Progress
+from snnquant.schemas import schema_name
 
 #: Off a terminal, one line per this many seconds.
 _SECONDS_PER_LINE = 5.0
@@ -180,7 +181,7 @@ def document(
 ) -> dict[str, Any]:
     """Return a verb's machine output in the common schema."""
     full: dict[str, Any] = {
-        "schema": f"snnquant.{verb}/1",
+        "schema": schema_name(verb),
         "tool": f"snnquant {__version__}",
         "inputs": dict(inputs),
         "config": dict(config),

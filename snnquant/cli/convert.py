@@ -19,16 +19,15 @@ from snnquant.cli.options import (
 from snnquant.cli.source import Source, source_options
 from snnquant.convert import (
     convert_files,
-    describe_options,
     fusion_summary,
-    manifest_path,
     quantization_warnings,
     samples_path,
     write_conversion,
 )
 from snnquant.errors import UsageError
 from snnquant.frontends import canonical_graph
-from snnquant.golden import golden_path
+from snnquant.golden import golden_path, is_golden_of
+from snnquant.manifest import describe_options, manifest_path
 from snnquant.quantize import choose_options
 from snnquant.stepping import MODES
 from snnquant.target import load_target
@@ -145,6 +144,8 @@ def run(
     check_output(manifest_path(output_file), (*source.files, calibration))
     if golden:
         check_output(golden_path(output_file), (*source.files, calibration))
+    vectors = golden_path(output_file)
+    had_vectors = vectors.is_file()
     known = load_calibration(calibration)
     samples_file = samples_path(calibration, known)
     check_output(output_file, [samples_file])
@@ -178,6 +179,10 @@ def run(
     if golden:
         few = "" if kept == golden else f"; there are no more than {kept} to store"
         speaker.say(f"  golden vectors of {kept} samples: {golden_path(output_file)}{few}")
+    elif had_vectors and not vectors.is_file():
+        speaker.say(f"  removed {vectors}, golden vectors of the model that was replaced")
+    elif had_vectors and not is_golden_of(vectors, output_file):
+        speaker.warn(f"{vectors} holds no golden vectors of this model; remove it, or add --golden")
     size = output_file.stat().st_size
     layers = sum(layer["kind"] == "neuron" for layer in result.layers)
     counted = "1 integer neuron layer" if layers == 1 else f"{layers} integer neuron layers"

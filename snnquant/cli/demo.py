@@ -18,12 +18,13 @@ from snnquant.cli.evaluation import layer_warnings
 from snnquant.cli.evaluation_table import print_evaluation
 from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import PATH, json_option, quiet_option
-from snnquant.convert import convert_files, describe_options, fusion_summary, write_conversion
+from snnquant.convert import convert_files, fusion_summary, write_conversion
 from snnquant.data import open_data
 from snnquant.errors import UsageError
 from snnquant.evaluate import evaluate_model
 from snnquant.files import sha256_of
 from snnquant.frontends import load_canonical
+from snnquant.manifest import describe_options
 from snnquant.model_file import read_model
 from snnquant.quantize import choose_options
 from snnquant.target import load_target

@@ -15,13 +15,13 @@ from snnquant.cli.gating import Gating
 from snnquant.cli.reading import only_of_data
 from snnquant.cli.reporting import Reporting
 from snnquant.cli.source import Source, source_of
-from snnquant.convert import manifest_path
 from snnquant.data import ReadOptions, open_data
 from snnquant.errors import DataError, UsageError
 from snnquant.evaluate import Evaluation, evaluate_model
 from snnquant.files import sha256_of
 from snnquant.frontends import SourceOptions, canonical_graph
-from snnquant.gates import Gate, measured
+from snnquant.gates import Gate, check_layers, measured
+from snnquant.manifest import manifest_path
 from snnquant.model_file import metadata, neuron_nodes, read_model
 from snnquant.report import Subject
 
@@ -181,7 +181,10 @@ def _reference(given: Source, model: Path, proto: onnx.ModelProto) -> tuple[Sour
         for candidate in (named.path, model.parent / named.path.name) if named.path else ():
             if candidate.is_file() and sha256_of(candidate) == wanted:
                 return Source(candidate, named.options), ""
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
+    except (
+        *(OSError, ValueError, KeyError, TypeError, AttributeError),
+        *(OverflowError, RecursionError, DataError),
+    ):
         pass  # a manifest is a help, not a condition
     return None, ""
 
@@ -199,12 +202,12 @@ def _reference_warnings(
 
 def layer_warnings(result: Evaluation) -> list[dict[str, str]]:
     """Return warnings about layers that say nothing, or always the same."""
-    warnings = []
-    for layer in result.layers:
-        for share, code, what in (
-            (layer.dead, "dead_layer", "never fires"),
-            (layer.saturated, "saturated_layer", "fires at every step"),
-        ):
-            if share == 1.0:
-                warnings.append({"code": code, "message": f"layer '{layer.name}' {what}"})
-    return warnings
+    words = {
+        "max-dead": ("dead_layer", "never fires"),
+        "max-saturation": ("saturated_layer", "fires at every step"),
+    }
+    return [
+        {"code": words[check.id][0], "message": f"layer '{check.layer}' {words[check.id][1]}"}
+        for check in check_layers(result, {})
+        if check.status == "warning"
+    ]

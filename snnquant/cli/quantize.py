@@ -29,11 +29,12 @@ from snnquant.cli.options import (
 from snnquant.cli.reading import read_options
 from snnquant.cli.reporting import Reporting, report_options
 from snnquant.cli.source import Source, source_options
-from snnquant.convert import load_manifest, manifest_path, record_evaluation, samples_path
+from snnquant.convert import samples_path
 from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
 from snnquant.files import sha256_of
 from snnquant.golden import golden_path
+from snnquant.manifest import load_manifest, manifest_path, record_evaluation
 
 #: Options of the verbs that this one runs, by the names of their parameters.
 _OF_CALIBRATE = ("method", "samples", "batch_size", "inputs", "threads", "resume")

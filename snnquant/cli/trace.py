@@ -9,7 +9,8 @@ import click
 from snnquant.cli.console import Speaker, add_row, document, new_table
 from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import PATH, data_option, json_option, quiet_option
-from snnquant.data import open_data
+from snnquant.cli.reading import read_options_alone
+from snnquant.data import ReadOptions, open_data
 from snnquant.files import sha256_of
 from snnquant.model_file import read_model
 from snnquant.trace import FORMATS, check_folder, trace_model, write_trace
@@ -43,8 +44,10 @@ from snnquant.trace import FORMATS, check_folder, trace_model, write_trace
 )
 @json_option
 @quiet_option
+@read_options_alone
 def command(
     model: Path,
+    reading: ReadOptions,
     data: Path,
     samples: int,
     form: str,
@@ -64,10 +67,11 @@ def command(
     """  # noqa: D301
     speaker = Speaker(quiet)
     config = {"data": str(data), "samples": samples, "format": form, "folder": str(folder)}
+    config |= reading.settings()
     speaker.settings("trace", {"model": model, **config})
     check_folder(folder)
     proto = read_model(model)
-    dataset = open_data(data)
+    dataset = open_data(data, reading)
     batch = next(iter(dataset.batches(samples, samples)))
     trace = trace_model(proto, batch)
     record = {"path": model.name, "sha256": sha256_of(model)}

@@ -11,11 +11,12 @@ import click
 from snnquant.cli.console import Speaker, add_row, document, new_table
 from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import DATA, PATH, SAMPLES_HELP, json_option, quiet_option, threads_option
-from snnquant.convert import manifest_path
-from snnquant.data import Dataset, open_data
-from snnquant.errors import GateError
+from snnquant.cli.reading import read_options_alone
+from snnquant.data import Dataset, ReadOptions, open_data
+from snnquant.errors import GateError, UsageError
 from snnquant.files import sha256_of
 from snnquant.golden import Replay, Verification, golden_path, verify_model
+from snnquant.manifest import manifest_path
 
 
 @click.command(cls=VerbCommand)
@@ -37,8 +38,10 @@ from snnquant.golden import Replay, Verification, golden_path, verify_model
 @threads_option
 @json_option
 @quiet_option
+@read_options_alone
 def command(
     model: Path,
+    reading: ReadOptions,
     data: Path | None,
     samples: int,
     custom_ops: bool,
@@ -57,11 +60,15 @@ def command(
     snnquant verify net.int.onnx
     snnquant verify net.int.onnx --no-custom-ops --json > verified.json
     snnquant verify net.int.onnx --data test.npz --samples 100
+    snnquant verify net.int.onnx --data NMNIST/Test --timesteps 10 --bin count
     """  # noqa: D301
     speaker = Speaker(quiet)
+    if data is None and reading != ReadOptions():
+        raise UsageError("what is said of the data needs data; give --data too")
     config = {"data": data, "samples": samples if data else None, "custom_ops": custom_ops}
+    config |= reading.settings()
     speaker.settings("verify", {"model": model, **config, "threads": threads})
-    dataset = None if data is None else open_data(data)
+    dataset = None if data is None else open_data(data, reading)
     result = verify_model(
         model,
         manifest=manifest_path(model),
@@ -77,9 +84,10 @@ def command(
     failures = result.failures
     if failures:
         more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
-        raise GateError(
-            f"{model} is not what was stored: {failures[0]}{more}; convert again with --golden"
-        )
+        wrong = "not what was stored"
+        if result.of_another_file:
+            wrong = f"not the file that {golden_path(model)} is of"
+        raise GateError(f"{model} is {wrong}: {failures[0]}{more}; convert again with --golden")
 
 
 def _replays(result: Verification) -> dict[str, Replay]:

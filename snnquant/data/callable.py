@@ -145,7 +145,7 @@ def _users_code(name: str) -> Iterator[None]:
             yield
     except (DataError, UsageError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # what exits is no success of ours
         said = (
             f"{type(error).__name__}: {first_line(error)}" if str(error) else type(error).__name__
         )

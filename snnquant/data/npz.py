@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import struct
+import tempfile
+import weakref
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from snnquant.data.header import NpyHeader, read_header, to_native
+from snnquant.data.npy import MappedArray, batch_first
 from snnquant.data.options import ReadOptions
-from snnquant.data.reader import AnyArray, Dataset, Reader
+from snnquant.data.reader import LABELS, AnyArray, Dataset, Reader
 from snnquant.errors import DataError, UsageError
 
 _SUFFIX = ".npy"
 _CHUNK = 1 << 20
+#: Characters of what zipfile says.
+_MAX_WORDS = 120
 #: Deflate cannot expand by more; a larger declared size is a lie.
 _MAX_DEFLATE_RATIO = 1032
 #: What zipfile raises on damaged archives, by Python version and kind of damage.
@@ -96,6 +102,77 @@ class NpzDataset(Dataset):
         )
 
 
+class TimeFirstNpz(Dataset):
+    """The arrays of an ``.npz`` file whose inputs are ``[T, B, ...]``; labels are as ever.
+
+    A batch lies scattered over such an array, so that it is mapped into memory: in the file itself
+    where it is stored, from an unpacked temporary copy where it is compressed. That is done once,
+    in pieces, and the checksum is compared.
+    """
+
+    def __init__(self, path: Path, headers: dict[str, NpyHeader]) -> None:
+        self._headers = headers
+        self._mapped: dict[str, MappedArray] = {}
+        super().__init__(
+            path,
+            {
+                name: header.spec
+                if name == LABELS
+                else batch_first(header.spec, _where(path, name))
+                for name, header in headers.items()
+            },
+        )
+
+    def _chunks(
+        self, names: tuple[str, ...], size: int, start: int, stop: int
+    ) -> Iterator[dict[str, AnyArray]]:
+        for name in names:
+            if name not in self._mapped:
+                self._mapped[name] = self._map(name)
+        for first in range(start, stop, size):
+            last = min(first + size, stop)
+            yield {name: self._mapped[name].read(first, last) for name in names}
+
+    def _map(self, name: str) -> MappedArray:
+        header, where = self._headers[name], _where(self.path, name)
+        with _opened(self.path) as archive:
+            info = next((i for i in archive.infolist() if i.filename == name + _SUFFIX), None)
+            if info is None:
+                raise DataError(f"{where} is gone; leave the file in place until the run ends")
+            _check_member(info, self.path.stat().st_size, where)
+            copy = None
+            if info.compress_type != zipfile.ZIP_STORED:
+                copy = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the data set
+                weakref.finalize(self, copy.close)
+            with archive.open(info) as stream:
+                while piece := stream.read(_CHUNK):
+                    if copy is not None:
+                        _spool(copy, piece, where)
+        if copy is not None:
+            copy.flush()
+        place = _place(self.path, info) if copy is None else 0
+        moved = replace(header, start=header.start + place)
+        return MappedArray(copy or self.path, moved, where, time_first=name != LABELS)
+
+
+def _spool(copy: IO[bytes], piece: bytes, where: str) -> None:
+    try:
+        copy.write(piece)
+    except OSError as error:
+        raise UsageError(
+            f"{where} cannot be unpacked into {tempfile.gettempdir()!r}: {error.strerror}; set "
+            "TMPDIR to a folder with space, or write it with numpy.savez"
+        ) from error
+
+
+def _place(path: Path, info: zipfile.ZipInfo) -> int:
+    """Return where the bytes of a stored member start in the file."""
+    with path.open("rb") as stream:
+        stream.seek(info.header_offset)
+        name, extra = struct.unpack("<26xHH", stream.read(30))
+    return int(info.header_offset) + 30 + int(name) + int(extra)
+
+
 def _where(path: Path, name: str) -> str:
     return f"{str(path)!r}, array {name!r}"
 
@@ -107,30 +184,28 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(path) as archive:
             yield archive
     except _ZIP_ERRORS as error:
+        said = " ".join(str(error).split())
+        if len(said) > _MAX_WORDS:  # it may quote a name of 64 kB
+            said = f"{said[:_MAX_WORDS]} ..."
         raise DataError(
-            f"{str(path)!r} is a truncated or corrupt .npz: {' '.join(str(error).split())}; "
-            "write it again with numpy.savez"
+            f"{str(path)!r} is a truncated or corrupt .npz: {said}; write it again with numpy.savez"
         ) from error
 
 
 def _open(path: Path, options: ReadOptions) -> Dataset:
-    if options.layout == "tb":
-        raise UsageError(
-            f"{str(path)!r}: samples that are not first cannot be streamed from a zip; "
-            "save x[T, B, ...] as .npy, or as .npz with the samples first"
-        )
+    time_first = options.layout == "tb"
     headers: dict[str, NpyHeader] = {}
     with _opened(path) as archive:
         for name, info in _members(archive, path):
             where = _where(path, name)
             with archive.open(info) as stream:
                 headers[name] = read_header(stream, info.file_size, where)
-            if headers[name].fortran_order:
+            if headers[name].fortran_order and not time_first:
                 raise DataError(
                     f"{where} is in Fortran order, which cannot be streamed; "
                     "save numpy.ascontiguousarray of it, or an .npy file"
                 )
-    return NpzDataset(path, headers)
+    return TimeFirstNpz(path, headers) if time_first else NpzDataset(path, headers)
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, zipfile.ZipInfo]]:

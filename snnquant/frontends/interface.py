@@ -75,7 +75,7 @@ def free_batch(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int | None]:
         held = json.loads(text)
         batch, places = int(held["batch"]), dict(held["places"])
         _set_symbols((*free.graph.input, *free.graph.output), batch, places)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (*(ValueError, TypeError, KeyError, AttributeError), OverflowError, RecursionError):
         return model, None  # metadata is a help, not a condition
     return free, batch
 

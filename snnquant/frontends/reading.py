@@ -106,7 +106,7 @@ def reading_of(model: onnx.ModelProto) -> Reading:
     try:
         origins = [_origin(entry) for entry in json.loads(held.get(ORIGINS_KEY, "[]"))]
         notes = [str(note) for note in json.loads(held.get(NOTES_KEY, "[]"))]
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (*(ValueError, TypeError, KeyError, AttributeError), OverflowError, RecursionError):
         origins, notes = [], []  # metadata is a help, not a condition
     free, fixed_batch = free_batch(model)
     return Reading(free, origins, notes, fixed_batch)

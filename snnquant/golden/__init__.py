@@ -8,6 +8,7 @@ from snnquant.golden.replay import Mismatch, Replay, checked_golden, replay
 from snnquant.golden.vectors import (
     GoldenVectors,
     golden_path,
+    is_golden_of,
     load_golden,
     record_golden,
     serialize_golden,
@@ -22,6 +23,7 @@ __all__ = [
     "Verification",
     "checked_golden",
     "golden_path",
+    "is_golden_of",
     "load_golden",
     "record_golden",
     "replay",

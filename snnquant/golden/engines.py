@@ -25,6 +25,9 @@ ENGINES = (LIBRARY, FUNCTIONS, REFERENCE)
 #: Kinds of stored arrays: the first part of their names.
 INPUT, START, LAYER, OUTPUT, STATE = "input", "start", "layer", "output", "state"
 
+#: What an engine gives: by how it came about, arrays by ``<kind>/<name>``.
+Results = list[tuple[str, dict[str, Array]]]
+
 
 class Engine:
     """Runs a model in one of the ways, with all that golden vectors hold as results.
@@ -40,6 +43,7 @@ class Engine:
     """
 
     def __init__(self, model: onnx.ModelProto, how: str, threads: int | None = None) -> None:
+        self.how = how
         self._steps = step_interface(model) if is_step_model(model) else None
         opened = OpenedModel(model) if self._steps else open_states(model)
         self._opened = opened
@@ -62,7 +66,7 @@ class Engine:
             session = runtime.load_session(data, custom_ops=how == LIBRARY, threads=threads)
             self._sessions.append((session, wanted))
 
-    def run(self, stored: Mapping[str, Array]) -> list[tuple[str, dict[str, Array]]]:
+    def run(self, stored: Mapping[str, Array]) -> Results:
         """Run the inputs of golden vectors; return results by how they came about.
 
         Looked into, a model is not quite what ONNX Runtime makes of the file as it is, whose
@@ -115,16 +119,35 @@ class Engine:
         return named
 
 
-def first_shapes(
-    model: onnx.ModelProto, feeds: Mapping[str, Array], *, custom_ops: bool
-) -> dict[str, Array]:
-    """Return what every integer neuron layer of a sequence model gives, by ``layer/<name>``."""
-    layers = {n.name: n.output[0] for n in neuron_nodes(model, integer=True)}
-    names = list(layers.values())
-    data = with_outputs(model, names).SerializeToString()
-    session = runtime.load_session(data, custom_ops=custom_ops)
-    found = _run(session, names, feeds)
-    return {f"{LAYER}/{name}": found[spikes] for name, spikes in layers.items()}
+def open_engines(
+    model: onnx.ModelProto, ways: Sequence[str] = ENGINES, threads: int | None = None
+) -> list[Engine]:
+    """Return the engines of a model, each ready to run.
+
+    Args:
+        model: integer model.
+        ways: which of :data:`ENGINES`, in order.
+        threads: threads of ONNX Runtime; None: its choice.
+
+    Raises:
+        LibraryError: the library is wanted and cannot be loaded.
+        ModelError: the model is not accepted.
+    """
+    return [Engine(model, how, threads) for how in ways]
+
+
+class LayerShapes:
+    """Runs a sequence model for what its neurons give, before its states are opened."""
+
+    def __init__(self, model: onnx.ModelProto, *, custom_ops: bool) -> None:
+        self._layers = {n.name: n.output[0] for n in neuron_nodes(model, integer=True)}
+        data = with_outputs(model, list(self._layers.values())).SerializeToString()
+        self._session = runtime.load_session(data, custom_ops=custom_ops)
+
+    def of(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Return what every integer neuron layer gives, by ``layer/<name>``."""
+        found = _run(self._session, list(self._layers.values()), feeds)
+        return {f"{LAYER}/{name}": found[spikes] for name, spikes in self._layers.items()}
 
 
 def _stepped(

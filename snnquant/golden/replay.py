@@ -12,8 +12,16 @@ import onnx
 
 from snnquant.data import Batch
 from snnquant.errors import DataError, ModelError, SelfCheckError
-from snnquant.golden.engines import ENGINES, LAYER, OUTPUT, STATE, Engine
-from snnquant.golden.vectors import GoldenVectors, record_golden
+from snnquant.golden.engines import (
+    ENGINES,
+    LAYER,
+    OUTPUT,
+    STATE,
+    Engine,
+    Results,
+    open_engines,
+)
+from snnquant.golden.vectors import GoldenVectors, Recorder
 from snnquant.model_file import neuron_nodes
 from snnquant.stepping import is_step_model
 
@@ -73,16 +81,16 @@ class Replay:
 def replay(
     model: onnx.ModelProto,
     golden: GoldenVectors,
-    engines: Iterable[str] = ENGINES,
-    threads: int | None = None,
+    engines: Iterable[Engine] | None = None,
+    known: Mapping[str, Results] | None = None,
 ) -> Replay:
     """Run a model on the inputs of golden vectors and compare all that these hold.
 
     Args:
         model: the model that they are of.
         golden: inputs and expected results.
-        engines: ways to run the model.
-        threads: threads of ONNX Runtime; None: its choice.
+        engines: ways to run the model; None: all.
+        known: what engines gave for these inputs before, by name; they are not run again.
 
     Raises:
         DataError: the vectors are of another interface.
@@ -101,9 +109,11 @@ def replay(
     place = {name: k for k, name in enumerate(layers)}
     compared: dict[str, int] = {}
     mismatches: dict[tuple[Any, ...], Mismatch] = {}
-    for how in engines:
+    given = dict(known or {})
+    for engine in open_engines(model) if engines is None else engines:
+        how = engine.how
         compared[how] = 0
-        for _, found in Engine(model, how, threads).run(golden.arrays):
+        for _, found in given.get(how) or engine.run(golden.arrays):
             for key, got in found.items():
                 kind, name = key.split("/", 1)
                 if key not in golden.arrays:
@@ -138,8 +148,9 @@ def checked_golden(
     """
     if not neuron_nodes(model, integer=True):
         raise ModelError("no neuron became an integer one; drop --golden")
-    golden = record_golden(model, model_sha256, samples, count)
-    wrong = replay(model, golden).mismatches
+    engines = open_engines(model)
+    golden, results = Recorder(model, model_sha256, engines[0]).record(samples, count)
+    wrong = replay(model, golden, engines, {engines[0].how: results}).mismatches
     if wrong:
         raise SelfCheckError(
             f"golden vectors failed at {wrong[0]}; nothing was written, please report this"

@@ -16,7 +16,8 @@ from snnquant import __version__
 from snnquant.data import Batch
 from snnquant.data.npz import load_arrays
 from snnquant.data.samples import npz_bytes
-from snnquant.errors import DataError
+from snnquant.errors import DataError, first_line
+from snnquant.files import sha256_of
 from snnquant.golden.engines import (
     INPUT,
     LAYER,
@@ -25,7 +26,8 @@ from snnquant.golden.engines import (
     START,
     STATE,
     Engine,
-    first_shapes,
+    LayerShapes,
+    Results,
 )
 from snnquant.instrument import Layout, Runner
 from snnquant.model_file import neuron_nodes
@@ -66,42 +68,72 @@ def golden_path(model: Path) -> Path:
     return model.with_suffix(".golden.npz")
 
 
-def record_golden(
-    model: onnx.ModelProto, model_sha256: str, samples: Batch, count: int, how: str = LIBRARY
-) -> GoldenVectors:
-    """Run a model on samples and keep what it takes and gives.
+class Recorder:
+    """Runs a model on samples and keeps what it takes and gives; sessions are opened once.
 
     Args:
         model: integer model, of sequences or of single steps, fused or not.
         model_sha256: hash of its file.
-        samples: batch-first.
-        count: use at most this many, and no more than a model of a fixed batch takes at once.
-        how: the way to run it, one of :data:`snnquant.golden.engines.ENGINES`.
+        engine: the way to run it.
 
     Raises:
-        DataError: the samples do not fit the model.
+        ModelError: the model is not accepted.
     """
-    step = is_step_model(model)
-    part = {name: array[:count] for name, array in samples.inputs.items()}
-    native = how == LIBRARY
-    kind = StepRunner if step else Runner
-    runner: StepRunner | Runner = kind(model, custom_ops=native)
-    size = runner.layout.fixed_batch
-    if size is not None:
-        part = {name: array[:size] for name, array in part.items()}
-    taken = len(next(iter(part.values())))
-    stored = _step_inputs(runner, part, model) if isinstance(runner, StepRunner) else {}
-    if isinstance(runner, Runner):
-        feeds = runner.feeds(part)
-        stored = {f"{INPUT}/{name}": array for name, array in feeds.items()}
-        shapes = first_shapes(model, feeds, custom_ops=native)
-    else:
-        shapes = {}
-    found = dict(Engine(model, how).run(stored | shapes)[0][1])
-    arrays = {name: array for name, array in sorted((stored | found).items())}
-    own = runner.step_layout if isinstance(runner, StepRunner) else runner.layout
-    axes = _axes(model, arrays, {e.name: e for e in (*own.inputs, *own.outputs)}, step)
-    return GoldenVectors(model_sha256, "step" if step else "sequence", taken, axes, arrays)
+
+    def __init__(self, model: onnx.ModelProto, model_sha256: str, engine: Engine) -> None:
+        self._model = model
+        self._sha256 = model_sha256
+        self._engine = engine
+        native = engine.how == LIBRARY
+        self._step = is_step_model(model)
+        kind = StepRunner if self._step else Runner
+        self._runner: StepRunner | Runner = kind(model, custom_ops=native)
+        self._shapes = None if self._step else LayerShapes(model, custom_ops=native)
+
+    def record(self, samples: Batch, count: int) -> tuple[GoldenVectors, Results]:
+        """Return golden vectors, and all that the engine gave for them.
+
+        Args:
+            samples: batch-first.
+            count: use at most this many, and no more than a model of a fixed batch takes at once.
+
+        Raises:
+            DataError: the samples do not fit the model.
+        """
+        runner = self._runner
+        size = runner.layout.fixed_batch
+        most = count if size is None else min(count, size)
+        part = {name: array[:most] for name, array in samples.inputs.items()}
+        taken = len(next(iter(part.values())))
+        shapes: dict[str, Array] = {}
+        if isinstance(runner, StepRunner):
+            stored = _step_inputs(runner, part, self._model)
+        else:
+            feeds = runner.feeds(part)
+            stored = {f"{INPUT}/{name}": array for name, array in feeds.items()}
+            shapes = {} if self._shapes is None else self._shapes.of(feeds)
+        results = self._engine.run(stored | shapes)
+        arrays = {name: array for name, array in sorted((stored | results[0][1]).items())}
+        own = runner.step_layout if isinstance(runner, StepRunner) else runner.layout
+        layouts = {entry.name: entry for entry in (*own.inputs, *own.outputs)}
+        axes = _axes(self._model, arrays, layouts, self._step)
+        mode = "step" if self._step else "sequence"
+        return GoldenVectors(self._sha256, mode, taken, axes, arrays), results
+
+
+def record_golden(
+    model: onnx.ModelProto, model_sha256: str, samples: Batch, count: int, how: str = LIBRARY
+) -> GoldenVectors:
+    """Run a model on samples and keep what it takes and gives, as :class:`Recorder` does.
+
+    Args:
+        model: integer model.
+        model_sha256: hash of its file.
+        samples: batch-first.
+        count: use at most this many.
+        how: the way to run it, one of :data:`snnquant.golden.engines.ENGINES`.
+    """
+    return Recorder(model, model_sha256, Engine(model, how)).record(samples, count)[0]
 
 
 def _step_inputs(
@@ -187,10 +219,21 @@ def load_golden(path: Path) -> GoldenVectors:
             axes,
             {name: arrays[name] for name in axes},
         )
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except (
+        *(KeyError, ValueError, TypeError, AttributeError, IndexError),
+        *(OverflowError, RecursionError),
+    ) as error:
         raise DataError(
-            f"{path} holds no golden vectors ({error}); convert again with --golden"
+            f"{path} holds no golden vectors ({first_line(error)}); convert again with --golden"
         ) from error
+
+
+def is_golden_of(path: Path, model: Path) -> bool:
+    """Whether a file holds golden vectors of the file that is at the model's path now."""
+    try:
+        return load_golden(path).model_sha256 == sha256_of(model)
+    except DataError:
+        return False
 
 
 def _axis(value: Any, array: Array) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any
 import onnx
 
 from snnquant import __version__
-from snnquant.convert import MANIFEST_SCHEMA, manifest_path
+from snnquant.manifest import MANIFEST_SCHEMA, manifest_path
 from snnquant.model_file import metadata
 
 #: Packages whose versions results may depend on.

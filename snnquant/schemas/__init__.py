@@ -7,6 +7,11 @@ from importlib import resources
 from typing import Any
 
 
+def schema_name(verb: str) -> str:
+    """Return the ``schema`` of what a verb prints in this version."""
+    return f"snnquant.{verb}/1"
+
+
 def document_schema(name: str) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a document.
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, first_line
 from snnquant.model_file import STATE_KEY, metadata
 from snnquant.ops.attach import TIMESTEPS_KEY
 
@@ -124,9 +124,12 @@ def step_interface(model: onnx.ModelProto) -> StepInterface:
                 for k, v in sequence["outputs"].items()
             },
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError),
+        *(OverflowError, RecursionError),
+    ) as error:
         raise ModelError(
-            f"the metadata of the step model is damaged ({error}); convert again"
+            f"the metadata of the step model is damaged ({first_line(error)}); convert again"
         ) from error
     given = {value.name for value in model.graph.input}
     results = {value.name for value in model.graph.output}

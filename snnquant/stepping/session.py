@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 
 from snnquant import runtime
-from snnquant.errors import DataError, last_line
+from snnquant.errors import DataError, NumericalError, last_line
 from snnquant.model_file import read_model
 from snnquant.stepping.interface import initial_states, step_interface
 
@@ -64,7 +64,13 @@ class StepSession:
         return self._interface.timesteps
 
     def reset(self, batch: int = 1) -> None:
-        """Go back to before the first step, with that many samples."""
+        """Go back to before the first step, with that many samples.
+
+        Raises:
+            DataError: there is no such number of samples.
+        """
+        if batch < 1:
+            raise DataError(f"a batch of {batch} samples cannot be run; give at least 1")
         self.batch = batch
         self.states = initial_states(self._model, batch)
 
@@ -80,6 +86,7 @@ class StepSession:
 
         Raises:
             DataError: the inputs do not fit the model, or the batch is not the one of the states.
+            NumericalError: they hold NaN or infinity.
         """
         if not isinstance(inputs, Mapping):
             names = list(self._interface.inputs)
@@ -92,6 +99,11 @@ class StepSession:
         missing = [name for name in self._interface.inputs if name not in feeds]
         if missing:
             raise DataError(f"the step has no array '{missing[0]}'; give all inputs")
+        for name, array in feeds.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise NumericalError(
+                    f"the step's array '{name}' holds NaN or infinite values; repair the data"
+                )
         try:
             results = self._session.run(self._wanted, feeds | self.states)
         except Exception as error:  # ONNX Runtime raises types of its own

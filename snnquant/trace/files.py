@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from snnquant import __version__
 from snnquant.data.samples import npz_bytes
 from snnquant.errors import DataError, UsageError
+from snnquant.files import temporary_beside
 from snnquant.trace.layers import LayerTrace, Trace
 from snnquant.trace.readme import readme
 
@@ -167,7 +167,7 @@ def _hex(array: Array, bits: int) -> bytes:
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
     target = Path(os.path.realpath(folder))
-    temporary = target.parent / f".snnquant-{secrets.token_hex(8)}.tmp"
+    temporary = temporary_beside(target)
     try:
         temporary.mkdir()
         for name, data in files.items():

@@ -172,9 +172,6 @@ def test_time_first_is_declared(tmp_path: Path) -> None:
         values(tmp_path / "d.npy", ReadOptions(layout="tb")), array.swapaxes(0, 1)
     )
     np.testing.assert_array_equal(values(tmp_path / "d.npy", ReadOptions(layout="bt")), array)
-    np.savez(tmp_path / "d.npz", x=array)
-    with pytest.raises(UsageError, match=r"save x\[T, B, \.\.\.\] as .npy"):
-        open_data(tmp_path / "d.npz", ReadOptions(layout="tb"))
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
-from cli_process import refuses, snnquant
+from cli_process import forked, refuses, snnquant
+from graphs import Graph
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))
 from event_files import write_mnist, write_nmnist
@@ -135,3 +138,87 @@ def test_code_of_the_user_gives_batches(prepared, tmp_path):
     document = json.loads((tmp_path / "c.json").read_text())
     assert document["settings"]["samples"] == 5
     assert document["source"]["data"] == "nets:batches"
+
+
+LOOP = """
+<ir_version: 9, opset_import: ["": 18]>
+events (float[T, B, 2, 34, 34] x) => (float[B, 10] total)
+<int64 zero = {0}, int64[1] one = {1}, int64[1] two = {2}, int64[1] ten = {10}, bool yes = {1},
+ float decay = {0.5}, float threshold = {1.0}>
+{
+    shape = Shape(x)
+    steps = Gather<axis = 0>(shape, zero)
+    batch = Slice(shape, one, two)
+    states = Concat<axis = 0>(batch, ten)
+    start = ConstantOfShape(states)
+    last, total = Loop(steps, yes, start, start) <body = body
+        (int64 i, bool c, float[B, 10] v, float[B, 10] counted)
+        => (bool c_out, float[B, 10] v_out, float[B, 10] counted_out)
+    {
+        now = Gather<axis = 0>(x, i)
+        rows = Flatten<axis = 1>(now)
+        current = MatMul(rows, weight)
+        kept = Mul(v, decay)
+        h = Add(kept, current)
+        fired = Greater(h, threshold)
+        s = Cast<to = 1>(fired)
+        taken = Mul(s, threshold)
+        v_out = Sub(h, taken)
+        counted_out = Add(counted, s)
+        c_out = Identity(c)
+    }>
+}
+"""
+
+
+def of_any_length(form):
+    """Return a network for N-MNIST whose T is that of its input: a loop, or a neuron node."""
+    weight = np.abs(np.random.default_rng(0).normal(size=(2 * 34 * 34, 10)).astype(np.float32))
+    if form == "loop":
+        model = onnx.parser.parse_model(LOOP)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(2 * weight, "weight"))
+        return model
+    g = Graph(18)
+    flat = g.reshape(g.input("x", ["T", "B", 2, 34, 34]), (0, 0, 2 * 34 * 34))
+    (spikes,) = g.neuron(g.op("MatMul", flat, g.const(2 * weight)), name="lif", alpha=0.5)
+    g.output(g.op("ReduceSum", spikes, g.const([0], np.int64), keepdims=0), 2)
+    return g.model()
+
+
+@pytest.mark.parametrize("form", ["loop", "node"])
+def test_events_through_a_network_of_any_length(prepared, tmp_path, form):
+    onnx.save(of_any_length(form), str(tmp_path / "net.onnx"))
+    data = ("--data", prepared / "nmnist", "--timesteps", "3", "--bin", "count")
+
+    def run(*arguments):
+        ran = forked(*arguments, cwd=tmp_path)
+        assert ran.code == 0, ran
+        return ran.out
+
+    run("calibrate", "net.onnx", *data)
+    run("convert", "net.onnx", "--timesteps", "3", "--golden", "2", "-o", "net.int.onnx")
+    for reference in ((), ("--reference", "net.onnx")):
+        found = json.loads(run("eval", "net.int.onnx", *data, *reference, "--json"))
+        assert (found["metrics"]["samples"], found["config"]["timesteps"]) == (20, 3)
+    assert found["metrics"]["spike_agreement"] > 0.9
+    counted = json.loads(run("inspect", "net.onnx", *data, "--json"))
+    assert any("firing_rate" in layer for layer in counted["layers"])
+    verified = json.loads(run("verify", "net.int.onnx", *data, "--samples", "4", "--json"))
+    assert verified["metrics"]["data_samples"] == 4
+    assert verified["config"]["bin"] == "count"
+    traced = json.loads(run("trace", "net.int.onnx", *data, "-o", "traced", "--json"))
+    assert traced["layers"][0]["signals"]["current"][1] == 3
+    run("bench", "net.int.onnx", *data, "--seconds", "0.1")
+
+
+def test_steps_that_a_graph_does_not_run_are_refused(prepared, tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    model = of_any_length("node")
+    onnx.helper.set_model_props(model, {"snnquant.timesteps": "4"})
+    onnx.save(model, str(work / "net.onnx"))
+    data = ("--data", prepared / "nmnist")
+    steps = ("--timesteps", "3", "--bin", "count", "-q")
+    said = "--timesteps is 3, but the graph runs 4 steps"
+    refuses(work, 2, "calibrate", "net.onnx", *data, *steps, says=[said])
+    refuses(work, 2, "verify", "net.onnx", *steps, says=["give --data"])

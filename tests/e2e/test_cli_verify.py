@@ -14,8 +14,9 @@ CONVERT = ("convert", "digits_mlp.onnx", "--calibration", "digits_mlp.json")
 
 
 @pytest.fixture
-def golden(folder):
-    """A folder with a model and its golden vectors."""
+def golden(folder, made):
+    """A folder with a model and its golden vectors, and another model."""
+    shutil.copy(made / "digits_conv.int.onnx", folder)
     ran = snnquant(*CONVERT, "--golden", "3", "-o", "a.onnx", cwd=folder)
     assert ran.code == 0, ran
     assert "golden vectors of 3 samples: a.golden.npz" in ran.err
@@ -113,6 +114,28 @@ def test_golden_vectors_that_went_away_are_3_or_4(golden):
     refuses(golden, 3, "verify", "a.onnx", "-q", says=("--golden 4, or give --data",))
     _, said = verified(golden, "a.onnx", "--data", "digits_test.npz", code=4)
     assert "hash of golden vectors" in said
+
+
+def test_vectors_of_a_replaced_model_go_with_it(golden):
+    ran = snnquant(*CONVERT, "-o", "a.onnx", cwd=golden)  # the same model: they are still its
+    assert "golden" not in ran.err.replace("golden no", "")
+    assert verified(golden, "a.onnx")[0]["metrics"]["golden_samples"] == 3
+    ran = snnquant(*CONVERT, "--weight-bits", "4", "-o", "a.onnx", cwd=golden)
+    assert "removed a.golden.npz, golden vectors of the model that was replaced" in ran.err
+    refuses(golden, 3, "verify", "a.onnx", "-q", says=("there are no golden vectors",))
+
+
+def test_other_files_in_the_place_of_vectors_stay(golden):
+    (golden / "b.onnx").write_text("an old model")
+    (golden / "b.golden.npz").write_text("no vectors")
+    ran = snnquant(*CONVERT, "-o", "b.onnx", cwd=golden)
+    assert (ran.code, (golden / "b.golden.npz").read_text()) == (0, "no vectors")
+    assert "warning: b.golden.npz holds no golden vectors of this model" in ran.err
+    shutil.copy(golden / "a.golden.npz", golden / "c.golden.npz")
+    shutil.copy(golden / "digits_conv.int.onnx", golden / "c.onnx")
+    found, said = verified(golden, "c.onnx", code=4)
+    assert "c.onnx is not the file that c.golden.npz is of: the golden vectors c.golden.npz" in said
+    assert found["metrics"] == {}
 
 
 def test_unreadable_files_are_3(golden):

@@ -90,7 +90,8 @@ def test_the_python_and_the_verbs_run_as_shown(tmp_path, monkeypatch):
     at_once, in_steps = blocks("sh", section("## Your own network"))[:2]
     commands = [*commands_of(at_once), *commands_of(in_steps)]
     assert [words[0] for words in commands] == [
-        *("quantize", "inspect", "import", "calibrate", "convert", "eval", "verify", "bench")
+        *("quantize", "inspect", "import", "calibrate", "convert", "eval", "verify", "diff"),
+        "bench",
     ]
     for words in commands:
         assert b"warning: " not in run_snnquant(words, tmp_path).stderr

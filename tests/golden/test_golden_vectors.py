@@ -15,11 +15,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fusion"))
 from hand_made import Net, T, one_layer
 
 from snnquant.convert import as_steps
-from snnquant.data import Batch
+from snnquant.data import Batch, open_data
 from snnquant.errors import DataError, ModelError, SelfCheckError
 from snnquant.fusion import fuse_model
-from snnquant.golden import checked_golden, load_golden, record_golden, replay, serialize_golden
-from snnquant.golden.engines import Engine
+from snnquant.golden import (
+    checked_golden,
+    load_golden,
+    record_golden,
+    replay,
+    serialize_golden,
+    verify_model,
+)
+from snnquant.golden.engines import ENGINES, Engine
 from snnquant.instrument import Runner
 from snnquant.stepping import check_steps
 from snnquant.stepping.cut import stateful_model
@@ -174,3 +181,29 @@ def test_a_model_without_integer_neurons_has_none():
     del bare.graph.node[:]
     with pytest.raises(ModelError, match="drop --golden"):
         checked_golden(bare, HASH, Batch({"x": np.zeros((1, 1))}, None, 0), 1)
+
+
+def test_every_engine_opens_once_and_runs_a_batch_once(tmp_path, monkeypatch):
+    """However many batches there are; what the first gives for a batch is what is expected."""
+    opened, ran = [], []
+
+    class Counted(Engine):
+        def __init__(self, model, how, threads=None):
+            opened.append(how)
+            super().__init__(model, how, threads)
+
+        def run(self, stored):
+            ran.append(self.how)
+            return super().run(stored)
+
+    monkeypatch.setattr("snnquant.golden.engines.Engine", Counted)
+    result, samples = one_layer("LIF", conv=False)
+    (tmp_path / "m.onnx").write_bytes(result.model.SerializeToString())
+    (name, array), *_ = samples.inputs.items()
+    np.savez(tmp_path / "d.npz", **{name: np.concatenate([array] * 20)})
+    dataset = open_data(tmp_path / "d.npz")
+    manifest = tmp_path / "m.manifest.json"
+    found = verify_model(tmp_path / "m.onnx", manifest=manifest, dataset=dataset, samples=40)
+    assert (found.data.samples, found.failures) == (40, [])
+    assert opened == list(ENGINES)
+    assert ran == list(ENGINES) * 3

@@ -16,7 +16,7 @@ from hand_made import RNG, Net, T
 
 from snnquant.convert import as_steps
 from snnquant.data import Batch
-from snnquant.errors import ModelError
+from snnquant.errors import DataError, ModelError, NumericalError
 from snnquant.fusion import fuse_model
 from snnquant.instrument import Runner
 from snnquant.model_file import scale_of
@@ -119,6 +119,21 @@ def test_a_session_keeps_the_states() -> None:
         seen = [session.step(feeds[t])[name] for t in range(len(feeds))]
         assert len(feeds) == T
         assert np.array_equal(np.stack(seen), wanted)
+
+
+def test_a_session_refuses_what_no_step_can_be() -> None:
+    model, net = sequence_of("LIF")
+    session = StepSession(step_model(model))
+    step = net.feeds()["x"][0]
+    for batch in (0, -1):
+        with pytest.raises(DataError, match=f"batch of {batch} samples"):
+            session.reset(batch)
+    session.reset(len(step))
+    before = {name: state.copy() for name, state in session.states.items()}
+    for value in (np.nan, np.inf):
+        with pytest.raises(NumericalError, match="'x' holds NaN or infinite"):
+            session.step(np.full(step.shape, value, np.float32))
+    assert all(np.array_equal(session.states[name], before[name]) for name in before)
 
 
 @pytest.mark.parametrize("readout_as", ["float", "int"])

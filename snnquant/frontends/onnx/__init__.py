@@ -49,11 +49,12 @@ def read(path: Path, options: SourceOptions) -> Reading:
 
     Raises:
         ModelError: it cannot be read, or holds no spiking network that can be recognised.
-        UsageError: a time axis is given that it does not have.
+        UsageError: a time axis or a number of steps is given that it does not have.
     """
     model = read_model(path)
     if neuron_nodes(model):
         _check_time_axis(options, str(path), single_step=False)
+        _check_timesteps(options, str(path), model)
         return reading_of(model)
     return read_proto(model, str(path), options)
 
@@ -86,16 +87,20 @@ def read_proto(model: onnx.ModelProto, name: str, options: SourceOptions | None 
             if given.timesteps is None:
                 check_original(model, plain)
             reading = _read_sequence(plain, [])
-            _check_timesteps(given, name, reading)
+            _check_timesteps(given, name, reading.model)
             return reading
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
 
 
-def _check_timesteps(options: SourceOptions, name: str, reading: Reading) -> None:
-    """Raise UsageError for a number of steps that the graph does not have."""
-    steps = metadata(reading.model).get(TIMESTEPS_KEY)
-    if options.timesteps is not None and steps != str(options.timesteps):
+def _check_timesteps(options: SourceOptions, name: str, model: onnx.ModelProto) -> None:
+    """Raise UsageError for a number of steps that the graph does not have.
+
+    A graph that says nothing of it runs as many steps as its input has: any number, which the data
+    then is bound to.
+    """
+    steps = metadata(model).get(TIMESTEPS_KEY)
+    if options.timesteps is not None and steps not in (None, "", str(options.timesteps)):
         raise UsageError(
             f"{name}: --timesteps is {options.timesteps}, but the graph runs {steps} steps; drop it"
         )
