@@ -11,7 +11,8 @@ from typing import Any
 
 from snnquant.errors import CalibrationMismatchError, DataError, first_line
 
-_BINDING = "binding_sha256"
+#: Key of the hash.
+BINDING = "binding_sha256"
 #: A calibration of the largest networks has a few thousand bins per tensor; more is not ours.
 _MAX_FILE_BYTES = 256 * 2**20
 
@@ -33,7 +34,7 @@ class BoundJson:
     def dumps(self, content: Mapping[str, Any], *, indent: int | None = None) -> str:
         """Return the text of a file, with its schema first and its binding last."""
         document = {"schema": self.schema, **content}
-        document[_BINDING] = _binding(document)
+        document[BINDING] = binding_of(document)
         return json.dumps(document, indent=indent, allow_nan=False) + "\n"
 
     def load(self, path: Path) -> dict[str, Any]:
@@ -54,10 +55,10 @@ class BoundJson:
         if not isinstance(stored, dict) or stored.get("schema") != self.schema:
             raise DataError(f"{path} is no {self.what} ({self.schema}); {self.remedy}")
         try:
-            binding = _binding(stored)
+            binding = binding_of(stored)
         except (ValueError, RecursionError) as error:  # what JSON can say and not write
             raise self.damaged(path, error) from error
-        if stored.get(_BINDING) != binding:
+        if stored.get(BINDING) != binding:
             raise CalibrationMismatchError(
                 f"{self.what} {path} was changed by hand (its binding does not match); "
                 f"{self.remedy}"
@@ -69,7 +70,7 @@ class BoundJson:
         return DataError(f"{self.what} {path} is damaged ({first_line(error)}); {self.remedy}")
 
 
-def _binding(document: Mapping[str, Any]) -> str:
+def binding_of(document: Mapping[str, Any]) -> str:
     """Return the hash over all that a file says, but for the hash itself."""
-    bound = {key: value for key, value in document.items() if key != _BINDING}
+    bound = {key: value for key, value in document.items() if key != BINDING}
     return hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from cli_process import forked, refuses, snnquant
 
-from snnquant.calibration import _BINDING, _binding
+from snnquant.bound_json import BINDING, binding_of
 from snnquant.cli.main import run
 
 CONVERT = ("convert", "digits_mlp.onnx", "-q", "-o", "x.onnx", "--calibration", "bad.json")
@@ -90,7 +90,7 @@ def test_a_bound_calibration_of_other_values(folder, place):
         for key in place[:-1]:
             inner = inner[key]
         inner[place[-1]] = value
-        document[_BINDING] = _binding(document)
+        document[BINDING] = binding_of(document)
         (folder / "bad.json").write_text(json.dumps(document))
         ran = forked(*CONVERT, cwd=folder)
         assert ran.code in (0, 3, 5, 6), (value, ran)

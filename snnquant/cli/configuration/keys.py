@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+#: Arguments that are settings; the two files of diff are others at every call.
+_ARGUMENTS = frozenset({"model"})
 #: What each parameter of a verb is called in a table, by verb.
 Keys = Mapping[str, click.Parameter]
 
@@ -15,10 +17,13 @@ Keys = Mapping[str, click.Parameter]
 def keys_of(command: click.Command) -> dict[str, click.Parameter]:
     """Return the settings of a command: its parameters by key, in its order.
 
-    A key is the long name of an option without dashes, or the name of an argument. An option whose
-    long name an argument has already goes by the name of its parameter.
+    A key is the long name of an option without dashes, or the name of an argument that may stay
+    the same from call to call. An option whose long name such an argument has already goes by the
+    name of its parameter.
     """
-    arguments = {p.name: p for p in command.params if isinstance(p, click.Argument) and p.name}
+    arguments = {
+        p.name: p for p in command.params if isinstance(p, click.Argument) and p.name in _ARGUMENTS
+    }
     found: dict[str, click.Parameter] = {_dashes(name): p for name, p in arguments.items()}
     for parameter in command.params:
         if not isinstance(parameter, click.Option) or parameter.is_eager or not parameter.name:
