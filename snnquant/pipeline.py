@@ -71,14 +71,14 @@ def markdown_summary(
     if gates:
         lines += ["| gate | found | limit | layer | status |", "| --- | ---: | ---: | --- | --- |"]
         for gate in gates:
-            value, limit = (_value(gate.metric, v) for v in (gate.value, gate.limit))
+            value, limit = (shown_value(gate.metric, v) for v in (gate.value, gate.limit))
             status = "**failed**" if gate.failed else "passed"
             cells = (gate.id, value, limit, _cell(gate.layer or ""), status)
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     lines += ["| metric | value |", "| --- | ---: |"]
     lines += [
-        f"| {key.replace('_', ' ')} | {_value(key, value)} |"
+        f"| {key.replace('_', ' ')} | {shown_value(key, value)} |"
         for key, value in metrics.items()
         if value is not None
     ]
@@ -109,7 +109,8 @@ def _cell(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$@-])", r"\\\1", plain)
 
 
-def _value(metric: str, value: float) -> str:
+def shown_value(metric: str, value: float) -> str:
+    """Return what a person reads of a metric's value, its unit included."""
     if isinstance(value, int) or metric in _BYTES:
         return f"{value:.0f}"
     return f"{value:.4g}"

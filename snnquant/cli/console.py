@@ -123,29 +123,46 @@ class Speaker:
             )
             with RichProgress(*columns, console=self.err, transient=True) as bar:
                 task = bar.add_task(title, total=None, rate="")
-                started = time.monotonic()
+                speed = _Speed()
 
                 def update(done: int, total: int) -> None:
-                    rate = done / max(time.monotonic() - started, 1e-9)
-                    bar.update(task, completed=done, total=total, rate=f"{rate:,.0f}/s")
+                    rate = speed.after(done)
+                    text = f"{rate:,.0f}/s" if rate else ""
+                    bar.update(task, completed=done, total=total, rate=text)
 
                 yield update
         else:
             yield self._lines(title)
 
     def _lines(self, title: str) -> Progress:
-        started = last = time.monotonic()
+        last = time.monotonic()
+        speed = _Speed()
 
         def update(done: int, total: int) -> None:
             nonlocal last
             now = time.monotonic()
+            rate = speed.after(done)
             if now - last >= _SECONDS_PER_LINE:
                 last = now
-                rate = done / (now - started)
-                left = (total - done) / rate if rate else 0
-                self.say(f"{title}: {done}/{total}, {rate:,.0f}/s, {left:.0f} s left")
+                pace = f", {rate:,.0f}/s, {(total - done) / rate:.0f} s left" if rate else ""
+                self.say(f"{title}: {done}/{total}{pace}")
 
         return update
+
+
+class _Speed:
+    """How fast work goes from the first call on; what an earlier run had done is not its."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def after(self, done: int) -> float:
+        """Return the rate per second with so much done; 0.0 until there is one."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = done, now
+        before, started = self._first
+        return (done - before) / max(now - started, 1e-9)
 
 
 class _Console(Console):

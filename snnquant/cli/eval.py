@@ -8,7 +8,7 @@ import click
 
 from snnquant.cli.console import Speaker
 from snnquant.cli.evaluation import measure
-from snnquant.cli.evaluation_table import print_evaluation
+from snnquant.cli.evaluation_table import print_evaluation, print_gates
 from snnquant.cli.gating import Gating, gate_options, raise_failed
 from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import (
@@ -108,6 +108,7 @@ def command(
         speaker.json(found.document)
     else:
         print_evaluation(speaker, found.result)
+        print_gates(speaker, found.gates)
     for warning in found.document["warnings"]:
         speaker.warn(warning["message"])
     raise_failed(found.gates)

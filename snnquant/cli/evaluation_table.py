@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from snnquant.cli.console import Speaker, add_row, new_table, percent
 from snnquant.evaluate import Evaluation
+from snnquant.gates import Gate
 from snnquant.neurobench import NeuroBench
+from snnquant.pipeline import shown_value
 
 
 def print_evaluation(speaker: Speaker, result: Evaluation) -> None:
@@ -47,6 +50,18 @@ def print_evaluation(speaker: Speaker, result: Evaluation) -> None:
     speaker.table(table)
     if result.neurobench is not None:
         _print_neurobench(speaker, result.neurobench)
+
+
+def print_gates(speaker: Speaker, gates: Sequence[Gate]) -> None:
+    """Print what was limited, what was found, and whether that is good enough."""
+    if not gates:
+        return
+    table = new_table("gate", "found", "limit", "worst layer", "")
+    for gate in gates:
+        values = (shown_value(gate.metric, value) for value in (gate.value, gate.limit))
+        add_row(table, gate.id, *values, gate.layer or "", gate.status)
+    speaker.result("")
+    speaker.table(table)
 
 
 def _print_neurobench(speaker: Speaker, found: NeuroBench) -> None:

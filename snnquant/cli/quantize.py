@@ -13,7 +13,7 @@ from snnquant.calibration import load_calibration
 from snnquant.cli import calibrate, convert, eval
 from snnquant.cli.console import Speaker, document
 from snnquant.cli.evaluation import Measured, measure
-from snnquant.cli.evaluation_table import print_evaluation
+from snnquant.cli.evaluation_table import print_evaluation, print_gates
 from snnquant.cli.gating import Gating, gate_options, raise_failed
 from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import (
@@ -146,6 +146,7 @@ def command(
         record_evaluation(output_file, found.document)
         if not as_json:
             print_evaluation(speaker, found.result)
+            print_gates(speaker, found.gates)
         for warning in found.document["warnings"]:
             speaker.warn(warning["message"])
     if as_json:
