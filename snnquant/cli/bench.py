@@ -114,15 +114,15 @@ def command(
         )
     warnings = _warnings(result)
     if as_json:
-        files = [model, *references]
+        compared = dict(zip(names[1:], references, strict=True))
         speaker.json(
             document(
                 "bench",
                 inputs={
-                    name: {"path": str(path), "sha256": sha256_of(path)}
-                    for name, path in zip(names, files, strict=True)
-                }
-                | {"data": {"path": str(data), "sha256": dataset.sha256}},
+                    "model": _file(model),
+                    "data": {"path": str(data), "sha256": dataset.sha256},
+                    "references": {name: _file(path) for name, path in compared.items()},
+                },
                 config={key: str(v) if isinstance(v, Path) else v for key, v in config.items()},
                 metrics=_metrics(result),
                 layers=[asdict(layer) for layer in result.layers],
@@ -133,6 +133,10 @@ def command(
         print_bench(speaker, result)
     for warning in warnings:
         speaker.warn(warning["message"])
+
+
+def _file(path: Path) -> dict[str, str]:
+    return {"path": str(path), "sha256": sha256_of(path)}
 
 
 def _metrics(result: BenchResult) -> dict[str, Any]:

@@ -9,11 +9,13 @@ import click
 from snnquant.cli.configuration.files import preset_names, preset_summary
 from snnquant.cli.configuration.load import Given, all_keys, configured_verbs
 from snnquant.cli.configuration.schema import default_of, settings_schema
-from snnquant.cli.console import Speaker, add_row, document, new_table
+from snnquant.cli.console import Speaker, add_row, new_table
+from snnquant.cli.console import document as console_document
 from snnquant.cli.group import VerbCommand, load_command
 from snnquant.cli.options import json_option, quiet_option
 from snnquant.errors import UsageError
 from snnquant.files import sha256_of
+from snnquant.schemas import document_names, document_schema
 
 _DEFAULT = "default"
 
@@ -23,6 +25,13 @@ _DEFAULT = "default"
     "verbs", nargs=-1, type=click.Choice([verb.name for verb in configured_verbs()]), metavar="VERB"
 )
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of configuration files.")
+@click.option(
+    "--document",
+    type=click.Choice(document_names()),
+    metavar="NAME",
+    help="Print the JSON Schema of what a verb prints or writes: of the document that says NAME "
+    "at 'schema', such as snnquant.eval/1.",
+)
 @click.option("--presets", is_flag=True, help="List the presets that come with snnquant.")
 @json_option
 @quiet_option
@@ -31,6 +40,7 @@ def command(
     context: click.Context,
     verbs: tuple[str, ...],
     schema: bool,
+    document: str | None,
     presets: bool,
     as_json: bool,
     quiet: bool,
@@ -47,12 +57,15 @@ def command(
     snnquant config convert eval --json
     snnquant config --presets
     snnquant config --schema > snnquant.schema.json
+    snnquant config --document snnquant.eval/1
     snnquant --preset ci config eval
     """  # noqa: D301
     speaker = Speaker(quiet)
-    if schema and presets:
-        raise UsageError("--schema and --presets are two answers; give one")
-    if schema:
+    if sum((schema, presets, document is not None)) > 1:
+        raise UsageError("--schema, --document and --presets are answers of their own; give one")
+    if document is not None:
+        speaker.json(document_schema(document))
+    elif schema:
         speaker.json(settings_schema(all_keys(load_command)))
     elif presets:
         _show_presets(speaker, as_json)
@@ -64,7 +77,7 @@ def command(
 def _show_presets(speaker: Speaker, as_json: bool) -> None:
     found = {name: preset_summary(name) for name in preset_names()}
     if as_json:
-        speaker.json(document("config", inputs={}, config={}, metrics={}, presets=found))
+        speaker.json(console_document("config", inputs={}, config={}, metrics={}, presets=found))
         return
     for name, summary in found.items():
         speaker.result(f"{name:12} {summary}")
@@ -88,7 +101,7 @@ def _show_settings(speaker: Speaker, given: Given, verbs: tuple[str, ...], as_js
     if as_json:
         inputs = {str(path): {"path": str(path), "sha256": sha256_of(path)} for path in files}
         speaker.json(
-            document(
+            console_document(
                 "config",
                 inputs=inputs,
                 config={},

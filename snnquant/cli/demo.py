@@ -24,6 +24,7 @@ from snnquant.errors import UsageError
 from snnquant.evaluate import evaluate_model
 from snnquant.files import sha256_of
 from snnquant.frontends import load_canonical
+from snnquant.gates import measured
 from snnquant.manifest import describe_options
 from snnquant.model_file import read_model
 from snnquant.quantize import choose_options
@@ -121,7 +122,7 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
                 "demo",
                 inputs={"model": {"path": str(model), "sha256": sha256_of(model)}},
                 config=describe_options(options),
-                metrics=evaluation.metrics(),
+                metrics=measured(evaluation, integer_file.stat().st_size) | {"neurobench": None},
                 layers=[asdict(layer) for layer in evaluation.layers],
                 warnings=layer_warnings(evaluation),
                 artifacts=[

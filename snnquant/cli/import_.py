@@ -78,7 +78,7 @@ def _document(
     return document(
         "import",
         inputs={"model": source.record(sha256)},
-        config=source.settings(),
+        config={**source.settings(), "output": str(output_file)},
         metrics={
             "neuron_layers": len(neurons),
             "timesteps": found["timesteps"],

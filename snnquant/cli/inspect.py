@@ -69,6 +69,7 @@ def command(
     speaker.settings("inspect", {"model": source, "data": data, **config})
     inputs: dict[str, Any] = {"model": source.record(source.sha256(read))}
     if data is not None:
+        config |= {"data": str(data), "samples": samples, "batch_size": batch_size}
         dataset = open_data(data, reading)
         inputs["data"] = {"path": str(data), "sha256": dataset.sha256}
         _add_activity(speaker, read, found, dataset, samples, batch_size)

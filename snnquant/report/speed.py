@@ -58,7 +58,7 @@ def read_speed(path: Path, model_sha256: str) -> Speed:
     try:
         metrics = document["metrics"]
         model = str(metrics["model"])
-        measured_on = document["inputs"][model]["sha256"]
+        measured_on = document["inputs"]["model"]["sha256"]
         times = tuple(
             _time(each, str(name), found)
             for each in metrics["configurations"]

@@ -23,7 +23,8 @@ from snnquant.trace.readme import readme
 Array = npt.NDArray[Any]
 
 FORMATS = ("npz", "hex")
-TRACE_SCHEMA = "snnquant.trace/1"
+#: Of ``trace.json``; what the verb prints has another.
+TRACE_SCHEMA = "snnquant.tracefiles/1"
 #: Signals whose values are unsigned bytes; all others are int32 in two's complement.
 _BYTES = frozenset({"input", "spikes"})
 

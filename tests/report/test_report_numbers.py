@@ -218,7 +218,7 @@ def test_a_benchmark_must_be_of_this_model(tmp_path):
     time = {"median": 2e-3, "low": 1e-3, "high": 3e-3, "samples_per_second": 500.0, "speed_up": 1}
     document = {
         "schema": "snnquant.bench/1",
-        "inputs": {"m": {"sha256": "a" * 64}},
+        "inputs": {"model": {"sha256": "a" * 64}},
         "metrics": {
             "model": "m",
             "configurations": [{"batch": 1, "threads": 2, "contenders": {"m": time}}],

@@ -50,7 +50,7 @@ def url(tmp_path_factory):
     time = {"median": 2e-3, "low": 1e-3, "high": 3e-3, "samples_per_second": 5e2, "speed_up": None}
     bench = {
         "schema": "snnquant.bench/1",
-        "inputs": {HOSTILE: {"sha256": sha256_of(folder / "net.int.onnx")}},
+        "inputs": {"model": {"sha256": sha256_of(folder / "net.int.onnx")}},
         "metrics": {
             "model": HOSTILE,
             "configurations": [{"batch": 1, "threads": 1, "contenders": {HOSTILE: time}}],
