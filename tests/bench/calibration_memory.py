@@ -1,4 +1,4 @@
-"""Peak memory of a calibration with 100 and with 10,000 samples, each in a process of its own.
+"""Peak memory of a calibration with 1,000 and with 100,000 samples, each in a process of its own.
 
 ``python tests/bench/calibration_memory.py`` prints both and their ratio, and fails above 1.10:
 memory holds one batch and a fixed number of bins, whatever the number of samples.
@@ -16,7 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-SAMPLES = (100, 10_000)
+SAMPLES = (1_000, 100_000)
 LIMIT = 1.10
 SHAPE = (2, 32, 32)
 STEPS = 4
