@@ -49,6 +49,16 @@ def trained(tmp_path_factory):
     return folder
 
 
+def test_quantize_in_one_go(trained, tmp_path):
+    arguments = (*MODEL, *DATA, "--test", DATA[1], "--test-samples", "32", "--max-drop", "1")
+    output = str(tmp_path / "q.onnx")
+    ran = forked("quantize", "w.pt", *arguments, "-o", output, "--json", cwd=trained)
+    assert ran.code == 0, ran
+    document = json.loads(ran.out)
+    assert document["inputs"]["model"]["options"]["factory"] == "mynet:silent"
+    assert document["metrics"]["spike_agreement"] > 0.9
+
+
 def test_the_reference_is_built_only_when_it_is_asked_for(trained):
     ran = forked("eval", "i.onnx", *DATA[:-1], cwd=trained)
     assert ran.code == 0, ran
