@@ -145,7 +145,7 @@ def test_time_before_samples_is_refused(made, folder):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--timesteps", "9"), 3, "T = [8] steps, not the 9"),
+        (("--timesteps", "9"), 2, "--timesteps is 9, but the graph runs 8 steps"),
         (("--input", "nobody=spikes"), 2, "no such analog input; the model has"),
         (("--input", "input"), 2, "NAME=SCALE"),
         (("--input", "input=-1"), 2, "SCALE > 0"),
