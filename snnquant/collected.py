@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from snnquant.numerics import FLOAT32_EXACT
 from snnquant.observers import TensorStatistics
+
+#: A sum of so many counts of at most 255 is exact in float32.
+_EXACT_ROW = FLOAT32_EXACT // 256
 
 
 @dataclass
@@ -49,7 +53,10 @@ class Collected:
 
     def count_spikes(self, neuron: str, spikes: npt.NDArray[Any]) -> None:
         """Count the spikes ``[T, B, ...]`` of one batch."""
-        self.activity[neuron].spikes += float(spikes.sum(dtype=np.float64))
+        rows = spikes.reshape(len(spikes), -1) if spikes.size else spikes
+        if spikes.dtype == np.float32 and rows[:1].size <= _EXACT_ROW:
+            rows = rows.sum(axis=1)  # much faster than in float64, and as exact
+        self.activity[neuron].spikes += float(rows.sum(dtype=np.float64))
         self.activity[neuron].entries += spikes.size
 
     def firing_rates(self) -> dict[str, dict[str, float]]:

@@ -25,7 +25,7 @@ from snnquant.instrument import Runner
 SAMPLES = Path(__file__).parents[2] / "samples"
 NETS = {"digits_mlp": "digits", "digits_conv": "digits", "events_edges": "events"}
 #: So many samples that what happens once does not count.
-COUNT, BATCH, WANTED = 4_000, 64, 0.9
+COUNT, BATCH, WANTED = 40_000, 64, 0.9
 
 
 def main() -> int:
