@@ -21,13 +21,12 @@ from snnquant.cli.options import (
     width_options,
 )
 from snnquant.cli.reading import read_options
+from snnquant.cli.scoring import scoring_options
 from snnquant.cli.source import Source, source_options
 from snnquant.convert import check_calibration
 from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
-from snnquant.evaluate import READOUTS
 from snnquant.files import sha256_of
-from snnquant.frontends import canonical_graph
 from snnquant.manifest import describe_options
 from snnquant.model_file import neuron_nodes
 from snnquant.quantize import choose_options
@@ -46,15 +45,7 @@ from snnquant.target import load_target
     "all before it in integers; the output with it alone in integers.",
 )
 @width_options
-@click.option("--output", "output", metavar="NAME", help="Output to score. [default: the first]")
-@click.option(
-    "--readout",
-    type=click.Choice(READOUTS),
-    default="auto",
-    show_default=True,
-    help="How an output that carries time is reduced; auto sums over it.",
-)
-@click.option("--samples", type=click.IntRange(min=1), help="Use at most this many samples.")
+@scoring_options
 @batch_option
 @threads_option
 @json_option
@@ -113,7 +104,7 @@ def command(
         )
     speaker.notes(read.notes)
     known = load_calibration(calibration)
-    graph = canonical_graph(read, str(source))
+    graph = source.graph()
     check_calibration(graph, known)
     dataset = open_data(data, reading)
     study = Study(
@@ -126,7 +117,7 @@ def command(
     found = analyze(study, mode, changes_of(options, known), speaker.progress)
     if as_json:
         inputs = {
-            "model": source.record(source.sha256(read)),
+            "model": source.record(source.sha256()),
             "calibration": {"path": str(calibration), "sha256": sha256_of(calibration)},
             "data": {"path": str(data), "sha256": dataset.sha256},
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,7 +31,6 @@ from snnquant.cli.reading import read_options
 from snnquant.cli.source import Source, source_options
 from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
-from snnquant.frontends import canonical_graph
 from snnquant.observers import OBSERVERS
 from snnquant.partial import PartialFile, partial_path
 from snnquant.target import load_target
@@ -69,19 +69,7 @@ _METHOD_HELP = "How a scale is chosen. auto: as the target prefers. " + " ".join
 @quiet_option
 @source_options
 @read_options
-def command(
-    source: Source,
-    reading: ReadOptions,
-    data: Path,
-    method: str,
-    samples: int,
-    batch_size: int,
-    inputs: tuple[str, ...],
-    threads: int | None,
-    resume: bool,
-    output_file: Path,
-    quiet: bool,
-) -> None:
+def command(quiet: bool, **options: Any) -> None:
     """Run calibration data through MODEL and keep the statistics of its analog values.
 
     Writes a readable JSON, bound by hash to model, data and settings, and beside it the first
@@ -94,20 +82,7 @@ def command(
     snnquant calibrate net.onnx --data NMNIST/Train --timesteps 10 --bin count
     snnquant calibrate net.onnx --data train.npz --samples 100000 --resume
     """  # noqa: D301
-    speaker = Speaker(quiet)
-    run(
-        speaker,
-        source,
-        reading,
-        data=data,
-        method=method,
-        samples=samples,
-        batch_size=batch_size,
-        inputs=inputs,
-        threads=threads,
-        resume=resume,
-        output_file=output_file,
-    )
+    run(Speaker(quiet), **options)
 
 
 def run(
@@ -147,9 +122,8 @@ def run(
     if resume and not partial.path.exists():
         speaker.say(f"  nothing to go on from: there is no {partial.path}")
     target = load_target("generic")
-    read = source.read()
-    speaker.notes(read.notes)
-    graph = canonical_graph(read, str(source))
+    speaker.notes(source.read().notes)
+    graph = source.graph()
     dataset = open_data(data, reading)
     with speaker.progress("calibrating") as progress, telling_progress(speaker, partial):
         calibration = calibrate_model(
@@ -161,7 +135,7 @@ def run(
             progress=progress,
             partial=partial,
         )
-    write_calibration(calibration, dataset, output_file, source.label, target)
+    calibration = write_calibration(calibration, dataset, output_file, source.label, target)
     partial.remove()
     for warning in calibration_warnings(calibration):
         speaker.warn(warning)

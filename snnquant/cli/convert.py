@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,7 +26,6 @@ from snnquant.convert import (
     write_conversion,
 )
 from snnquant.errors import UsageError
-from snnquant.frontends import canonical_graph
 from snnquant.golden import golden_path, is_golden_of
 from snnquant.manifest import describe_options, manifest_path
 from snnquant.quantize import choose_options
@@ -66,20 +66,7 @@ from snnquant.target import load_target
 @output_option(None, "Where to write the integer model; the manifest goes beside it.")
 @quiet_option
 @source_options
-def command(
-    source: Source,
-    calibration: Path,
-    target: str,
-    weight_bits: int | None,
-    input_bits: int | None,
-    per_channel: bool | None,
-    readout_as: str,
-    fuse: bool,
-    mode: str,
-    golden: int | None,
-    output_file: Path,
-    quiet: bool,
-) -> None:
+def command(quiet: bool, **options: Any) -> None:
     """Write MODEL in integers: weights, inputs, and every constant of its neurons.
 
     The result is one ONNX file that runs in stock ONNX Runtime, and fast where the snnquant
@@ -93,20 +80,7 @@ def command(
     snnquant convert net.onnx --mode step -o net.step.onnx
     snnquant convert net.onnx --golden 4 -o net.int.onnx
     """  # noqa: D301
-    run(
-        Speaker(quiet),
-        source,
-        calibration=calibration,
-        target=target,
-        weight_bits=weight_bits,
-        input_bits=input_bits,
-        per_channel=per_channel,
-        readout_as=readout_as,
-        fuse=fuse,
-        mode=mode,
-        golden=golden,
-        output_file=output_file,
-    )
+    run(Speaker(quiet), **options)
 
 
 def run(
@@ -140,17 +114,15 @@ def run(
             "output": output_file,
         },
     )
-    check_output(output_file, (*source.files, calibration))
-    check_output(manifest_path(output_file), (*source.files, calibration))
-    if golden:
-        check_output(golden_path(output_file), (*source.files, calibration))
     vectors = golden_path(output_file)
     had_vectors = vectors.is_file()
+    written = [output_file, manifest_path(output_file), *([vectors] if golden else [])]
+    for path in written:
+        check_output(path, (*source.files, calibration))
     known = load_calibration(calibration)
     samples_file = samples_path(calibration, known)
-    check_output(output_file, [samples_file])
-    if golden:
-        check_output(golden_path(output_file), [samples_file])
+    for path in written:
+        check_output(path, [samples_file])
     steps = source.options.timesteps
     if steps is not None and known.timesteps not in (0, steps):
         raise UsageError(
@@ -159,9 +131,8 @@ def run(
         )
     reading = source.read()
     speaker.notes(reading.notes)
-    source_sha256 = source.sha256(reading)
-    graph = canonical_graph(reading, str(source))
-    result, check = convert_files(graph, source_sha256, calibration, known, options, mode)
+    source_sha256 = source.sha256()
+    result, check = convert_files(source.graph(), source_sha256, calibration, known, options, mode)
     record = source.record(source_sha256)
     kept = write_conversion(
         record, calibration, known, options, result, check, output_file, golden or 0
@@ -178,7 +149,7 @@ def run(
         speaker.say(f"  step by step: {check.steps} values equal the sequence's")
     if golden:
         few = "" if kept == golden else f"; there are no more than {kept} to store"
-        speaker.say(f"  golden vectors of {kept} samples: {golden_path(output_file)}{few}")
+        speaker.say(f"  golden vectors of {kept} samples: {vectors}{few}")
     elif had_vectors and not vectors.is_file():
         speaker.say(f"  removed {vectors}, golden vectors of the model that was replaced")
     elif had_vectors and not is_golden_of(vectors, output_file):

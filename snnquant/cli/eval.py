@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import click
 
 from snnquant.cli.console import Speaker
-from snnquant.cli.evaluation import measure
-from snnquant.cli.evaluation_table import print_evaluation, print_gates
-from snnquant.cli.gating import Gating, gate_options, raise_failed
+from snnquant.cli.evaluation import measure, tell_measured
+from snnquant.cli.gating import gate_options, raise_failed
 from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import (
     PATH,
@@ -20,10 +19,9 @@ from snnquant.cli.options import (
     threads_option,
 )
 from snnquant.cli.reading import read_options
-from snnquant.cli.reporting import Reporting, report_options
-from snnquant.cli.source import Source, source_options
-from snnquant.data import ReadOptions
-from snnquant.evaluate import READOUTS
+from snnquant.cli.reporting import report_options
+from snnquant.cli.scoring import scoring_options
+from snnquant.cli.source import source_options
 
 
 @click.command(cls=VerbCommand)
@@ -34,15 +32,7 @@ from snnquant.evaluate import READOUTS
     help="The float model; the source options are then its. "
     "[default: the one that the manifest names, if it is still there]",
 )
-@click.option("--output", "output", metavar="NAME", help="Output to score. [default: the first]")
-@click.option(
-    "--readout",
-    type=click.Choice(READOUTS),
-    default="auto",
-    show_default=True,
-    help="How an output that carries time is reduced; auto sums over it.",
-)
-@click.option("--samples", type=click.IntRange(min=1), help="Use at most this many samples.")
+@scoring_options
 @batch_option
 @threads_option
 @click.option(
@@ -61,23 +51,7 @@ from snnquant.evaluate import READOUTS
 @quiet_option
 @source_options
 @read_options
-def command(
-    source: Source,
-    reading: ReadOptions,
-    data: Path,
-    reference: Path | None,
-    output: str | None,
-    readout: str,
-    samples: int | None,
-    batch_size: int,
-    threads: int | None,
-    without_library: bool,
-    neurobench: bool,
-    gating: Gating,
-    reporting: Reporting,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def command(quiet: bool, as_json: bool, **options: Any) -> None:
     """Measure MODEL on labelled data, and compare it with its float origin spike by spike.
 
     \b
@@ -88,27 +62,8 @@ def command(
     snnquant eval net.int.onnx --data test.npz --report report.html
     """  # noqa: D301
     speaker = Speaker(quiet)
-    found = measure(
-        speaker,
-        source,
-        reading,
-        data=data,
-        reference=reference,
-        output=output,
-        readout=readout,
-        samples=samples,
-        batch_size=batch_size,
-        threads=threads,
-        without_library=without_library,
-        neurobench=neurobench,
-        gating=gating,
-        reporting=reporting,
-    )
+    found = measure(speaker, **options)
     if as_json:
         speaker.json(found.document)
-    else:
-        print_evaluation(speaker, found.result)
-        print_gates(speaker, found.gates)
-    for warning in found.document["warnings"]:
-        speaker.warn(warning["message"])
+    tell_measured(speaker, found, tables=not as_json)
     raise_failed(found.gates)

@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from snnquant.cli.console import Speaker, document
+from snnquant.cli.evaluation_table import print_evaluation, print_gates
 from snnquant.cli.gating import Gating
 from snnquant.cli.reading import only_of_data
 from snnquant.cli.reporting import Reporting
@@ -19,7 +20,7 @@ from snnquant.data import ReadOptions, open_data
 from snnquant.errors import DataError, UsageError
 from snnquant.evaluate import Evaluation, evaluate_model
 from snnquant.files import sha256_of
-from snnquant.frontends import SourceOptions, canonical_graph
+from snnquant.frontends import SourceOptions
 from snnquant.gates import Gate, check_layers, measured
 from snnquant.manifest import manifest_path
 from snnquant.model_file import metadata, neuron_nodes, read_model
@@ -47,7 +48,7 @@ def measure(
     reading: ReadOptions,
     *,
     data: Path,
-    reference: Path | None,
+    reference: Path | Source | None,
     output: str | None,
     readout: str,
     samples: int | None,
@@ -59,6 +60,9 @@ def measure(
     reporting: Reporting,
 ) -> Measured:
     """Measure a model as ``eval`` does, and write the reports about it.
+
+    The parameters are the options of ``eval``; a reference may be a source that was read before,
+    which has its own options.
 
     Raises:
         SnnquantError: as ``eval`` exits; a gate that failed is told by the result alone.
@@ -87,8 +91,7 @@ def measure(
     checks.check_needs(
         labels=dataset.has_labels, reference=origin is not None, file=source.path is not None
     )
-    read = None if origin is None else origin.read()
-    graph = None if read is None else ir.to_proto(canonical_graph(read, str(origin)))
+    graph = None if origin is None else ir.to_proto(origin.graph())
     with speaker.progress("evaluating") as progress:
         result = evaluate_model(
             proto,
@@ -110,8 +113,8 @@ def measure(
         "model": {"path": str(source.path or source), "sha256": sha256},
         "data": {"path": str(data), "sha256": dataset.sha256},
     }
-    if origin is not None and read is not None:
-        inputs["reference"] = origin.record(origin.sha256(read))
+    if origin is not None:
+        inputs["reference"] = origin.record(origin.sha256())
     warnings = _reference_warnings(proto, origin, inputs.get("reference", {}).get("sha256"))
     warnings += layer_warnings(result) + checks.warnings(inputs["data"]["sha256"])
     written = checks.write(source.label, result, gates, size)
@@ -143,23 +146,32 @@ def measure(
     return Measured(found, result, gates)
 
 
+def tell_measured(speaker: Speaker, found: Measured, *, tables: bool) -> None:
+    """Tell a person what was found: tables, if they are wanted, and what there is to warn of."""
+    if tables:
+        print_evaluation(speaker, found.result)
+        print_gates(speaker, found.gates)
+    for warning in found.document["warnings"]:
+        speaker.warn(warning["message"])
+
+
 def _models(
-    source: Source, reference: Path | None, reading: ReadOptions
+    source: Source, reference: Path | Source | None, reading: ReadOptions
 ) -> tuple[onnx.ModelProto, str, Source | None, str]:
     """Return the model to measure, its hash, the float model to compare it with, and a hint."""
     path = source.path
     if path is not None and path.suffix.lower() == ".onnx":
         proto = read_model(path)
         if neuron_nodes(proto, integer=True):
+            if isinstance(reference, Source):
+                return proto, sha256_of(path), reference, ""
             given = source.options
             if reference is None and given.factory is None:
                 given = only_of_data(given, reading)
             origin, hint = _reference(Source(reference, given), path, proto)
             return proto, sha256_of(path), origin, hint
-    read = source.read()
-    other = None if reference is None else Source(reference, SourceOptions())
-    graph = canonical_graph(read, str(source))
-    return ir.to_proto(graph), source.sha256(read), other, ""
+    other = Source(reference, SourceOptions()) if isinstance(reference, Path) else reference
+    return ir.to_proto(source.graph()), source.sha256(), other, ""
 
 
 def _reference(given: Source, model: Path, proto: onnx.ModelProto) -> tuple[Source | None, str]:

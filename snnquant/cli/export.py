@@ -10,7 +10,6 @@ from snnquant.cli.console import Speaker
 from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import check_output, output_option, quiet_option
 from snnquant.cli.source import Source, source_options
-from snnquant.frontends import canonical_graph
 
 
 @click.command(cls=VerbCommand)
@@ -47,7 +46,7 @@ def command(source: Source, form: str, step: float, output_file: Path, quiet: bo
     settings = {"model": source, **source.settings(), "to": form, "step": step}
     speaker.settings("export", settings | {"output": output_file})
     check_output(output_file, source.files)
-    canonical = canonical_graph(source.read(), str(source))
+    canonical = source.graph()
     for note in write_nir(canonical, output_file, step):
         speaker.warn(note)
     speaker.result(f"wrote {output_file} ({output_file.stat().st_size:,} bytes)")

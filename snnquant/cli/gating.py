@@ -13,7 +13,7 @@ import click
 
 from snnquant.baseline import Baseline
 from snnquant.cli.group import GroupedOption
-from snnquant.cli.options import PATH, Command, RealRange
+from snnquant.cli.options import PATH, Command, RealRange, with_options
 from snnquant.errors import GateError, UsageError
 from snnquant.evaluate import Evaluation
 from snnquant.files import atomic_write, ensure_writable, sha256_of
@@ -184,10 +184,8 @@ def gate_options(command: Command) -> Command:
             help=f"Write a summary in Markdown; it is appended to ${STEP_SUMMARY} too, if set.",
         ),
     ]
-    found: Any = collected
-    for option in reversed(options):
-        found = option(found)
-    return found  # type: ignore[no-any-return]
+    result: Command = with_options(collected, options)
+    return result
 
 
 def _argument(rule: GateRule) -> str:

@@ -14,7 +14,6 @@ from snnquant.cli.model_table import print_layers
 from snnquant.cli.options import check_output, json_option, output_option, quiet_option
 from snnquant.cli.source import Source, source_options
 from snnquant.files import atomic_write, sha256_of
-from snnquant.frontends import canonical_graph
 from snnquant.frontends.interface import declare_interface
 from snnquant.inspection import describe_float
 from snnquant.instrument import Runner
@@ -43,7 +42,7 @@ def command(source: Source, output_file: Path, as_json: bool, quiet: bool) -> No
     speaker.settings("import", {"model": source, **source.settings(), "output": output_file})
     check_output(output_file, source.files)
     reading = source.read()
-    canonical = canonical_graph(reading, str(source))
+    canonical = source.graph()
     proto = ir.to_proto(canonical)
     layout = Runner(proto, custom_ops=False).layout
     found = describe_float(reading, canonical, layout)
@@ -54,7 +53,7 @@ def command(source: Source, output_file: Path, as_json: bool, quiet: bool) -> No
     neurons = [layer for layer in found["layers"] if layer["kind"] == "neuron"]
     edges = sum(layer.get("knife_edges", 0) for layer in neurons)
     if as_json:
-        speaker.json(_document(source, source.sha256(reading), found, output_file, edges))
+        speaker.json(_document(source, source.sha256(), found, output_file, edges))
         return
     print_layers(speaker, neurons)
     speaker.result("")

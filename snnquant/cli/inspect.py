@@ -67,7 +67,7 @@ def command(
     found = inspect_model(read)
     config = {"strict": strict} | source.settings() | reading.settings()
     speaker.settings("inspect", {"model": source, "data": data, **config})
-    inputs: dict[str, Any] = {"model": source.record(source.sha256(read))}
+    inputs: dict[str, Any] = {"model": source.record(source.sha256())}
     if data is not None:
         config |= {"data": str(data), "samples": samples, "batch_size": batch_size}
         dataset = open_data(data, reading)

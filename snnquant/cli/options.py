@@ -140,12 +140,17 @@ _WIDTHS = (
 )
 
 
+def with_options(command: Callable[..., Any], options: Iterable[Callable[[Any], Any]]) -> Any:
+    """Give a command options, which help lists in this order."""
+    decorated: Any = command
+    for option in reversed([*options]):
+        decorated = option(decorated)
+    return decorated
+
+
 def width_options(command: Command) -> Command:
     """Give a command the options of how numbers become integers."""
-    decorated: Any = command
-    for option in reversed(_WIDTHS):
-        decorated = option(decorated)
-    result: Command = decorated
+    result: Command = with_options(command, _WIDTHS)
     return result
 
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 
-from snnquant.calibration import load_calibration
+from snnquant.calibration import Calibration
 from snnquant.cli import calibrate, convert, eval
 from snnquant.cli.console import Speaker, document
-from snnquant.cli.evaluation import Measured, measure
-from snnquant.cli.evaluation_table import print_evaluation, print_gates
+from snnquant.cli.evaluation import Measured, measure, tell_measured
 from snnquant.cli.gating import Gating, gate_options, raise_failed
 from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import (
@@ -33,6 +32,7 @@ from snnquant.convert import samples_path
 from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
 from snnquant.files import sha256_of
+from snnquant.frontends import SourceOptions
 from snnquant.golden import golden_path
 from snnquant.manifest import load_manifest, manifest_path, record_evaluation
 
@@ -49,12 +49,10 @@ def _options_of(command: click.Command, names: tuple[str, ...]) -> Callable[[Com
     """Return a decorator that gives a command the named options of another one."""
 
     def decorate(function: Command) -> Command:
-        decorated: Any = function
         held = {parameter.name: parameter for parameter in command.params}
-        for name in reversed(names):
-            if not hasattr(decorated, "__click_params__"):
-                decorated.__click_params__ = []
-            decorated.__click_params__.append(held[name])
+        # Where click's own decorators keep parameters until there is a command, the last one first.
+        kept = function.__dict__.setdefault("__click_params__", [])
+        kept.extend(held[name] for name in reversed(names))
         return function
 
     return decorate
@@ -112,7 +110,7 @@ def command(
     speaker = Speaker(quiet, keep_stdout=as_json)
     place = calibration or output_file.with_suffix(".calibration.json")
     _check(source, reading, data, test, output_file, place, gating, reporting, options)
-    calibrate.run(
+    known = calibrate.run(
         speaker,
         source,
         reading,
@@ -131,10 +129,10 @@ def command(
     if test is not None:
         found = measure(
             speaker,
-            Source(output_file, source.options),
+            Source(output_file, SourceOptions()),
             reading,
             data=test,
-            reference=source.path,
+            reference=source,
             samples=test_samples,
             batch_size=options["batch_size"],
             threads=options["threads"],
@@ -144,11 +142,7 @@ def command(
             **{name: options[name] for name in _OF_EVAL},
         )
         record_evaluation(output_file, found.document)
-        if not as_json:
-            print_evaluation(speaker, found.result)
-            print_gates(speaker, found.gates)
-        for warning in found.document["warnings"]:
-            speaker.warn(warning["message"])
+        tell_measured(speaker, found, tables=not as_json)
     if as_json:
         config = {
             "data": data,
@@ -160,7 +154,7 @@ def command(
             **gating.settings(),
             **reporting.settings(),
         }
-        speaker.json(_document(config, data, output_file, place, warnings, found))
+        speaker.json(_document(config, data, output_file, place, known, warnings, found))
     if found is not None:
         raise_failed(found.gates)
 
@@ -198,18 +192,18 @@ def _document(
     data: Path,
     output_file: Path,
     calibration: Path,
+    known: Calibration,
     warnings: list[dict[str, str]],
     found: Measured | None,
 ) -> dict[str, Any]:
     """Return the machine output: that of eval, with what was made and from what."""
     measured = {} if found is None else found.document
-    made = [calibration, samples_path(calibration, load_calibration(calibration)), output_file]
-    made.append(manifest_path(output_file))
+    made = [calibration, samples_path(calibration, known), output_file, manifest_path(output_file)]
     if config["golden"]:
         made.append(golden_path(output_file))
     inputs = {
         "model": load_manifest(output_file)["inputs"]["model"],
-        "data": {"path": str(data), "sha256": load_calibration(calibration).data_sha256},
+        "data": {"path": str(data), "sha256": known.data_sha256},
     }
     if found is not None:
         inputs["test"] = found.document["inputs"]["data"]

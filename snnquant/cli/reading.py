@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from snnquant.cli.group import GroupedOption
-from snnquant.cli.options import Command
+from snnquant.cli.options import Command, with_options
 from snnquant.cli.source import Source
 from snnquant.data.options import BINS, ENCODINGS, LAYOUTS, ReadOptions
 from snnquant.frontends import SourceOptions
@@ -83,7 +83,7 @@ def read_options(command: Command) -> Command:
         reading = ReadOptions(timesteps=source.options.timesteps, **named)
         return command(source=source, reading=reading, **given)
 
-    result: Command = _with_options(with_reading, _OPTIONS)
+    result: Command = with_options(with_reading, _OPTIONS)
     return result
 
 
@@ -98,15 +98,8 @@ def read_options_alone(command: Command) -> Command:
     steps = _option(
         "--timesteps", type=click.IntRange(min=1), help="Steps T, for --bin and --encode."
     )
-    result: Command = _with_options(with_reading, (steps, *_OPTIONS))
+    result: Command = with_options(with_reading, (steps, *_OPTIONS))
     return result
-
-
-def _with_options(command: Callable[..., Any], options: tuple[Callable[[Any], Any], ...]) -> Any:
-    decorated: Any = command
-    for option in reversed(options):
-        decorated = option(decorated)
-    return decorated
 
 
 def only_of_data(options: SourceOptions, reading: ReadOptions) -> SourceOptions:

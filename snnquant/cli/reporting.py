@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from snnquant.cli.options import PATH, Command
+from snnquant.cli.options import PATH, Command, with_options
 from snnquant.errors import UsageError
 from snnquant.evaluate import Evaluation, Judged
 from snnquant.files import atomic_write, sha256_of
@@ -132,7 +132,5 @@ def report_options(command: Command) -> Command:
             help="A 'bench --json' of this model, for the report.",
         ),
     ]
-    found: Any = collected
-    for option in reversed(options):
-        found = option(found)
-    return found  # type: ignore[no-any-return]
+    result: Command = with_options(collected, options)
+    return result

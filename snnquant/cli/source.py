@@ -6,16 +6,18 @@ import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import click
+import onnx_ir as ir
 
 from snnquant.cli.group import GroupedOption
-from snnquant.cli.options import PATH, Command
+from snnquant.cli.options import PATH, Command, with_options
 from snnquant.errors import UsageError
 from snnquant.files import sha256_of
-from snnquant.frontends import Reading, SourceOptions, read_source
+from snnquant.frontends import Reading, SourceOptions, canonical_graph, read_source
 
 _option = functools.partial(click.option, cls=GroupedOption, group="Options of the float model")
 
@@ -69,12 +71,29 @@ class Source:
         return {name: value for name, value in shown.items() if value is not None}
 
     def read(self) -> Reading:
-        """Read it.
+        """Read it; a second call returns the same.
 
         Raises:
             UsageError: MODEL is missing, or options contradict each other.
             ModelError: it cannot be read.
         """
+        return self._reading
+
+    def graph(self) -> ir.Model:
+        """Return its canonical graph, which nobody may change; errors are also those of read().
+
+        Raises:
+            UsageError: it is an integer model.
+            ModelError: a pass refuses it.
+        """
+        return self._graph
+
+    @cached_property
+    def _graph(self) -> ir.Model:
+        return canonical_graph(self.read(), str(self))
+
+    @cached_property
+    def _reading(self) -> Reading:
         path, options = self.path, self.options
         if options.factory is None:
             if path is None:
@@ -94,11 +113,11 @@ class Source:
             options = replace(options, checkpoint=path)
         return read_source(None, options)
 
-    def sha256(self, reading: Reading) -> str:
+    def sha256(self) -> str:
         """Return the hash that results are bound to: of the file, else of the exported graph."""
         if self.files:
             return sha256_of(self.files[0])
-        return hashlib.sha256(reading.model.SerializeToString(deterministic=True)).hexdigest()
+        return hashlib.sha256(self.read().model.SerializeToString(deterministic=True)).hexdigest()
 
     def record(self, sha256: str) -> dict[str, Any]:
         """Return what reports say of it: path, hash, and the options that were given."""
@@ -187,8 +206,5 @@ def source_options(command: Command) -> Command:
         options = {entry.name: given.pop(entry.name) for entry in fields(SourceOptions)}
         return command(source=Source(model, SourceOptions(**options)), **given)
 
-    decorated: Any = with_source
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    result: Command = decorated
+    result: Command = with_options(with_source, _OPTIONS)
     return result
