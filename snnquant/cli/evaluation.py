@@ -160,7 +160,7 @@ def _models(
 ) -> tuple[onnx.ModelProto, str, Source | None, str]:
     """Return the model to measure, its hash, the float model to compare it with, and a hint."""
     path = source.path
-    if path is not None and path.suffix.lower() == ".onnx":
+    if path is not None and (path.suffix.lower() == ".onnx" or _holds_integers(source)):
         proto = read_model(path)
         if neuron_nodes(proto, integer=True):
             if isinstance(reference, Source):
@@ -172,6 +172,11 @@ def _models(
             return proto, sha256_of(path), origin, hint
     other = Source(reference, SourceOptions()) if isinstance(reference, Path) else reference
     return ir.to_proto(source.graph()), source.sha256(), other, ""
+
+
+def _holds_integers(source: Source) -> bool:
+    """Whether a file of another suffix, which is no checkpoint, is an integer model."""
+    return source.options.factory is None and bool(neuron_nodes(source.read().model, integer=True))
 
 
 def _reference(given: Source, model: Path, proto: onnx.ModelProto) -> tuple[Source | None, str]:

@@ -100,6 +100,17 @@ def test_labels_are_asked_for_before_anything_runs(place):
     refuses(place, 2, *ARGUMENTS, *arguments, says=["labels"])
 
 
+@pytest.mark.parametrize("name", ["q", "q.bin"])
+def test_outputs_of_any_suffix(place, name):
+    ran = forked(*ARGUMENTS[:-1], name, *TEST, "--json", cwd=place)
+    assert ran.code == 0, ran
+    of_quantize = json.loads(ran.out)["metrics"]
+    ran = forked("eval", name, "--data", "digits_test.npz", "--json", cwd=place)
+    assert ran.code == 0, ran
+    assert json.loads(ran.out)["metrics"] == of_quantize
+    assert of_quantize["spike_agreement"] > 0.9
+
+
 @pytest.mark.parametrize("more", [("--mode", "step"), ("--no-fuse", "--readout-as", "int")])
 def test_other_forms_of_the_model(place, more):
     ran = forked(*ARGUMENTS, *TEST, *more, "--json", "--samples", "64", cwd=place)
