@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from snnquant.errors import DataError, UsageError
+from snnquant.errors import DataError, UsageError, first_line
 from snnquant.evaluate import Evaluation
+from snnquant.files import read_json
 from snnquant.gates import GATES, Gate, Unit, compare, measured
 from snnquant.schemas import schema_name
 
@@ -98,13 +98,11 @@ def read_document(path: Path, what: str, schema: str) -> dict[str, Any]:
     verb = schema.removeprefix("snnquant.").partition("/")[0]
     remedy = f"give what 'snnquant {verb} --json' printed"
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise DataError(f"{what} {path} is too large for such a document; {remedy}")
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path, "such a document", _MAX_BYTES)
     except OSError as error:
         raise DataError(f"cannot read {what} {path}: {error.strerror}; check the path") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{what} {path} is not JSON; {remedy}") from error
+    except ValueError as error:
+        raise DataError(f"{what} {path} is not JSON: {first_line(error)}; {remedy}") from error
     if not isinstance(document, dict):
         raise DataError(f"{what} {path} is no JSON object; {remedy}")
     found = document.get("schema")

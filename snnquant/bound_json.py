@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snnquant.errors import CalibrationMismatchError, DataError, first_line
+from snnquant.files import read_json
 
 #: Key of the hash.
 BINDING = "binding_sha256"
@@ -45,10 +46,8 @@ class BoundJson:
             CalibrationMismatchError: its binding does not match its content.
         """
         try:
-            if path.stat().st_size > _MAX_FILE_BYTES:
-                raise DataError(f"{self.what} {path} is too large to be one; {self.remedy}")
-            stored = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+            stored = read_json(path, f"a {self.what}", _MAX_FILE_BYTES)
+        except (OSError, ValueError) as error:
             raise DataError(
                 f"{self.what} {path} cannot be read: {first_line(error)}; {self.remedy}"
             ) from error

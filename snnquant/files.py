@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from snnquant.errors import DataError, UsageError
 
@@ -94,6 +96,26 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         reason = error.strerror or str(error)
         raise DataError(f"cannot read {os.fspath(path)!r}: {reason}; check the path") from error
     return digest.hexdigest()
+
+
+def read_json(path: Path, what: str, most: int) -> Any:
+    """Return what a JSON file of bounded size says.
+
+    Args:
+        path: of the file.
+        what: it should be, for the message.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large, or no JSON.
+    """
+    if path.stat().st_size > most:
+        raise ValueError(f"too large for {what}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def temporary_beside(target: Path) -> Path:

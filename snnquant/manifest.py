@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from snnquant import __version__
-from snnquant.files import atomic_write
+from snnquant.files import atomic_write, read_json
 from snnquant.quantize import QuantizedModel, QuantizeOptions
 from snnquant.self_check import SelfCheck
 from snnquant.stepping import MODES, is_step_model
 
 MANIFEST_SCHEMA = "snnquant.manifest/1"
+#: Far more than a manifest of many layers.
+_MAX_BYTES = 1 << 26
 
 
 def manifest_path(output: Path) -> Path:
@@ -65,10 +67,14 @@ def manifest(
     return _manifest_text(document)
 
 
-def load_manifest(output: Path) -> dict[str, Any]:
-    """Read the manifest that :func:`write_conversion` wrote beside a model."""
-    found: dict[str, Any] = json.loads(manifest_path(output).read_text(encoding="utf-8"))
-    return found
+def read_manifest(path: Path) -> Any:
+    """Return what a manifest says, which whoever sent it may have written.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large, or no JSON.
+    """
+    return read_json(path, "a manifest", _MAX_BYTES)
 
 
 def record_evaluation(output: Path, evaluation: Mapping[str, Any]) -> None:
@@ -81,7 +87,7 @@ def record_evaluation(output: Path, evaluation: Mapping[str, Any]) -> None:
     Raises:
         UsageError: the manifest cannot be written.
     """
-    document = load_manifest(output)
+    document = read_manifest(manifest_path(output))
     document["inputs"]["test"] = evaluation["inputs"]["data"]
     document["metrics"] |= evaluation["metrics"]
     document["gates"] = evaluation["gates"]

@@ -31,9 +31,8 @@ LAYERS = [
     {"self_check", "bench"},
     {"stepping"},
     {"spike_counter", "connections", "membranes", "neurobench"},
-    {"golden", "trace", "doctor"},
+    {"golden", "trace", "doctor", "manifest"},
     {
-        "manifest",
         "calibrate",
         "convert",
         "evaluate",

@@ -114,14 +114,16 @@ def run(
             "output": output_file,
         },
     )
+    read = (*source.files, calibration)
+    check_output(output_file, read)  # it has a name, beside which others go
     vectors = golden_path(output_file)
     had_vectors = vectors.is_file()
-    written = [output_file, manifest_path(output_file), *([vectors] if golden else [])]
-    for path in written:
-        check_output(path, (*source.files, calibration))
+    beside = [manifest_path(output_file), *([vectors] if golden else [])]
+    for path in beside:
+        check_output(path, read)
     known = load_calibration(calibration)
     samples_file = samples_path(calibration, known)
-    for path in written:
+    for path in (output_file, *beside):
         check_output(path, [samples_file])
     steps = source.options.timesteps
     if steps is not None and known.timesteps not in (0, steps):

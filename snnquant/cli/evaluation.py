@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from snnquant.evaluate import Evaluation, evaluate_model
 from snnquant.files import sha256_of
 from snnquant.frontends import SourceOptions
 from snnquant.gates import Gate, check_layers, measured
-from snnquant.manifest import manifest_path
+from snnquant.manifest import manifest_path, read_manifest
 from snnquant.model_file import metadata, neuron_nodes, read_model
 from snnquant.report import Subject
 
@@ -191,17 +190,13 @@ def _reference(given: Source, model: Path, proto: onnx.ModelProto) -> tuple[Sour
         raise UsageError("the source options are the float model's; give --reference or --model")
     wanted = metadata(proto).get("snnquant.source_sha256")
     try:
-        text = manifest_path(model).read_text(encoding="utf-8")
-        named = source_of(json.loads(text)["inputs"]["model"])
+        named = source_of(read_manifest(manifest_path(model))["inputs"]["model"])
         if named.options.factory is not None:
             return None, f"to compare with the float model, give --model {named.options.factory}"
         for candidate in (named.path, model.parent / named.path.name) if named.path else ():
             if candidate.is_file() and sha256_of(candidate) == wanted:
                 return Source(candidate, named.options), ""
-    except (
-        *(OSError, ValueError, KeyError, TypeError, AttributeError),
-        *(OverflowError, RecursionError, DataError),
-    ):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, DataError):
         pass  # a manifest is a help, not a condition
     return None, ""
 

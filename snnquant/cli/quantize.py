@@ -34,7 +34,7 @@ from snnquant.errors import UsageError
 from snnquant.files import sha256_of
 from snnquant.frontends import SourceOptions
 from snnquant.golden import golden_path
-from snnquant.manifest import load_manifest, manifest_path, record_evaluation
+from snnquant.manifest import manifest_path, read_manifest, record_evaluation
 
 #: Options of the verbs that this one runs, by the names of their parameters.
 _OF_CALIBRATE = ("method", "samples", "batch_size", "inputs", "threads", "resume")
@@ -108,6 +108,7 @@ def command(
     snnquant quantize net.onnx --data a.npz --test b.npz -o n.onnx --max-drop 0
     """  # noqa: D301
     speaker = Speaker(quiet, keep_stdout=as_json)
+    check_output(output_file, [*source.files, data])  # it has a name, beside which others go
     place = calibration or output_file.with_suffix(".calibration.json")
     _check(source, reading, data, test, output_file, place, gating, reporting, options)
     known = calibrate.run(
@@ -202,7 +203,7 @@ def _document(
     if config["golden"]:
         made.append(golden_path(output_file))
     inputs = {
-        "model": load_manifest(output_file)["inputs"]["model"],
+        "model": read_manifest(manifest_path(output_file))["inputs"]["model"],
         "data": {"path": str(data), "sha256": known.data_sha256},
     }
     if found is not None:

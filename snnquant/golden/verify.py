@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +15,9 @@ from snnquant.files import sha256_of
 from snnquant.golden.engines import ENGINES, LIBRARY, Engine, open_engines
 from snnquant.golden.replay import Replay, replay
 from snnquant.golden.vectors import GoldenVectors, Recorder, golden_path, load_golden
+from snnquant.manifest import read_manifest
 from snnquant.model_file import metadata, neuron_nodes, read_model
 
-#: Far more than is said of the largest networks.
-_MAX_MANIFEST = 1 << 28
 #: Samples that are compared at once.
 _BATCH = 16
 #: The check that golden vectors are of the model's file.
@@ -224,10 +222,8 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any], str]:
     if not path.is_file():
         return {}, ""
     try:
-        if path.stat().st_size > _MAX_MANIFEST:
-            return {}, "too large for a manifest"
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        document = read_manifest(path)
+    except (OSError, ValueError) as error:
         return {}, " ".join(str(error).split())
     return (document, "") if isinstance(document, dict) else ({}, "no object")
 

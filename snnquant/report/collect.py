@@ -16,7 +16,7 @@ from snnquant.gates import Gate
 from snnquant.model_file import neuron_nodes
 from snnquant.report.histogram import Histogram
 from snnquant.report.membranes import Membranes, membrane_histograms
-from snnquant.report.provenance import facts, read_manifest
+from snnquant.report.provenance import facts, manifest_of
 from snnquant.report.raster import Raster, spike_raster
 from snnquant.report.rates import rate_histogram
 from snnquant.report.samples import KeptSample
@@ -109,7 +109,7 @@ def collect_report(
     """
     integer = bool(neuron_nodes(subject.model, integer=True))
     names = ("integer", "float") if integer else ("model", "reference")
-    manifest = read_manifest(subject.path, subject.sha256)
+    manifest = manifest_of(subject.path, subject.sha256)
     running: dict[str, Any] = {"custom_ops": subject.custom_ops, "threads": subject.threads}
     notes: dict[str, str] = {}
 

@@ -13,13 +13,11 @@ from typing import Any
 import onnx
 
 from snnquant import __version__
-from snnquant.manifest import MANIFEST_SCHEMA, manifest_path
+from snnquant.manifest import MANIFEST_SCHEMA, manifest_path, read_manifest
 from snnquant.model_file import metadata
 
 #: Packages whose versions results may depend on.
 _PACKAGES = ("numpy", "onnx", "onnxruntime")
-#: Far more than a manifest of many layers.
-_MAX_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Manifest:
     scales: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_manifest(model: Path | None, sha256: str) -> Manifest:
+def manifest_of(model: Path | None, sha256: str) -> Manifest:
     """Return the manifest beside a model, an empty one if it is not of just this model.
 
     Args:
@@ -50,9 +48,7 @@ def read_manifest(model: Path | None, sha256: str) -> Manifest:
         return Manifest()
     path = manifest_path(model)
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            return Manifest()
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_manifest(path)
         if document["schema"] != MANIFEST_SCHEMA:
             return Manifest()
         if all(entry["sha256"] != sha256 for entry in document["artifacts"]):
@@ -67,7 +63,7 @@ def read_manifest(model: Path | None, sha256: str) -> Manifest:
             for name, scale in document.get("state_scales", {}).items()
             if str(name).endswith(".v")
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Manifest()  # a manifest is a help, not a condition
     return Manifest(str(path), document, bits, scales)
 
