@@ -29,7 +29,9 @@ from snnquant.observers import TensorStatistics
 from snnquant.ops.schema import schemas
 from snnquant.ops.states import runs_of
 from snnquant.partial import PartialFile
+from snnquant.passes.edit import unmoved
 from snnquant.progress import Progress, silent
+from snnquant.spike_sums import with_spike_sums
 from snnquant.target import Target, load_target
 
 
@@ -69,6 +71,24 @@ def calibration_points(model: ir.Model, target: Target | None = None) -> list[st
     return list(dict.fromkeys([*analog.entries(), *spikes.entries()]))
 
 
+def same_elements(model: ir.Model, points: Sequence[str]) -> dict[str, str]:
+    """Return for each value the one among them to look at: it has the same elements.
+
+    An input of the model is taken where there is one, because it need not be handed out.
+    """
+    values = {value.name or "": value for value in model.graph.inputs}
+    values |= {out.name or "": out for node in model.graph for out in node.outputs}
+    alike: dict[ir.Value, list[str]] = {}
+    for point in points:
+        alike.setdefault(unmoved(values[point]), []).append(point)
+    inputs = {value.name for value in model.graph.inputs}
+    chosen: dict[str, str] = {}
+    for group in alike.values():
+        first = next((point for point in group if point in inputs), group[0])
+        chosen |= dict.fromkeys(group, first)
+    return chosen
+
+
 def calibrate_model(
     model: ir.Model,
     dataset: Dataset,
@@ -103,12 +123,14 @@ def calibrate_model(
             listed = ", ".join(points) or "none"
             raise UsageError(f"--input {name}: no such analog input; the model has {listed}")
     neurons = [node for node in neuron_nodes(proto) if schemas()[node.op_type].neuron.spiking]
-    runner = Runner(
-        proto, [*points, *(node.output[0] for node in neurons)], threads=threads, custom_ops=False
-    )
-    collected = Collected(points, (node.name for node in neurons))
+    same = same_elements(model, points)
+    seen = list(dict.fromkeys(same.values()))
+    counting, sums = with_spike_sums(proto, [node.output[0] for node in neurons])
+    extra = [*seen, *(name for counted in sums.values() for name in counted.names)]
+    runner = Runner(counting, extra, threads=threads, custom_ops=False)
+    collected = Collected(seen, (node.name for node in neurons))
     runs = [
-        [node.output[0] for node in run if node.name in collected.activity]
+        [node.name for node in run if node.name in collected.activity]
         for run in runs_of(neuron_nodes(proto)).values()
     ]
     size = runner.batch_size(settings.batch_size)
@@ -126,10 +148,13 @@ def calibrate_model(
             with collected.batch(len(batch)):
                 for point, counted in collected.statistics.items():
                     counted.update(real.of(values[point], runner.layout.timesteps))
+                steps_of = {}
                 for node in neurons:
-                    collected.count_spikes(node.name, values[node.output[0]][:, : len(batch)])
+                    found = sums[node.output[0]].read(values, len(batch))
+                    spikes, entries, steps_of[node.name] = found
+                    collected.count_spikes(node.name, spikes, entries)
                 for run in filter(None, runs):
-                    collected.steps.add(sum(values[name].shape[0] for name in run))
+                    collected.steps.add(sum(steps_of[name] for name in run))
             progress(collected.done, total)
             if partial is not None:
                 partial.batch_done(collected)
@@ -144,14 +169,15 @@ def calibrate_model(
             "cut or pad the sequences, or drop --timesteps"
         )
     rates = collected.firing_rates()
+    tensors = {point: collected.statistics[same[point]].renamed(point) for point in points}
     _refuse_silence(proto, neurons, rates)
-    _refuse_false_spikes(collected.statistics, settings.inputs)
+    _refuse_false_spikes(tensors, settings.inputs)
     return Calibration(
         graph_sha256=graph_sha256,
         data_sha256=dataset.sha256,
         settings=settings,
         timesteps=min(steps) if len(steps) == 1 else (runner.layout.timesteps or 0),
-        tensors=collected.statistics,
+        tensors=tensors,
         neurons=rates,
     )
 

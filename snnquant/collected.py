@@ -8,13 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from snnquant.numerics import FLOAT32_EXACT
 from snnquant.observers import TensorStatistics
-
-#: A sum of so many counts of at most 255 is exact in float32.
-_EXACT_ROW = FLOAT32_EXACT // 256
 
 
 @dataclass
@@ -51,13 +46,10 @@ class Collected:
         self.done += samples
         self.whole = True
 
-    def count_spikes(self, neuron: str, spikes: npt.NDArray[Any]) -> None:
-        """Count the spikes ``[T, B, ...]`` of one batch."""
-        rows = spikes.reshape(len(spikes), -1) if spikes.size else spikes
-        if spikes.dtype == np.float32 and rows[:1].size <= _EXACT_ROW:
-            rows = rows.sum(axis=1)  # much faster than in float64, and as exact
-        self.activity[neuron].spikes += float(rows.sum(dtype=np.float64))
-        self.activity[neuron].entries += spikes.size
+    def count_spikes(self, neuron: str, spikes: float, entries: int) -> None:
+        """Add the spikes of one batch, and the entries that could have been some."""
+        self.activity[neuron].spikes += spikes
+        self.activity[neuron].entries += entries
 
     def firing_rates(self) -> dict[str, dict[str, float]]:
         """Return per neuron what the calibration file says of it."""

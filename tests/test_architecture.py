@@ -27,7 +27,7 @@ LAYERS = [
     {"target", "targets", "ops", "data"},
     {"passes", "observers", "rounding", "runtime", "model_file", "reference"},
     {"lowering", "fusion"},
-    {"instrument", "quantize", "calibration", "collected", "partial"},
+    {"instrument", "quantize", "calibration", "collected", "partial", "spike_sums"},
     {"self_check", "bench"},
     {"stepping"},
     {"spike_counter", "connections", "membranes", "neurobench"},

@@ -3,14 +3,22 @@
 import json
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from graphs import Graph, options_of, run_float
 
-from snnquant.calibrate import calibrate_model, last_layers
+from snnquant.calibrate import (
+    calibrate_model,
+    calibration_points,
+    last_layers,
+    same_elements,
+)
 from snnquant.calibration import CalibrationSettings, load_calibration
 from snnquant.convert import convert_model
 from snnquant.data import open_data
 from snnquant.errors import CalibrationMismatchError, DataError, NumericalError, UsageError
+from snnquant.instrument import Runner
+from snnquant.observers import TensorStatistics
 from snnquant.passes import canonicalise
 
 T, N = 3, 11
@@ -87,6 +95,38 @@ def test_a_fixed_batch_counts_every_sample_once(tmp_path, samples, fixed, order)
     for one, other in zip(free.tensors.values(), bound.tensors.values(), strict=True):
         assert one.to_json() == other.to_json()
     assert free.neurons == bound.neurons
+
+
+@pytest.mark.parametrize("order", ["TB", "BT"])
+def test_values_with_the_same_elements_are_looked_at_once(tmp_path, samples, order):
+    g = Graph()
+    x = g.input("x", [T, "B", 4] if order == "TB" else ["B", T, 4])
+    y = x if order == "TB" else g.op("Transpose", x, perm=[1, 0, 2])
+    rows = g.op("Identity", g.reshape(g.op("Unsqueeze", y, g.const([3], np.int64)), [-1, 4]))
+    y = g.reshape(g.op("MatMul", rows, g.const(np.ones((4, 6)))), [T, -1, 6])
+    other = g.op("Slice", x, *(g.const([k], np.int64) for k in (0, 3, 2)))
+    other = g.op("MatMul", other, g.const(np.ones((3, 6))))
+    if order == "BT":
+        other = g.op("Transpose", other, perm=[1, 0, 2])
+    g.output(g.neuron(g.op("Add", y, other), name="first", alpha=0.9)[0], 3)
+    model = canonicalise(g.model())
+    points = calibration_points(model)
+    same = same_elements(model, points)
+    assert set(same) == set(points)
+    assert len(points) > len(set(same.values()))
+    assert "x" in same.values()
+    dataset = data_of(tmp_path, samples)
+    found = calibrate_model(model, dataset, settings_of(batch_size=5), threads=1)
+    runner = Runner(ir.to_proto(model), points, custom_ops=False, threads=1)
+    seen = {point: TensorStatistics(point) for point in points}
+    for batch in dataset.batches(5):
+        values = runner.run(batch.inputs)
+        for point, statistics in seen.items():
+            statistics.update(values[point])
+    assert found.tensors.keys() == seen.keys()
+    for point, statistics in seen.items():
+        assert found.tensors[point].to_json() == statistics.to_json()
+        assert found.tensors[point].name == point
 
 
 def test_states_start_anew_with_every_sample(tmp_path, samples):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from fractions import Fraction
 from typing import Any
 
@@ -22,6 +23,7 @@ from snnquant.observers.stored import MAX_COUNT, read_fields
 
 #: Fits a core's cache with its int64 copy.
 _CHUNK = 1 << 15
+_ONE = int(np.float32(1.0).view(np.uint32))
 
 
 class TensorStatistics:
@@ -102,6 +104,12 @@ class TensorStatistics:
         merged.counts = self.counts + other.counts
         return merged
 
+    def renamed(self, name: str) -> TensorStatistics:
+        """Return the statistics as those of another tensor with the same values."""
+        twin = copy(self)
+        twin.name, twin.counts = name, self.counts.copy()
+        return twin
+
     def holds_only_integers(self, limits: IntRange) -> bool:
         """Tell whether all values are integers in ``limits``: spikes or counts, not analog."""
         return (
@@ -172,6 +180,14 @@ class TensorStatistics:
 
     def _add(self, chunk: npt.NDArray[np.float32]) -> None:
         bits = chunk.view(np.uint32)
+        if self.all_integer:
+            zeros = int(np.count_nonzero(bits == 0))
+            ones = int(np.count_nonzero(bits == _ONE))
+            if zeros + ones == chunk.size:
+                # Spikes: several times faster than below, with the same result.
+                self.zeros += zeros
+                self.counts[_ONE >> SHIFT] += ones
+                return
         binned = np.bincount(bits >> np.uint32(SHIFT), minlength=2 * BINS)
         # The zeros of each sign share a bin with the smallest magnitudes. They are counted by
         # their bits: a process that flushes denormals would take those for zeros too.

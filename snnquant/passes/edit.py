@@ -71,6 +71,19 @@ def shape_of(value: ir.Value) -> Shape | None:
     return tuple(d if isinstance(d, int) else None for d in value.shape)
 
 
+def unmoved(value: ir.Value) -> ir.Value:
+    """Return the value whose elements, all of them and no others, a value holds in another order.
+
+    That is the value itself unless nothing but reshapes and transpositions made it.
+    """
+    node = value.producer()
+    moves = RESHAPES | {"Transpose", "Identity"}
+    while node is not None and node.domain == "" and node.op_type in moves and node.inputs[0]:
+        value = node.inputs[0]
+        node = value.producer()
+    return value
+
+
 def only_use(value: ir.Value) -> ir.Node | None:
     """Return the single node that uses a value, if there is exactly one and it is no output."""
     uses = value.uses()

@@ -49,6 +49,30 @@ def test_literal_values() -> None:
     assert negative.lower.tolist() == negative.upper.tolist() == [2.0]
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("extra", [[], [1e-45], [0.5], [2.0], [-1.0], [-0.0]])
+def test_spikes_are_counted_as_other_values_are(sign: float, extra: list[float]) -> None:
+    spikes = (np.arange(40_000) % 3 == 0).astype(np.float32)
+    values = np.float32(sign) * np.append(spikes, np.float32(extra))
+    found = json.loads(text(statistics_of(values)))
+    magnitudes = np.abs(values)
+    assert found["zeros"] == np.count_nonzero(magnitudes == 0)
+    for name, wanted in (("positive", values > 0), ("negative", values < 0)):
+        bins, counts = np.unique(
+            [bin_of(magnitude) for magnitude in magnitudes[wanted].tolist()], return_counts=True
+        )
+        assert found[name] == dict(zip(map(str, bins.astype(int)), counts.tolist(), strict=True))
+    assert found["all_integer"] == bool((values == np.rint(values)).all())
+
+
+def test_renamed_statistics_go_on_alone() -> None:
+    first = statistics_of([1.0, 0.0])
+    second = first.renamed("y")
+    assert (second.name, text(second)) == ("y", text(first))
+    second.update([3.0])
+    assert text(first) == text(statistics_of([1.0, 0.0]))
+
+
 def test_empty_statistics() -> None:
     statistics = statistics_of([], np.zeros((0, 3)))
     assert text(statistics) == (
