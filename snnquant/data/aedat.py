@@ -18,10 +18,9 @@ import numpy as np
 from snnquant.data.events import FRAME_DTYPE, Events, frames_of
 from snnquant.data.folder import first_file
 from snnquant.data.options import Binning, ReadOptions
-from snnquant.data.reader import LABELS, AnyArray, ArraySpec, Dataset, Reader
+from snnquant.data.reader import INPUT, LABELS, AnyArray, ArraySpec, Dataset, Reader
 from snnquant.errors import DataError
 
-_KEY = "x"
 _SUFFIXES = (".aedat",)
 #: The lists of recordings that divide the set: trials_to_train.txt, trials_to_test.txt.
 _LIST = ".txt"
@@ -68,7 +67,7 @@ class AedatDataset(Dataset):
         super().__init__(
             path,
             {
-                _KEY: ArraySpec((count, binning.steps, *_SHAPE), FRAME_DTYPE),
+                INPUT: ArraySpec((count, binning.steps, *_SHAPE), FRAME_DTYPE),
                 LABELS: ArraySpec((count,), np.dtype(np.int64)),
             },
         )
@@ -85,8 +84,8 @@ class AedatDataset(Dataset):
         for first in range(start, stop, size):
             samples = self._samples[first : min(first + size, stop)]
             chunk: dict[str, AnyArray] = {}
-            if _KEY in names:
-                chunk[_KEY] = np.stack([self._frames(sample) for sample in samples])
+            if INPUT in names:
+                chunk[INPUT] = np.stack([self._frames(sample) for sample in samples])
             if LABELS in names:
                 chunk[LABELS] = np.array([sample.label for sample in samples], np.int64)
             yield chunk

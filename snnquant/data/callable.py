@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 
 from snnquant.data.options import ReadOptions
-from snnquant.data.reader import LABELS, AnyArray, ArraySpec, Dataset, Reader
+from snnquant.data.reader import INPUT, LABELS, AnyArray, ArraySpec, Dataset, Reader
 from snnquant.errors import DataError, UsageError, first_line
 
-_KEY = "x"
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 Arrays = dict[str, AnyArray]
 
@@ -114,9 +113,9 @@ class CallableDataset(Dataset):
         if isinstance(batch, Mapping):
             arrays = {str(key): np.asarray(value) for key, value in batch.items()}
         elif isinstance(batch, (tuple, list)) and len(batch) == 2:
-            arrays = {_KEY: np.asarray(batch[0]), LABELS: np.asarray(batch[1])}
+            arrays = {INPUT: np.asarray(batch[0]), LABELS: np.asarray(batch[1])}
         else:
-            arrays = {_KEY: np.asarray(batch)}
+            arrays = {INPUT: np.asarray(batch)}
         inputs = [key for key in arrays if key != LABELS]
         least = 2 if self._time_first else 1
         if not inputs or any(arrays[key].ndim < least for key in inputs):

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from snnquant.data.reader import LABELS, AnyArray, ArraySpec, Dataset
+from snnquant.data.reader import INPUT, LABELS, AnyArray, ArraySpec, Dataset
 from snnquant.errors import DataError
-
-_KEY = "x"
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class FolderDataset(Dataset):
         self._listing = listing
         self._decode = decode
         count = len(listing.files)
-        arrays = {_KEY: ArraySpec((count, *spec.shape), spec.dtype)}
+        arrays = {INPUT: ArraySpec((count, *spec.shape), spec.dtype)}
         if listing.labels is not None:
             arrays[LABELS] = ArraySpec((count,), np.dtype(np.int64))
         super().__init__(path, arrays)
@@ -84,14 +82,14 @@ class FolderDataset(Dataset):
         for first in range(start, stop, size):
             last = min(first + size, stop)
             chunk: dict[str, AnyArray] = {}
-            if _KEY in names:
-                chunk[_KEY] = self._samples(self._listing.files[first:last])
+            if INPUT in names:
+                chunk[INPUT] = self._samples(self._listing.files[first:last])
             if LABELS in names:
                 chunk[LABELS] = labels[first:last]
             yield chunk
 
     def _samples(self, files: tuple[Path, ...]) -> AnyArray:
-        shape, dtype = self.sample_shape(_KEY), self.dtype(_KEY)
+        shape, dtype = self.sample_shape(INPUT), self.dtype(INPUT)
         samples: list[AnyArray] = []
         for file in files:
             sample = self._decoded(file)

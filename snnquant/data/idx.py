@@ -19,10 +19,9 @@ import numpy as np
 
 from snnquant.data.header import to_native
 from snnquant.data.options import ReadOptions
-from snnquant.data.reader import LABELS, AnyArray, ArraySpec, Dataset, Reader
+from snnquant.data.reader import INPUT, LABELS, AnyArray, ArraySpec, Dataset, Reader
 from snnquant.errors import DataError, UsageError
 
-_KEY = "x"
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 20
@@ -49,7 +48,7 @@ class IdxDataset(Dataset):
     """Images ``[N, 1, H, W]`` (values of other ranks as they are), and labels if there are any."""
 
     def __init__(self, path: Path, labels: Path | None) -> None:
-        self._paths = {_KEY: path} | ({LABELS: labels} if labels is not None else {})
+        self._paths = {INPUT: path} | ({LABELS: labels} if labels is not None else {})
         self._headers = {name: _header_of(file) for name, file in self._paths.items()}
         arrays = {
             name: ArraySpec(_shown(header.shape), header.dtype.newbyteorder("="))

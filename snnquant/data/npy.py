@@ -10,10 +10,8 @@ import numpy as np
 
 from snnquant.data.header import MAGIC, NpyHeader, read_header, to_native
 from snnquant.data.options import ReadOptions
-from snnquant.data.reader import AnyArray, ArraySpec, Dataset, Reader
+from snnquant.data.reader import INPUT, AnyArray, ArraySpec, Dataset, Reader
 from snnquant.errors import DataError
-
-_KEY = "x"
 
 
 class MappedArray:
@@ -87,14 +85,14 @@ class NpyDataset(Dataset):
         where = repr(str(path))
         self._mapped = MappedArray(path, header, where, time_first=time_first)
         super().__init__(
-            path, {_KEY: batch_first(header.spec, where) if time_first else header.spec}
+            path, {INPUT: batch_first(header.spec, where) if time_first else header.spec}
         )
 
     def _chunks(
         self, names: tuple[str, ...], size: int, start: int, stop: int
     ) -> Iterator[dict[str, AnyArray]]:
         for first in range(start, stop, size):
-            yield {_KEY: self._mapped.read(first, min(first + size, stop))}
+            yield {INPUT: self._mapped.read(first, min(first + size, stop))}
 
 
 def _open(path: Path, options: ReadOptions) -> Dataset:

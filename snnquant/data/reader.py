@@ -22,6 +22,8 @@ AnyArray = npt.NDArray[Any]
 
 #: The array of this name holds the labels; every other array is a model input.
 LABELS = "y"
+#: Name of the input of a format that holds one and does not name it.
+INPUT = "x"
 
 _LABEL_CHUNK = 1 << 16
 

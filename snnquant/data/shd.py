@@ -22,10 +22,9 @@ import numpy as np
 from snnquant.data import shd_process
 from snnquant.data.events import FRAME_DTYPE, Events, frames_of
 from snnquant.data.options import Binning, ReadOptions
-from snnquant.data.reader import LABELS, AnyArray, ArraySpec, Dataset, Reader
+from snnquant.data.reader import INPUT, LABELS, AnyArray, ArraySpec, Dataset, Reader
 from snnquant.errors import DataError, UsageError
 
-_KEY = "x"
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _UNITS = 700
 #: Seconds for any one sample; a damaged file can keep HDF5 busy for ever.
@@ -52,7 +51,7 @@ class ShdDataset(Dataset):
         super().__init__(
             path,
             {
-                _KEY: ArraySpec((count, binning.steps, _UNITS), FRAME_DTYPE),
+                INPUT: ArraySpec((count, binning.steps, _UNITS), FRAME_DTYPE),
                 LABELS: ArraySpec((count,), np.dtype(np.int64)),
             },
         )
@@ -69,7 +68,7 @@ class ShdDataset(Dataset):
             for first in range(start, stop, size):
                 last = min(first + size, stop)
                 samples = [self._frames(next(messages), index) for index in range(first, last)]
-                chunk = {_KEY: np.stack(samples), LABELS: self._labels[first:last]}
+                chunk = {INPUT: np.stack(samples), LABELS: self._labels[first:last]}
                 yield {name: chunk[name] for name in names}
 
     def _frames(self, content: bytes, index: int) -> AnyArray:
