@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from snnquant.data.folder import FolderDataset, Listing
 from snnquant.data.options import Binning
-from snnquant.data.reader import AnyArray
+from snnquant.data.reader import AnyArray, ArraySpec
 from snnquant.errors import DataError
 
 #: Event data becomes frames of counts in this type, exact up to 2**24 events.
@@ -118,3 +120,26 @@ def frames_of(
         raise DataError(
             f"{where}: frames of shape {whole} do not fit into memory; give fewer --timesteps"
         ) from error
+
+
+def recordings(
+    path: Path,
+    listing: Listing,
+    shape: tuple[int, int, int],
+    binning: Binning,
+    read: Callable[[Path], Events],
+) -> FolderDataset:
+    """Return a data set of files that hold one recording each.
+
+    Args:
+        path: of the folder, or of the one file.
+        listing: its files.
+        shape: polarities, height and width.
+        binning: how events become steps.
+        read: returns the events in a file.
+    """
+
+    def decode(file: Path) -> AnyArray:
+        return frames_of(read(file), shape, binning, repr(str(file)))
+
+    return FolderDataset(path, listing, ArraySpec((binning.steps, *shape), FRAME_DTYPE), decode)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from snnquant.data.events import FRAME_DTYPE, Events, frames_of
-from snnquant.data.folder import FolderDataset, first_file, list_folder
+from snnquant.data.events import Events, recordings
+from snnquant.data.folder import first_file, list_folder
 from snnquant.data.options import ReadOptions
-from snnquant.data.reader import AnyArray, ArraySpec, Dataset, Reader
+from snnquant.data.reader import Dataset, Reader
 from snnquant.errors import DataError
 
 _SUFFIXES = (".bin",)
@@ -46,12 +46,7 @@ def read_events(path: Path) -> Events:
 
 def _open(path: Path, options: ReadOptions) -> Dataset:
     binning = options.binning(repr(str(path)))
-
-    def decode(file: Path) -> AnyArray:
-        return frames_of(read_events(file), _SHAPE, binning, repr(str(file)))
-
-    spec = ArraySpec((binning.steps, *_SHAPE), FRAME_DTYPE)
-    return FolderDataset(path, list_folder(path, _SUFFIXES), spec, decode)
+    return recordings(path, list_folder(path, _SUFFIXES), _SHAPE, binning, read_events)
 
 
 def _recognises(path: Path, head: bytes) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from snnquant.data.events import FRAME_DTYPE, event_arrays, frames_of
+from snnquant.data.events import Events, event_arrays, recordings
 from snnquant.data.folder import FolderDataset, Listing, first_file, list_folder
 from snnquant.data.npz import load_arrays
 from snnquant.data.options import ReadOptions
@@ -31,6 +31,15 @@ def _members(path: Path) -> frozenset[str]:
         return frozenset()
 
 
+def read_events(path: Path) -> Events:
+    """Return the events of one recording.
+
+    Raises:
+        DataError: it is damaged, or lacks an array.
+    """
+    return event_arrays(load_arrays(path), repr(str(path)))
+
+
 def _frames(file: Path) -> AnyArray:
     arrays = load_arrays(file)
     if _FRAMES not in arrays:
@@ -48,12 +57,7 @@ def _open(path: Path, options: ReadOptions) -> Dataset:
         return FolderDataset(path, listing, ArraySpec(first.shape, first.dtype), _frames)
     binning = options.binning(where)
     shape = (2, *options.sensor_size(where))
-
-    def decode(file: Path) -> AnyArray:
-        named = repr(str(file))
-        return frames_of(event_arrays(load_arrays(file), named), shape, binning, named)
-
-    return FolderDataset(path, listing, ArraySpec((binning.steps, *shape), FRAME_DTYPE), decode)
+    return recordings(path, listing, shape, binning, read_events)
 
 
 def _recognises(path: Path, head: bytes) -> bool:

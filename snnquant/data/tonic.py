@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from snnquant.data.events import FRAME_DTYPE, Events, event_arrays, frames_of
-from snnquant.data.folder import FolderDataset, Listing, first_file, list_folder
+from snnquant.data.events import Events, event_arrays, recordings
+from snnquant.data.folder import Listing, first_file, list_folder
 from snnquant.data.header import MAGIC, read_header
 from snnquant.data.options import ReadOptions
-from snnquant.data.reader import AnyArray, ArraySpec, Dataset, Reader
+from snnquant.data.reader import Dataset, Reader
 from snnquant.errors import DataError
 
 _SUFFIXES = (".npy",)
@@ -46,11 +46,7 @@ def _open(path: Path, options: ReadOptions) -> Dataset:
     where = repr(str(path))
     binning = options.binning(where)
     shape = (2, *options.sensor_size(where))
-
-    def decode(file: Path) -> AnyArray:
-        return frames_of(read_events(file), shape, binning, repr(str(file)))
-
-    return FolderDataset(path, listing, ArraySpec((binning.steps, *shape), FRAME_DTYPE), decode)
+    return recordings(path, listing, shape, binning, read_events)
 
 
 def _recognises(path: Path, head: bytes) -> bool:
