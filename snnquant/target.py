@@ -14,6 +14,7 @@ from typing import Any
 from snnquant.errors import UsageError
 from snnquant.neurons import Reset
 from snnquant.numerics import IntRange, Rounding
+from snnquant.rounding.weight_grid import GRIDS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,7 +33,8 @@ class Target:
         name: what ``--target`` takes.
         description: one line for people.
         weight_bits, weight_bits_allowed: default and accepted widths of weights.
-        weight_grid: "best" (symmetric or asymmetric, by error) or "seed" (absmax at 2^(n-1)).
+        weight_grid: how the scales of weights are chosen, one of
+            :data:`~snnquant.rounding.weight_grid.GRIDS`.
         weight_gains: weights of one synapse may be multiplied by a power of two.
         per_channel: one weight scale per output channel by default.
         input_bits: default width of analog inputs.
@@ -127,7 +129,7 @@ def parse_target(path: Path, table: dict[str, Any]) -> Target:
         if type(value) is not int or not low <= value <= high:
             raise UsageError(f"target file {path}: {key} is {value!r}, must be {low}..{high}")
     for key, allowed in (
-        ("weight_grid", {"best", "seed"}),
+        ("weight_grid", set(GRIDS)),
         ("threshold", {"exact", "rounded"}),
         ("weight_gains", {True, False}),
         ("per_channel", {True, False}),

@@ -1,1 +1,1 @@
-"""From real weights to integers: grids, and (one file each) methods of rounding onto them."""
+"""From real weights to integers: the grids that they are rounded onto."""

@@ -1,8 +1,11 @@
-"""The grid that integer weights lie on: one positive scale per output channel or per tensor."""
+"""The grid that integer weights lie on: one positive scale per output channel or per tensor.
+
+To add a way to choose it: write a function here, add it to :data:`GRIDS`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,29 +42,34 @@ class WeightRows:
 def grid_scales(parts: Sequence[WeightRows], bits: int, grid: str) -> FloatArray:
     """Return one scale per output channel for weights that share it.
 
-    Of independent inputs with mean ``m`` and variance ``s2``, weight errors ``d`` make a current
-    whose expected squared error is ``s2 * sum(d**2) + m**2 * sum(d)**2``. The scale that makes it
-    smallest is chosen: with inputs that are never negative, errors of one sign add up.
-
     Args:
         parts: synapses into the same channels.
         bits: width of the integers, in two's complement.
-        grid: "seed" (largest magnitude at ``2**(bits-1)``, which clips the largest positive
-            weight) or "best" (smallest expected error among symmetric and asymmetric ranges and
-            clipped versions of them).
+        grid: one of :data:`GRIDS`.
 
     Returns:
         ``[channels]``, 0 for channels without any weight.
     """
-    limits = IntRange.signed(bits)
-    joined = np.concatenate([part.rows for part in parts], axis=1)
-    largest = np.abs(joined).max(axis=1, initial=0.0)
-    if grid == "seed":
-        return np.asarray(largest / -limits.low, np.float64)
+    return GRIDS[grid](parts, IntRange.signed(bits))
+
+
+def _seed(parts: Sequence[WeightRows], limits: IntRange) -> FloatArray:
+    """Put the largest magnitude at ``2**(bits-1)``, which clips the largest positive weight."""
+    return np.asarray(_largest(_joined(parts)) / -limits.low, np.float64)
+
+
+def _best(parts: Sequence[WeightRows], limits: IntRange) -> FloatArray:
+    """Choose the smallest expected error of symmetric, asymmetric and clipped ranges.
+
+    Of independent inputs with mean ``m`` and variance ``s2``, weight errors ``d`` make a current
+    whose expected squared error is ``s2 * sum(d**2) + m**2 * sum(d)**2``. The scale that makes it
+    smallest is chosen: with inputs that are never negative, errors of one sign add up.
+    """
+    joined = _joined(parts)
     highest = joined.max(axis=1, initial=0.0) / limits.high
     lowest = joined.min(axis=1, initial=0.0) / limits.low
     full = np.maximum(highest, lowest)
-    symmetric = largest / limits.high
+    symmetric = _largest(joined) / limits.high
     best = full.copy()
     error = np.full(len(joined), np.inf)
     for start in (full, symmetric):
@@ -74,12 +82,28 @@ def grid_scales(parts: Sequence[WeightRows], bits: int, grid: str) -> FloatArray
     return np.asarray(best, np.float64)
 
 
+def _joined(parts: Sequence[WeightRows]) -> FloatArray:
+    """Return all weights of each channel."""
+    return np.concatenate([part.rows for part in parts], axis=1)
+
+
+def _largest(rows: FloatArray) -> FloatArray:
+    return np.asarray(np.abs(rows).max(axis=1, initial=0.0), np.float64)
+
+
 def _expected_error(part: WeightRows, scale: FloatArray, limits: IntRange) -> FloatArray:
     """Return the expected squared error of the current per channel, in units of the variance."""
     near = np.clip(np.rint(part.rows / scale), limits.low, limits.high) * scale
     error = near - part.rows
     total = np.square(error).sum(axis=1) + part.coherence * np.square(error.sum(axis=1))
     return np.asarray(total, np.float64)
+
+
+#: What a target's ``weight_grid`` may say.
+GRIDS: dict[str, Callable[[Sequence[WeightRows], IntRange], FloatArray]] = {
+    "best": _best,
+    "seed": _seed,
+}
 
 
 def quantize_weight(weight: FloatArray, scale: FloatArray, bits: int) -> IntArray:
