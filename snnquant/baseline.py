@@ -5,16 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from snnquant.errors import DataError, UsageError, first_line
+from snnquant.errors import DataError, UsageError
 from snnquant.evaluate import Evaluation
-from snnquant.files import read_json
 from snnquant.gates import GATES, Gate, Unit, compare, measured
-from snnquant.schemas import schema_name
+from snnquant.schemas.printed import read_printed
 
-#: What ``eval --json`` writes.
-SCHEMA = schema_name("eval")
-#: Far more than an evaluation of many layers.
-_MAX_BYTES = 1 << 26
 #: Beyond any metric, and within a float; NaN is not below.
 _LARGEST = 1e300
 
@@ -34,7 +29,7 @@ class Baseline:
     """
 
     def __init__(self, path: Path) -> None:
-        document = read_document(path, "baseline", SCHEMA)
+        document = read_printed(path, "baseline", "eval")
         metrics = document.get("metrics")
         if not isinstance(metrics, dict):
             raise DataError(f"baseline {path} has no metrics; write it with 'eval --json'")
@@ -82,36 +77,6 @@ class Baseline:
             id = "baseline-" + rule.metric.replace("_", "-")
             gates.append(compare(rule, id, now, limit, result))
         return gates
-
-
-def read_document(path: Path, what: str, schema: str) -> dict[str, Any]:
-    """Return what a verb printed with ``--json``.
-
-    Args:
-        path: of the file.
-        what: it is to the user.
-        schema: that it must have.
-
-    Raises:
-        DataError: it cannot be read, or is no such document.
-    """
-    verb = schema.removeprefix("snnquant.").partition("/")[0]
-    remedy = f"give what 'snnquant {verb} --json' printed"
-    try:
-        document = read_json(path, "such a document", _MAX_BYTES)
-    except OSError as error:
-        raise DataError(f"cannot read {what} {path}: {error.strerror}; check the path") from error
-    except ValueError as error:
-        raise DataError(f"{what} {path} is not JSON: {first_line(error)}; {remedy}") from error
-    if not isinstance(document, dict):
-        raise DataError(f"{what} {path} is no JSON object; {remedy}")
-    found = document.get("schema")
-    if found != schema:
-        raise DataError(
-            f"{what} {path} has schema {found!r}, not '{schema}'; "
-            f"write it with this version's '{verb} --json'"
-        )
-    return document
 
 
 def _shown(value: Any) -> str:

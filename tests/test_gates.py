@@ -7,13 +7,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from snnquant.baseline import SCHEMA, Baseline
+from snnquant.baseline import Baseline
 from snnquant.errors import DataError, UsageError
 from snnquant.evaluate import Evaluation
 from snnquant.gates import GATES, check_gates, check_layers, check_needs, measured
 from snnquant.pipeline import junit_xml, markdown_summary
 from snnquant.spike_counter import LayerCounter, LayerReport
 
+SCHEMA = "snnquant.eval/1"
 CALM = LayerReport("calm", 4, 0.5, 0.25, 0.0, 0.5, 0.9, 0.9, rate_drift=0.0, rate_emd=0.02)
 BAD = LayerReport("b<&|d", 4, 0.5, 0.0, 0.5, 0.4, 0.7, 0.8, rate_drift=0.25, rate_emd=0.01)
 FOUND = Evaluation(8, 0.75, 0.875, 0.125, 0.9, 0.8, (CALM, BAD))

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from schema_checks import check_schema, problems
 
-from snnquant.baseline import SCHEMA
 from snnquant.gates import GATES
 from snnquant.schemas import document_schema
+
+SCHEMA = "snnquant.eval/1"
 
 
 def test_the_schema_of_diff_is_one():

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snnquant.baseline import read_document
 from snnquant.errors import DataError
-
-SCHEMA = "snnquant.bench/1"
+from snnquant.schemas.printed import read_printed
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def read_speed(path: Path, model_sha256: str) -> Speed:
     Raises:
         DataError: it cannot be read, is no such document, or is of another model.
     """
-    document = read_document(path, "benchmark", SCHEMA)
+    document = read_printed(path, "benchmark", "bench")
     try:
         metrics = document["metrics"]
         model = str(metrics["model"])
