@@ -1,10 +1,8 @@
 """Documents against the JSON Schemas that the package ships."""
 
-import pytest
+import jsonschema
 
 from snnquant.schemas import document_schema
-
-jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema, of the extra 'test'")
 
 
 def closed(schema):
