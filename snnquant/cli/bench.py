@@ -123,7 +123,7 @@ def command(
                     "data": {"path": str(data), "sha256": dataset.sha256},
                     "references": {name: _file(path) for name, path in compared.items()},
                 },
-                config={key: str(v) if isinstance(v, Path) else v for key, v in config.items()},
+                config=config,
                 metrics=_metrics(result),
                 layers=[asdict(layer) for layer in result.layers],
                 warnings=warnings,

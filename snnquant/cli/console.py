@@ -9,6 +9,7 @@ import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -196,12 +197,15 @@ def document(
     metrics: Mapping[str, Any],
     **rest: Any,
 ) -> dict[str, Any]:
-    """Return a verb's machine output in the common schema."""
+    """Return a verb's machine output in the common schema.
+
+    Paths among the settings become text.
+    """
     full: dict[str, Any] = {
         "schema": schema_name(verb),
         "tool": f"snnquant {__version__}",
         "inputs": dict(inputs),
-        "config": dict(config),
+        "config": {k: str(v) if isinstance(v, Path) else v for k, v in config.items()},
         "metrics": dict(metrics),
         "gates": [],
         "layers": [],

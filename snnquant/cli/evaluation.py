@@ -69,7 +69,7 @@ def measure(
     proto, sha256, origin, hint = _models(source, reference, reading)
     config = {
         "data": data,
-        "reference": origin,
+        "reference": None if origin is None else str(origin),
         "output": output,
         "readout": readout,
         "samples": samples,
@@ -120,7 +120,7 @@ def measure(
     found = document(
         "eval",
         inputs=inputs,
-        config={k: str(v) if isinstance(v, (Path, Source)) else v for k, v in config.items()},
+        config=config,
         metrics=measured(result, size)
         | {"neurobench": None if result.neurobench is None else asdict(result.neurobench)},
         layers=[asdict(layer) for layer in result.layers],

@@ -211,7 +211,7 @@ def _document(
     return document(
         "quantize",
         inputs=inputs,
-        config={k: str(v) if isinstance(v, Path) else v for k, v in config.items()},
+        config=config,
         metrics=measured.get("metrics", {}),
         gates=measured.get("gates", []),
         layers=measured.get("layers", []),

@@ -133,7 +133,7 @@ def _document(
     return document(
         "verify",
         inputs=inputs,
-        config={k: str(v) if isinstance(v, Path) else v for k, v in config.items()},
+        config=config,
         metrics=metrics,
         gates=gates,
         layers=layers,
