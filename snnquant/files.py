@@ -98,6 +98,15 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
+def file_record(path: Path) -> dict[str, str]:
+    """Return what documents say of a file: its path and its hash.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    return {"path": str(path), "sha256": sha256_of(path)}
+
+
 def read_json(path: Path, what: str, most: int) -> Any:
     """Return what a JSON file of bounded size says.
 

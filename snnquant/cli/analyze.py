@@ -26,7 +26,7 @@ from snnquant.cli.source import Source, source_options
 from snnquant.convert import check_calibration
 from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
-from snnquant.files import sha256_of
+from snnquant.files import file_record
 from snnquant.manifest import describe_options
 from snnquant.model_file import neuron_nodes
 from snnquant.quantize import choose_options
@@ -118,7 +118,7 @@ def command(
     if as_json:
         inputs = {
             "model": source.record(source.sha256()),
-            "calibration": {"path": str(calibration), "sha256": sha256_of(calibration)},
+            "calibration": file_record(calibration),
             "data": {"path": str(data), "sha256": dataset.sha256},
         }
         speaker.json(document("analyze", inputs=inputs, config=config, **analysis_document(found)))

@@ -16,7 +16,7 @@ from snnquant.cli.options import PATH, RealRange, data_option, json_option, quie
 from snnquant.cli.reading import read_options_alone
 from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
-from snnquant.files import sha256_of
+from snnquant.files import file_record
 from snnquant.frontends import load_canonical
 from snnquant.model_file import neuron_nodes, read_model
 
@@ -119,9 +119,9 @@ def command(
             document(
                 "bench",
                 inputs={
-                    "model": _file(model),
+                    "model": file_record(model),
                     "data": {"path": str(data), "sha256": dataset.sha256},
-                    "references": {name: _file(path) for name, path in compared.items()},
+                    "references": {name: file_record(path) for name, path in compared.items()},
                 },
                 config=config,
                 metrics=_metrics(result),
@@ -133,10 +133,6 @@ def command(
         print_bench(speaker, result)
     for warning in warnings:
         speaker.warn(warning["message"])
-
-
-def _file(path: Path) -> dict[str, str]:
-    return {"path": str(path), "sha256": sha256_of(path)}
 
 
 def _metrics(result: BenchResult) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from snnquant.cli.console import document as console_document
 from snnquant.cli.group import VerbCommand, load_command
 from snnquant.cli.options import json_option, quiet_option
 from snnquant.errors import UsageError
-from snnquant.files import sha256_of
+from snnquant.files import file_record
 from snnquant.schemas import document_names, document_schema
 
 _DEFAULT = "default"
@@ -99,7 +99,7 @@ def _show_settings(speaker: Speaker, given: Given, verbs: tuple[str, ...], as_js
         }
     files = [] if configuration is None else configuration.files
     if as_json:
-        inputs = {str(path): {"path": str(path), "sha256": sha256_of(path)} for path in files}
+        inputs = {str(path): file_record(path) for path in files}
         speaker.json(
             console_document(
                 "config",

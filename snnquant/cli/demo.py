@@ -22,7 +22,7 @@ from snnquant.convert import convert_files, fusion_summary, write_conversion
 from snnquant.data import open_data
 from snnquant.errors import UsageError
 from snnquant.evaluate import evaluate_model
-from snnquant.files import sha256_of
+from snnquant.files import file_record
 from snnquant.frontends import load_canonical
 from snnquant.gates import measured
 from snnquant.manifest import describe_options
@@ -88,7 +88,7 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
     calibration = write_calibration(calibration, dataset, calibration_file, model.name, target)
 
     speaker.say("2. convert: weights, inputs and neuron constants to integers, then the self-check")
-    record = {"path": str(model), "sha256": sha256_of(model)}
+    record = file_record(model)
     result, check = convert_files(graph, record["sha256"], calibration_file, calibration, options)
     write_conversion(record, calibration_file, calibration, options, result, check, integer_file)
     speaker.say(
@@ -120,14 +120,12 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
         speaker.json(
             document(
                 "demo",
-                inputs={"model": {"path": str(model), "sha256": sha256_of(model)}},
+                inputs={"model": record},
                 config=describe_options(options),
                 metrics=measured(evaluation, integer_file.stat().st_size) | {"neurobench": None},
                 layers=[asdict(layer) for layer in evaluation.layers],
                 warnings=layer_warnings(evaluation),
-                artifacts=[
-                    {"path": str(folder / n), "sha256": sha256_of(folder / n)} for n in made
-                ],
+                artifacts=[file_record(folder / n) for n in made],
                 float_accuracy=evaluation.float_accuracy,
                 integer_accuracy=evaluation.accuracy,
                 speed_up=speed_up,

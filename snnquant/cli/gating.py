@@ -16,7 +16,7 @@ from snnquant.cli.group import GroupedOption
 from snnquant.cli.options import PATH, Command, RealRange, with_options
 from snnquant.errors import GateError, UsageError
 from snnquant.evaluate import Evaluation
-from snnquant.files import atomic_write, ensure_writable, sha256_of
+from snnquant.files import atomic_write, ensure_writable, file_record
 from snnquant.gates import (
     GATES,
     Gate,
@@ -131,7 +131,7 @@ class OpenGating:
         if self.step_summary is not None:
             _append(self.step_summary, text)
         files = [path for path in written if path.is_file()]
-        return [{"path": str(path), "sha256": sha256_of(path)} for path in files]
+        return [file_record(path) for path in files]
 
 
 def raise_failed(gates: list[Gate]) -> None:

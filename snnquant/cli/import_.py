@@ -13,7 +13,7 @@ from snnquant.cli.group import VerbCommand
 from snnquant.cli.model_table import print_layers
 from snnquant.cli.options import check_output, json_option, output_option, quiet_option
 from snnquant.cli.source import Source, source_options
-from snnquant.files import atomic_write, sha256_of
+from snnquant.files import atomic_write, file_record
 from snnquant.frontends.interface import declare_interface
 from snnquant.inspection import describe_float
 from snnquant.instrument import Runner
@@ -87,5 +87,5 @@ def _document(
         layers=found["layers"],
         notes=found["notes"],
         stays_float=found["stays_float"],
-        artifacts=[{"path": str(output_file), "sha256": sha256_of(output_file)}],
+        artifacts=[file_record(output_file)],
     )

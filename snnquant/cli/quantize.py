@@ -31,7 +31,7 @@ from snnquant.cli.source import Source, source_options
 from snnquant.convert import samples_path
 from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
-from snnquant.files import sha256_of
+from snnquant.files import file_record
 from snnquant.frontends import SourceOptions
 from snnquant.golden import golden_path
 from snnquant.manifest import manifest_path, read_manifest, record_evaluation
@@ -217,7 +217,7 @@ def _document(
         layers=measured.get("layers", []),
         warnings=[*warnings, *measured.get("warnings", [])],
         artifacts=[
-            *({"path": str(path), "sha256": sha256_of(path)} for path in made),
+            *(file_record(path) for path in made),
             *measured.get("artifacts", []),
         ],
     )

@@ -13,7 +13,7 @@ import click
 from snnquant.cli.options import PATH, Command, with_options
 from snnquant.errors import UsageError
 from snnquant.evaluate import Evaluation, Judged
-from snnquant.files import atomic_write, sha256_of
+from snnquant.files import atomic_write, file_record
 from snnquant.gates import Gate
 from snnquant.report import SampleKeeper, Subject, collect_report, read_speed, render_report
 
@@ -97,7 +97,7 @@ class OpenReporting:
         kept = self._keeper.samples()
         report = collect_report(subject, result, gates, document, kept, self._speed)
         atomic_write(path, render_report(report))
-        return [{"path": str(path), "sha256": sha256_of(path)}] if path.is_file() else []
+        return [file_record(path)] if path.is_file() else []
 
 
 def report_options(command: Command) -> Command:

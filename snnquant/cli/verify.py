@@ -14,7 +14,7 @@ from snnquant.cli.options import DATA, PATH, SAMPLES_HELP, json_option, quiet_op
 from snnquant.cli.reading import read_options_alone
 from snnquant.data import Dataset, ReadOptions, open_data
 from snnquant.errors import GateError, UsageError
-from snnquant.files import sha256_of
+from snnquant.files import file_record
 from snnquant.golden import Replay, Verification, golden_path, verify_model
 from snnquant.manifest import manifest_path
 
@@ -100,8 +100,7 @@ def _document(
 ) -> dict[str, Any]:
     inputs = {"model": {"path": str(model), "sha256": result.model_sha256}}
     if result.golden is not None:
-        path = golden_path(model)
-        inputs["golden"] = {"path": str(path), "sha256": sha256_of(path)}
+        inputs["golden"] = file_record(golden_path(model))
     if dataset is not None:
         inputs["data"] = {"path": str(config["data"]), "sha256": dataset.sha256}
     gates = []
