@@ -20,7 +20,7 @@ from snnquant.model_file import neuron_nodes
 from snnquant.neurobench import NeuroBench, NeuroBenchCounter
 from snnquant.ops.fused import channels_third, neuron_schema
 from snnquant.progress import Progress, silent
-from snnquant.spike_counter import LayerCounter, LayerReport
+from snnquant.spike_counter import LayerCounter, LayerReport, agreement_of
 from snnquant.stepping import StepRunner, open_runner
 
 Array = npt.NDArray[Any]
@@ -187,15 +187,14 @@ def evaluate_model(
     reports = tuple(counters[name].report(name in shared) for name in layers)
     accuracy = right / done if dataset.has_labels else None
     float_accuracy = right_float / done if dataset.has_labels and floats is not None else None
-    compared = [counters[name] for name in shared]
-    entries = sum(counter.entries for counter in compared)
+    compared = [counters[name] for name in shared if counters[name].entries]
     return Evaluation(
         samples=done,
         accuracy=accuracy,
         float_accuracy=float_accuracy,
         drop=None if accuracy is None or float_accuracy is None else float_accuracy - accuracy,
         prediction_agreement=None if floats is None else same / done,
-        spike_agreement=sum(c.equal for c in compared) / entries if entries else None,
+        spike_agreement=agreement_of(compared)[0] if compared else None,
         layers=reports,
         neurobench=None if bench is None else bench.result(list(counters.values())),
         counters=tuple(counters.values()),

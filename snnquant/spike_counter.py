@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,7 @@ class LayerCounter:
         active = np.zeros(0, np.int64) if self.active is None else self.active
         entries = max(self.entries, 1)
         neurons = len(active)
-        spikes = self.total + self.total_float
+        agreement, f1 = agreement_of([self]) if with_reference else (None, None)
         return LayerReport(
             name=self.name,
             neurons=neurons,
@@ -94,8 +95,8 @@ class LayerCounter:
             dead=float((active == 0).mean()) if neurons else 0.0,
             saturated=float((active == self.steps).mean()) if neurons else 0.0,
             firing_rate_float=self.total_float / entries if with_reference else None,
-            agreement=self.equal / entries if with_reference else None,
-            spike_f1=(2 * self.both / spikes if spikes else 1.0) if with_reference else None,
+            agreement=agreement,
+            spike_f1=f1,
             rate_drift=self._drift() if with_reference else None,
             rate_emd=self._emd() if with_reference else None,
         )
@@ -113,3 +114,12 @@ class LayerCounter:
             return 0.0
         moved = np.abs(np.sort(self.fired) - np.sort(self.fired_float))
         return float(moved.mean() / max(self.steps, 1))
+
+
+def agreement_of(counters: Sequence[LayerCounter]) -> tuple[float, float]:
+    """Return the share of equal entries and the F1 of several counters together."""
+    entries = max(sum(counter.entries for counter in counters), 1)
+    spikes = sum(counter.total + counter.total_float for counter in counters)
+    both = sum(counter.both for counter in counters)
+    equal = sum(counter.equal for counter in counters)
+    return equal / entries, 2 * both / spikes if spikes else 1.0

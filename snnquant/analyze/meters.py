@@ -13,7 +13,7 @@ import numpy.typing as npt
 from snnquant.analyze.layers import Layer
 from snnquant.analyze.mixed import CURRENT, MEMBRANE, SPIKES, Mixed, Watch
 from snnquant.calibrate import RealSamples
-from snnquant.spike_counter import LayerCounter
+from snnquant.spike_counter import LayerCounter, agreement_of
 
 Array = npt.NDArray[Any]
 #: Ratios that are 0 or infinite are shown as this many decibels.
@@ -206,15 +206,6 @@ class OutputMeter:
         drop = (self._right_float - self._right) / done if self._labelled else None
         agreement = agreement_of([*self._counters.values()])[0] if self._counters else None
         return OutputMeasure(self._scores.ratio, self._same / done, agreement, right, drop)
-
-
-def agreement_of(counters: Sequence[LayerCounter]) -> tuple[float, float]:
-    """Return the share of equal entries and the F1 of several counters together."""
-    entries = max(sum(counter.entries for counter in counters), 1)
-    spikes = sum(counter.total + counter.total_float for counter in counters)
-    both = sum(counter.both for counter in counters)
-    equal = sum(counter.equal for counter in counters)
-    return equal / entries, 2 * both / spikes if spikes else 1.0
 
 
 def _together(
