@@ -23,7 +23,7 @@ from snnquant.golden.engines import (
 )
 from snnquant.golden.vectors import GoldenVectors, Recorder
 from snnquant.model_file import neuron_nodes
-from snnquant.stepping import is_step_model
+from snnquant.stepping import STEP_MODE, is_step_model
 
 Array = npt.NDArray[Any]
 
@@ -96,7 +96,7 @@ def replay(
         DataError: the vectors are of another interface.
         LibraryError: the library is wanted and cannot be loaded.
     """
-    if (golden.mode == "step") != is_step_model(model):
+    if (golden.mode == STEP_MODE) != is_step_model(model):
         raise DataError(
             f"the golden vectors are of a model of mode {golden.mode}; convert again with --golden"
         )

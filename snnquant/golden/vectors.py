@@ -32,7 +32,7 @@ from snnquant.golden.engines import (
 from snnquant.instrument import Layout, Runner
 from snnquant.model_file import neuron_nodes
 from snnquant.ops.fused import channels_last
-from snnquant.stepping import StepRunner, is_step_model, step_interface
+from snnquant.stepping import MODES, StepRunner, is_step_model, step_interface
 
 Array = npt.NDArray[Any]
 
@@ -117,7 +117,7 @@ class Recorder:
         own = runner.step_layout if isinstance(runner, StepRunner) else runner.layout
         layouts = {entry.name: entry for entry in (*own.inputs, *own.outputs)}
         axes = _axes(self._model, arrays, layouts, self._step)
-        mode = "step" if self._step else "sequence"
+        mode = MODES[self._step]
         return GoldenVectors(self._sha256, mode, taken, axes, arrays), results
 
 
