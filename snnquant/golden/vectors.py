@@ -22,7 +22,6 @@ from snnquant.golden.engines import (
     INPUT,
     LAYER,
     LIBRARY,
-    OUTPUT,
     START,
     STATE,
     Engine,
@@ -39,8 +38,6 @@ Array = npt.NDArray[Any]
 GOLDEN_SCHEMA = "snnquant.golden/1"
 #: Name of the array that holds the metadata: JSON, UTF-8, as uint8.
 META = "meta"
-#: Kinds of arrays, in the order in which they are computed.
-KINDS = (INPUT, START, LAYER, STATE, OUTPUT)
 
 
 @dataclass(frozen=True)
