@@ -1,6 +1,7 @@
 """The structure that the code promises: layers, lazy imports, short files, full registries."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from snnquant.passes import PASSES
 from snnquant.rounding.weight_grid import GRIDS
 
 ROOT = Path(snnquant.__file__).parent
+README = Path(__file__).resolve().parents[1] / "README.md"
 FILES = sorted(ROOT.rglob("*.py"))
 MAX_LINES = 350
 
@@ -84,6 +86,15 @@ def imports(path, *, module_level=False):
 def test_all_files_are_looked_at():
     assert len(FILES) > 60
     assert {part_of(path) for path in FILES} == LAYER_OF.keys()
+
+
+def test_the_readme_says_what_every_part_is():
+    text = README.read_text(encoding="utf-8")
+    table = text.split("\n## How the pieces fit\n")[1].split("\n\nA **canonical graph**")[0]
+    named = {name for row in table.splitlines() for name in re.findall("`([^`]+)`", row)}
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    parts = {f"{part}/" if part in folders else f"{part}.py" for part in LAYER_OF}
+    assert parts - {".py", "__main__.py"} <= named
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
