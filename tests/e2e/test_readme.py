@@ -14,6 +14,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import snnquant
+from snnquant.gates import GATES
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -136,3 +137,10 @@ def test_a_recipe_runs_as_shown(framework, tmp_path):
         result = json.loads(run_snnquant([*commands[evaluated], "--json"], tmp_path).stdout)
         # Chance is 0.1; a few seconds of training on 400 digits give far more.
         assert result["metrics"]["accuracy"] > 0.6
+
+
+def test_the_table_of_gates_has_every_gate():
+    table = section("### Gates for a pipeline")
+    for rule in GATES:
+        (row,) = (line for line in table.splitlines() if f"`{rule.option}`" in line.split(" | ")[0])
+        assert f"`metrics.{rule.metric}`" in row
