@@ -1,8 +1,9 @@
 """The HTML report of an evaluation: what is collected, and how it is drawn.
 
 ``collect`` gathers a :class:`Report` from an evaluation and a few runs more; ``page`` draws it with
-the style sheet and the script beside it. To add a section: collect it, draw it, name it in
-``page``.
+the style sheet and the script beside it. To add a section: collect what it shows, draw it in the
+file of its neighbours - ``overview`` (first), ``inside`` (of layers) or ``closing`` (last) -, and
+name it in ``_sections`` of ``page``.
 """
 
 from snnquant.report.collect import Report, Subject, collect_report

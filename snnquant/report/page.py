@@ -8,13 +8,9 @@ from importlib import resources
 from pathlib import PurePath
 
 from snnquant import __version__
-from snnquant.neurobench import NeuroBench
-from snnquant.report import inside, overview
-from snnquant.report.charts import bar
+from snnquant.report import closing, inside, overview
 from snnquant.report.collect import Report
-from snnquant.report.html import Cell, Column, Html, join, row, table, tag
-from snnquant.report.speed import Speed
-from snnquant.report.text import percent, size
+from snnquant.report.html import Html, tag
 
 
 def render_report(report: Report) -> str:
@@ -85,7 +81,6 @@ def render_report(report: Report) -> str:
 
 def _sections(report: Report) -> list[tuple[str, str, Html]]:
     """Return identifier, title and content of every section that there is something for."""
-    bench = report.result.neurobench
     found = [
         ("summary", "Summary", overview.summary(report)),
         ("gates", "Gates", overview.gates(report)),
@@ -94,72 +89,11 @@ def _sections(report: Report) -> list[tuple[str, str, Html]]:
         ("spikes", "Spike raster", inside.raster(report)),
         ("membranes", "Membranes", inside.membranes(report)),
         ("weights", "Weights", inside.weights(report)),
-        ("neurobench", "NeuroBench", None if bench is None else _neurobench(bench)),
-        ("speed", "Speed", None if report.speed is None else _speed(report.speed)),
-        ("provenance", "Provenance", _provenance(report)),
+        ("neurobench", "NeuroBench", closing.neurobench(report)),
+        ("speed", "Speed", closing.speed(report)),
+        ("provenance", "Provenance", closing.provenance(report)),
     ]
     return [(id, title, content) for id, title, content in found if content is not None]
-
-
-def _neurobench(found: NeuroBench) -> Html:
-    values = (
-        ("effective MACs", f"{found.effective_macs:,.1f}"),
-        ("effective ACs", f"{found.effective_acs:,.1f}"),
-        ("dense operations", f"{found.dense:,.1f}"),
-        ("membrane updates", f"{found.membrane_updates:,.1f}"),
-        ("activation sparsity", percent(found.activation_sparsity)),
-        ("connection sparsity", percent(found.connection_sparsity)),
-        ("footprint", size(found.footprint)),
-        ("weights", f"{found.weights:,}"),
-        ("weights, packed", f"{found.weight_bits:,} bits"),
-    )
-    rows = [row(name, value) for name, value in values]
-    return table("Operations and updates are per sample", ["metric", "value"], rows, class_="facts")
-
-
-def _speed(found: Speed) -> Html:
-    highest = max((time.high for time in found.times), default=0.0)
-    rows = []
-    for time in found.times:
-        own = time.name == found.model
-        compared = None if own or time.speed_up is None else time.speed_up
-        quartiles = f"{1e3 * time.low:.3f} to {1e3 * time.high:.3f}"
-        rows.append(
-            row(
-                time.name,
-                f"{time.batch:,}",
-                f"{time.threads}",
-                Cell(bar(time.median, highest, "own" if own else "other"), None, "wide"),
-                Cell(f"{1e3 * time.median:.3f}", time.median),
-                Cell(quartiles, None),
-                Cell(f"{time.samples_per_second:,.0f}", time.samples_per_second),
-                Cell("–" if compared is None else f"{compared:.2f} x", compared),
-            )
-        )
-    columns: list[Column] = [
-        *("model", "batch", "threads"),
-        ("time per call", "wide"),
-        *("ms", "quartiles", "samples/s"),
-        "speed-up",
-    ]
-    parts = [table("Median times of calls, all models in turn", columns, rows, class_="lines")]
-    if found.memory:
-        lines = [row(name, size(count)) for name, count in found.memory.items()]
-        parts.append(table("Peak memory", ["model", "memory"], lines, class_="facts"))
-    words = (
-        f"Measured by snnquant bench and read from {found.path}, which is of this model by its "
-        f"hash. Speed-up: how many times faster {found.model} is."
-    )
-    return join(*parts, tag("p", words, class_="sub"))
-
-
-def _provenance(report: Report) -> Html:
-    parts = []
-    for title, entries in report.facts:
-        rows = [row(name, Cell(value, None, "code")) for name, value in entries]
-        parts.append(tag("h3", title))
-        parts.append(table(title, ["fact", "value"], rows, class_="facts", hidden_caption=True))
-    return join(*parts)
 
 
 def _on_what(report: Report) -> str:
