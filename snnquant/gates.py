@@ -162,19 +162,50 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class LayerRule:
+    """One way in which a layer may say nothing.
+
+    Attributes:
+        id: of the gate that limits it.
+        share: name of the share of such neurons in a layer's report.
+        neurons: what they are called.
+        warning: code of the warning about a layer that has no others.
+        does: what such a layer does.
+    """
+
+    id: str
+    share: str
+    neurons: str
+    warning: str
+    does: str
+
+
+LAYER_RULES = (
+    LayerRule("max-dead", "dead", "dead neurons", "dead_layer", "never fires"),
+    LayerRule(
+        "max-saturation",
+        "saturated",
+        "saturated neurons",
+        "saturated_layer",
+        "fires at every step",
+    ),
+)
+
+
+@dataclass(frozen=True)
 class LayerCheck:
     """Whether a layer still says something.
 
     Attributes:
         layer: name.
-        id: of the gate that limits it, ``max-dead`` or ``max-saturation``.
+        rule: one of :data:`LAYER_RULES`.
         value: share of its neurons that are dead or saturated.
         limit: largest good share, None where none was set.
         status: "passed", "failed", or "warning": all its neurons are, and no limit was set.
     """
 
     layer: str
-    id: str
+    rule: LayerRule
     value: float
     limit: float | None
     status: str
@@ -261,13 +292,13 @@ def check_layers(result: Evaluation, limits: Mapping[str, float]) -> list[LayerC
     """
     checks = []
     for layer in result.layers:
-        for id, value in (("max-dead", layer.dead), ("max-saturation", layer.saturated)):
-            limit = limits.get(id)
+        for rule in LAYER_RULES:
+            value, limit = getattr(layer, rule.share), limits.get(rule.id)
             if limit is None:
                 status = "warning" if value == 1.0 else "passed"
             else:
                 status = _status(value, limit)
-            checks.append(LayerCheck(layer.name, id, value, limit, status))
+            checks.append(LayerCheck(layer.name, rule, value, limit, status))
     return checks
 
 

@@ -10,7 +10,6 @@ from snnquant.gates import GATES, Gate, LayerCheck, Unit
 
 #: What XML 1.0 cannot hold, escaped or not (https://www.w3.org/TR/xml/#charsets).
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_WHAT = {"max-dead": "dead neurons", "max-saturation": "saturated neurons"}
 _BYTES = {rule.metric for rule in GATES if rule.unit is Unit.BYTES}
 
 
@@ -38,13 +37,13 @@ def junit_xml(name: str, gates: Sequence[Gate], layers: Sequence[LayerCheck]) ->
         if gate.failed:
             _say(case, "failure", str(gate))
     for check in layers:
-        what = _WHAT[check.id]
+        what = check.rule.neurons
         case = _case(suite, "snnquant.eval.layers", f"{check.layer}: {what}")
         found = f"layer '{check.layer}': {100 * check.value:.4g} % {what}"
         if check.status == "failed":
             _say(case, "failure", f"{found}, limit {100 * (check.limit or 0.0):.4g} %")
         elif check.status == "warning":
-            _say(case, "skipped", f"{found}; limit it with --{check.id}")
+            _say(case, "skipped", f"{found}; limit it with --{check.rule.id}")
     ElementTree.indent(suites)
     text = ElementTree.tostring(suites, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
@@ -84,7 +83,7 @@ def markdown_summary(
     ]
     lines.append("")
     warned = [check for check in layers if check.status == "warning"]
-    lines += [f"- layer {_cell(c.layer)}: all are {_WHAT[c.id]}" for c in warned]
+    lines += [f"- layer {_cell(c.layer)}: all are {c.rule.neurons}" for c in warned]
     return "\n".join(lines + [""] * bool(warned))
 
 

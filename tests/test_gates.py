@@ -93,7 +93,7 @@ def test_distance_of_rates_by_hand(integer, real, emd, drift):
 def test_layer_checks():
     silent = replace(CALM, dead=1.0)
     checks = check_layers(replace(FOUND, layers=(silent, BAD)), {"max-saturation": 0.4})
-    assert [(c.layer, c.id, c.status) for c in checks] == [
+    assert [(c.layer, c.rule.id, c.status) for c in checks] == [
         ("calm", "max-dead", "warning"),
         ("calm", "max-saturation", "passed"),
         ("b<&|d", "max-dead", "passed"),

@@ -214,12 +214,8 @@ def _reference_warnings(
 
 def layer_warnings(result: Evaluation) -> list[dict[str, str]]:
     """Return warnings about layers that say nothing, or always the same."""
-    words = {
-        "max-dead": ("dead_layer", "never fires"),
-        "max-saturation": ("saturated_layer", "fires at every step"),
-    }
     return [
-        {"code": words[check.id][0], "message": f"layer '{check.layer}' {words[check.id][1]}"}
+        {"code": check.rule.warning, "message": f"layer '{check.layer}' {check.rule.does}"}
         for check in check_layers(result, {})
         if check.status == "warning"
     ]
