@@ -1,6 +1,9 @@
 """Limits that a pipeline sets on an evaluation, and whether they were met.
 
-One table says what can be limited; the options, the check and every report follow from it.
+One table says what can be limited; the options, the check and every report follow from it. What
+it limits must be measured: a new metric is a field of :class:`snnquant.evaluate.Evaluation`, or one
+of a layer's report that ``WORST_OF_LAYERS`` names, where the largest is the worst; and it is in
+``schemas/evaluation.json``.
 """
 
 from __future__ import annotations

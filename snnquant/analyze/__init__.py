@@ -15,6 +15,11 @@ neurons, of the membrane after integration, before the comparison with the thres
 Where a spike differs, the membranes differ by a reset from the next step on, and that counts; the
 SNR "agreeing" leaves out what a neuron does in a sample after its first spike that differs, and the
 SNR of the input current knows of no reset at all.
+
+``layers`` finds the layers, ``mixed`` writes models with some of them in integers, ``study`` runs
+these beside the float model, ``meters`` counts, ``costs`` ranks, ``alternatives`` tries settings.
+To add a measure: count it in ``meters``, describe it in ``schemas/analyze-1.json``, which its field
+of the measure goes to as it is, and show it in ``cli/analysis.py``, if people should see it.
 """
 
 from snnquant.analyze.alternatives import Alternative, Change, changes_of

@@ -1,7 +1,9 @@
 """The command line: one file per verb, and the list of all of them.
 
 To add a verb: write ``cli/<verb>.py`` with a click command called ``command``, add it to
-:data:`VERBS`. The files are imported when their verb is called, so that help stays fast.
+:data:`VERBS`. What it prints with ``--json`` is a ``console.document`` and needs its schema,
+``schemas/<verb>-1.json``. Its options are settings, too, without more being said. The files are
+imported when their verb is called, so that help stays fast.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Data files as streams of batches: one file per format, and the list of all of them.
 
-To add a format: write its file with a :class:`Reader`, and add that to :data:`READERS`.
+To add a format: write its file with a :class:`Reader`, and add that to :data:`READERS`; list it in
+the README's table of data, and in ``tests/data/damage.py``, by which every reader is damaged.
 """
 
 from __future__ import annotations
