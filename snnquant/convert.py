@@ -132,7 +132,7 @@ def fusion_summary(result: QuantizedModel) -> str:
     return "; ".join([line, *(f"{n['name']} not fused: {n['not_fused']}" for n in left)])
 
 
-def samples_path(calibration: Path, known: Calibration) -> Path:
+def kept_samples(calibration: Path, known: Calibration) -> Path:
     """Return the path of the samples that a calibration keeps beside it."""
     return calibration.parent / Path(known.samples_file).name
 
@@ -166,7 +166,7 @@ def convert_files(
         source_sha256=source_sha256,
         calibration_sha256=sha256_of(calibration),
     )
-    samples_file = samples_path(calibration, known)
+    samples_file = kept_samples(calibration, known)
     if samples_file.is_file() and sha256_of(samples_file) != known.samples_sha256:
         raise CalibrationMismatchError(
             f"{samples_file} is not the samples file of {calibration}; run calibrate again"
@@ -243,7 +243,7 @@ def write_conversion(
     artifacts = [{"path": output_file.name, "sha256": hashlib.sha256(data).hexdigest()}]
     vectors = None
     if golden:
-        samples = load_samples(samples_path(calibration, known))
+        samples = load_samples(kept_samples(calibration, known))
         vectors = checked_golden(result.model, artifacts[0]["sha256"], samples, golden)
     place = golden_path(output_file)
     # Only what is known to be ours and of no use any more: vectors of the file that goes.

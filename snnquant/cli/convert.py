@@ -21,8 +21,8 @@ from snnquant.cli.source import Source, source_options
 from snnquant.convert import (
     convert_files,
     fusion_summary,
+    kept_samples,
     quantization_warnings,
-    samples_path,
     write_conversion,
 )
 from snnquant.errors import UsageError
@@ -122,7 +122,7 @@ def run(
     for path in beside:
         check_output(path, read)
     known = load_calibration(calibration)
-    samples_file = samples_path(calibration, known)
+    samples_file = kept_samples(calibration, known)
     for path in (output_file, *beside):
         check_output(path, [samples_file])
     steps = source.options.timesteps

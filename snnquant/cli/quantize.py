@@ -28,7 +28,7 @@ from snnquant.cli.options import (
 from snnquant.cli.reading import read_options
 from snnquant.cli.reporting import Reporting, report_options
 from snnquant.cli.source import Source, source_options
-from snnquant.convert import samples_path
+from snnquant.convert import kept_samples
 from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
 from snnquant.files import file_record
@@ -199,7 +199,7 @@ def _document(
 ) -> dict[str, Any]:
     """Return the machine output: that of eval, with what was made and from what."""
     measured = {} if found is None else found.document
-    made = [calibration, samples_path(calibration, known), output_file, manifest_path(output_file)]
+    made = [calibration, kept_samples(calibration, known), output_file, manifest_path(output_file)]
     if config["golden"]:
         made.append(golden_path(output_file))
     inputs = {
