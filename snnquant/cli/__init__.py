@@ -55,7 +55,13 @@ VERBS: tuple[Verb, ...] = (
         inherits=(
             Inherited("calibrate", {"output-file": "calibration"}),
             Inherited("convert", {"calibration": None}),
-            Inherited("eval", {"data": "test", "samples": "test-samples", "batch-size": None}),
+            Inherited(
+                "eval",
+                {
+                    **{"data": "test", "samples": "test-samples", "batch-size": None},
+                    **{"reference": None, "without-library": None},
+                },
+            ),
         ),
     ),
     Verb("inspect", "snnquant.cli.inspect", "List layers, neurons, steps, and what stays float."),
