@@ -179,4 +179,38 @@ def padding_of(
     return padding
 
 
-STANDARD_OPS = (Conv, MatMul, Gemm, MaxPool)
+class QuantizeLinear(OpRun):
+    """Rounding to 8 or 16 bits that saturates whatever a real value is.
+
+    That of onnx goes through int32, where what is beyond changes its sign.
+    """
+
+    def _run(
+        self,
+        x: Array,
+        y_scale: Array,
+        zero_point: Array | None = None,
+        axis: int | None = None,
+        **attributes: Any,
+    ) -> tuple[Array]:
+        if attributes.get("block_size") or attributes.get("precision"):
+            raise NotImplementedError("QuantizeLinear by blocks or in another precision")
+        zero = np.zeros((), np.uint8) if zero_point is None else zero_point
+        if zero.dtype not in (np.uint8, np.int8, np.uint16, np.int16):
+            raise NotImplementedError(f"QuantizeLinear to {zero.dtype}")
+        limits = np.iinfo(zero.dtype)
+        rounded = np.rint(x / _along(y_scale, x, axis)).astype(np.float64)
+        shifted = rounded + _along(zero, x, axis)
+        return (np.clip(shifted, limits.min, limits.max).astype(zero.dtype),)
+
+
+def _along(values: Array, x: Array, axis: int | None) -> Array:
+    """Return one value for all of ``x``, or values along one of its axes, to broadcast with it."""
+    if values.size == 1:
+        return values.reshape(())
+    shape = [1] * x.ndim
+    shape[1 if axis is None else axis] = -1
+    return values.reshape(shape)
+
+
+STANDARD_OPS = (Conv, MatMul, Gemm, MaxPool, QuantizeLinear)

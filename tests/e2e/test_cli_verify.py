@@ -156,6 +156,13 @@ def test_data_takes_the_place_of_vectors(golden):
     assert "data-library" not in {gate["id"] for gate in found["gates"]}
 
 
+def test_samples_far_beyond_the_scale_saturate_in_every_way(golden):
+    with np.load(golden / "digits_test.npz") as file:
+        np.savez(golden / "huge.npz", x=(file["x"][:4] * 1e30).astype(np.float32))
+    found, _ = verified(golden, "a.onnx", "--data", "huge.npz")
+    assert found["mismatches"] == []
+
+
 def test_a_missing_library_is_7_unless_it_is_not_wanted(golden):
     ran = started(golden, NO_LIBRARY, ("verify", "a.onnx", "-q"))
     assert (ran.returncode, ran.stdout) == (7, b"")

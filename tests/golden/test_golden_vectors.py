@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
+from onnx import helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fusion"))
 
@@ -28,6 +30,7 @@ from snnquant.golden import (
 )
 from snnquant.golden.engines import ENGINES, Engine
 from snnquant.instrument import Runner
+from snnquant.reference import Reference
 from snnquant.stepping import check_steps
 from snnquant.stepping.cut import stateful_model
 
@@ -207,3 +210,29 @@ def test_every_engine_opens_once_and_runs_a_batch_once(tmp_path, monkeypatch):
     assert (found.data.samples, found.failures) == (40, [])
     assert opened == list(ENGINES)
     assert ran == list(ENGINES) * 3
+
+
+@pytest.mark.parametrize("held", [np.uint8, np.int8])
+@pytest.mark.parametrize("axis", [None, 0, 1, -1])
+def test_the_reference_rounds_huge_values_as_onnx_runtime(held, axis):
+    limits = np.iinfo(held)
+    powers = 2.0 ** np.arange(20, 128, 9, dtype=np.float64)
+    x = np.concatenate([[0.5, 1.5, -0.5, 200.4, np.inf], powers]).astype(np.float32)
+    x = np.stack([x, -x, x / 3])
+    count = 1 if axis is None else x.shape[axis]
+    scale = np.linspace(0.5, 2, count).astype(np.float32)
+    zero = np.linspace(limits.min, limits.max, count).astype(held)
+    constants = [scale, zero] if axis is not None else [scale.reshape(()), zero.reshape(())]
+    node = helper.make_node(
+        "QuantizeLinear", ["x", "scale", "zero"], ["y"], **({} if axis is None else {"axis": axis})
+    )
+    graph = helper.make_graph(
+        [node],
+        "rounding",
+        [helper.make_tensor_value_info("x", 1, x.shape)],
+        [helper.make_tensor_value_info("y", helper.np_dtype_to_tensor_dtype(zero.dtype), x.shape)],
+        [numpy_helper.from_array(c, n) for c, n in zip(constants, ("scale", "zero"), strict=True)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (expected,) = ort.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    np.testing.assert_array_equal(Reference(model).run({"x": x})["y"], expected)
