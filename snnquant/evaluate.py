@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 
 from snnquant.data import Batch, Dataset
-from snnquant.errors import DataError, UsageError
+from snnquant.errors import DataError, NumericalError, UsageError
 from snnquant.instrument import Layout, Runner
 from snnquant.model_file import neuron_nodes
 from snnquant.neurobench import NeuroBench, NeuroBenchCounter
@@ -82,6 +82,7 @@ def read_out(output: Array, layout: Layout, readout: str) -> Array:
 
     Raises:
         UsageError: the output has no batch axis, or no time axis to reduce.
+        NumericalError: the largest score of a sample is NaN or infinite, so that no class is.
     """
     batch, time = layout.batch_axis, layout.time_axis
     if batch is None:
@@ -102,7 +103,13 @@ def read_out(output: Array, layout: Layout, readout: str) -> Array:
             output = np.take(output, -1, axis=time)
         batch -= int(time < batch)
     moved = np.moveaxis(output, batch, 0)
-    return moved.reshape(len(moved), -1)
+    scores = moved.reshape(len(moved), -1)
+    if scores.size and not np.isfinite(scores.max(axis=1)).all():
+        raise NumericalError(
+            f"output '{layout.name}' is NaN or infinite on these samples, which predicts nothing; "
+            "repair or retrain the model"
+        )
+    return scores
 
 
 def evaluate_model(
@@ -138,6 +145,7 @@ def evaluate_model(
 
     Raises:
         DataError: the samples do not fit, or the labels exceed the classes.
+        NumericalError: samples or scores are NaN or infinite.
         UsageError: unknown output or read-out, or NeuroBench's metrics of single steps.
     """
     layers = spiking_outputs(model)

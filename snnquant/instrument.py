@@ -16,7 +16,8 @@ import onnx
 from onnx import helper
 
 from snnquant import runtime
-from snnquant.errors import DataError, ModelError, NumericalError, last_line
+from snnquant.errors import DataError, ModelError, last_line
+from snnquant.input_values import as_type, in_steps
 from snnquant.model_file import neuron_nodes, scale_of, states_of
 from snnquant.ops.schema import DOMAIN
 from snnquant.ops.states import runs_of
@@ -166,7 +167,7 @@ class Runner:
             array = np.asarray(samples[key])
             scale = scale_of(self._model, key)
             if scale is not None and layout in states:
-                array = _in_steps(array, scale, layout.dtype)
+                array = in_steps(array, scale, layout.dtype)
             count = len(array)
             feeds[layout.name] = self._arrange(array, layout)
         return feeds, count
@@ -193,14 +194,7 @@ class Runner:
         fixed = self.layout.fixed_batch
         if fixed is not None and len(array) < fixed:
             array = np.concatenate([array, np.repeat(array[-1:], fixed - len(array), axis=0)])
-        with np.errstate(over="ignore"):  # a float64 too large becomes infinite, and is refused
-            arranged = np.moveaxis(array, 0, axis).astype(layout.dtype, order="C", copy=False)
-        if arranged.dtype.kind == "f" and not np.isfinite(arranged).all():
-            raise NumericalError(
-                f"the samples for input '{layout.name}' hold NaN, or values that are infinite as "
-                f"{arranged.dtype}; repair the data"
-            )
-        return arranged
+        return np.ascontiguousarray(np.moveaxis(as_type(array, layout.name, layout.dtype), 0, axis))
 
     def _probe(self) -> ModelLayout:
         """Find the axes by running the model with dynamic dimensions of different sizes."""
@@ -273,16 +267,6 @@ class Runner:
             outputs.append(Layout(name, tuple(shape), np.dtype(np.float32), at_batch, at_time))
         fixed = None if batch or not size else size
         return ModelLayout(inputs, tuple(outputs), None if time else steps, fixed)
-
-
-def _in_steps(array: Array, scale: Array, dtype: np.dtype[Any]) -> Array:
-    """Return real states as the integers that a model takes."""
-    along = scale.reshape(scale.shape + (1,) * (array.ndim - 1 - scale.ndim))
-    limits = np.iinfo(dtype)
-    steps = np.rint(np.asarray(array, np.float64) / along)
-    if not np.isfinite(steps).all():
-        raise NumericalError("the samples hold states that are NaN or infinite; repair the data")
-    return np.clip(steps, limits.min, limits.max).astype(dtype)
 
 
 def _declared_inputs(

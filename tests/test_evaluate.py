@@ -6,7 +6,7 @@ import pytest
 from graphs import Graph, quantize
 
 from snnquant.data import open_data
-from snnquant.errors import DataError, UsageError
+from snnquant.errors import DataError, NumericalError, UsageError
 from snnquant.evaluate import READOUTS, evaluate_model, read_out
 from snnquant.instrument import Layout
 from snnquant.passes import canonicalise
@@ -175,3 +175,13 @@ def test_labels_that_are_no_class_are_refused(tmp_path):
 def test_an_unknown_output_is_refused(dataset):
     with pytest.raises(UsageError, match="--output z: the model has no such output, it has lif"):
         evaluate_model(identity_canonical(0.5), dataset, output="z", custom_ops=False, threads=1)
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+def test_scores_that_predict_nothing_are_refused(score):
+    output = OUTPUT.copy()
+    output[1, 1, 0] = score
+    with pytest.raises(NumericalError, match="output 'y' is NaN or infinite on these samples"):
+        read_out(output, TIMED, "auto")
+    output[1, 1, 0] = -np.inf  # a class that is ruled out
+    assert read_out(output, TIMED, "auto").argmax(axis=1).tolist() == [0, 1]

@@ -6,6 +6,7 @@ import pytest
 from graphs import Graph
 
 from snnquant.errors import DataError, ModelError, NumericalError
+from snnquant.input_values import as_type
 from snnquant.instrument import Runner
 from snnquant.passes import canonicalise
 
@@ -163,3 +164,43 @@ def test_a_model_without_neurons_is_refused():
     g.output(g.op("Relu", g.input("x", [2, "B", 2])), 3)
     with pytest.raises(ModelError, match="no neuron node"):
         Runner(g.model(), custom_ops=False)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "held", "wanted"),
+    [
+        (np.uint8, [0.0, 0.5], "hold 0.5, and the model takes uint8: whole numbers of 0 to 255"),
+        (np.uint8, np.array([0, 256]), "hold 256, "),
+        (np.int8, np.array([-129, 0]), "hold -129, "),
+        (np.int64, [0.0, 2.0**63], "hold 9.22337e+18, "),
+        (np.int32, np.array([0, 2**63], np.uint64), "hold 9.22337e+18, "),
+        (bool, np.array([0, 2]), "hold 2, and the model takes bool: whole numbers of 0 to 1"),
+    ],
+)
+def test_samples_that_integers_cannot_hold_are_refused(dtype, held, wanted):
+    with pytest.raises(DataError, match="the samples for input 'x' ") as caught:
+        as_type(np.asarray(held), "x", np.dtype(dtype))
+    assert wanted in str(caught.value)
+    with pytest.raises(NumericalError, match="NaN or infinite"):
+        as_type(np.array([0, np.nan]), "x", np.dtype(dtype))
+
+
+def test_samples_that_integers_can_hold_keep_their_values():
+    for held in (np.array([0.0, 255.0]), np.array([0, 255], np.int64), np.array([True, False])):
+        np.testing.assert_array_equal(as_type(held, "x", np.dtype(np.uint8)), held)
+    assert as_type(np.array([1.0, 0.0]), "x", np.dtype(bool)).tolist() == [True, False]
+    halves = as_type(np.array([0.1, 70000]), "x", np.dtype(np.float32))
+    assert halves.dtype == np.float32
+    with pytest.raises(NumericalError, match="infinite as float16"):
+        as_type(np.array([0.1, 70000]), "x", np.dtype(np.float16))
+
+
+def test_a_model_of_pixels_takes_no_fractions():
+    g = Graph()
+    pixels = g.op("Cast", g.input("x", [4, "B", 6]), to=1)
+    g.output(g.neuron(g.op("MatMul", pixels, g.const(np.ones((6, 3)))), name="n")[0], 3)
+    g.inputs[0].type.tensor_type.elem_type = 2  # uint8
+    model = Runner(ir.to_proto(canonicalise(g.model())), custom_ops=False, threads=1)
+    with pytest.raises(DataError, match=r"hold 0\.25, and the model takes uint8"):
+        model.run({"x": np.full((2, 4, 6), 0.25, np.float32)})
+    assert model.run({"x": np.full((2, 4, 6), 255.0, np.float32)})

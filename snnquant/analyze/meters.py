@@ -13,6 +13,7 @@ import numpy.typing as npt
 from snnquant.analyze.layers import Layer
 from snnquant.analyze.mixed import CURRENT, MEMBRANE, SPIKES, Mixed, Watch
 from snnquant.calibrate import RealSamples
+from snnquant.errors import NumericalError
 from snnquant.spike_counter import LayerCounter, agreement_of
 
 Array = npt.NDArray[Any]
@@ -62,19 +63,34 @@ class OutputMeasure:
 
 
 class Power:
-    """Adds up squares of a signal and of its error."""
+    """Adds up squares of a signal and of its error.
 
-    def __init__(self) -> None:
+    Args:
+        what: they are of, for messages.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
         self.signal = self.error = 0.0
 
     def add(self, real: Array, other: Array, where: Array | None = None) -> None:
-        """Add what the float model gives, and what is compared with it."""
-        signal = np.square(real, dtype=np.float64)
-        error = np.subtract(real, other, dtype=np.float64)
-        np.square(error, out=error)
+        """Add what the float model gives, and what is compared with it.
+
+        Raises:
+            NumericalError: it gives NaN or infinity.
+        """
+        with np.errstate(invalid="ignore"):
+            signal = np.square(real, dtype=np.float64)
+            error = np.subtract(real, other, dtype=np.float64)
+            np.square(error, out=error)
         everywhere: Any = True if where is None else where
         self.signal += float(signal.sum(where=everywhere))
         self.error += float(error.sum(where=everywhere))
+        if not math.isfinite(self.signal + self.error):
+            raise NumericalError(
+                f"{self._what} is NaN or infinite in the float model on these samples; "
+                "repair or retrain the model"
+            )
 
     @property
     def decibels(self) -> float:
@@ -113,8 +129,11 @@ class LayerMeter:
         self._real, self._mixed = real.watches, mixed.watches
         self._counters = [LayerCounter(layer.name) for _ in runs]
         self._spiking = bool(runs) and (runs[0][0], SPIKES) in real.watches
-        self._membrane, self._agreeing, self._current = Power(), Power(), Power()
-        self._output = Power()
+        whose = f"layer '{layer.name}'"
+        self._membrane = Power(f"the membrane of {whose}")
+        self._agreeing = Power(f"the membrane of {whose}")
+        self._current = Power(f"the current into {whose}")
+        self._output = Power(whose)
 
     def add(
         self, real: Mapping[str, Array], mixed: Mapping[str, Array], samples: RealSamples
@@ -175,7 +194,7 @@ class OutputMeter:
         self._real, self._mixed = real.watches, mixed.watches
         self._counters = {name: LayerCounter(name) for name in ends}
         self._labelled = labelled
-        self._scores = Power()
+        self._scores = Power("a score")
         self._samples = self._same = self._right = self._right_float = 0
 
     def add(

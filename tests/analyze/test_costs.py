@@ -12,7 +12,7 @@ from snnquant.analyze import MODES, Change, Setting, analyze
 from snnquant.analyze.costs import ALL, ALONE, CUMULATIVE, LOCAL
 from snnquant.analyze.meters import Power
 from snnquant.analyze.study import Job
-from snnquant.errors import DataError, UsageError
+from snnquant.errors import DataError, NumericalError, UsageError
 from snnquant.evaluate import evaluate_model
 from snnquant.progress import silent
 from snnquant.quantize import quantize_model
@@ -131,16 +131,22 @@ def test_snr_by_hand():
 
 
 def test_power():
-    power = Power()
+    power = Power("a score")
     assert (power.decibels, power.ratio) == (200, 0)
     power.add(np.array([0.0, 3.0]), np.array([0.0, 3.0]))
     assert (power.decibels, power.ratio) == (200, 0)
     power.add(np.array([1.0, 100.0]), np.array([0.0, 0.0]), np.array([True, False]))
     assert power.decibels == pytest.approx(10)
     assert power.ratio == pytest.approx(0.1)
-    silent_layer = Power()
+    silent_layer = Power("a score")
     silent_layer.add(np.zeros(2), np.ones(2))
     assert (silent_layer.decibels, silent_layer.ratio) == (-200, 1e20)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_the_power_of_what_is_no_number_is_refused(value):
+    with pytest.raises(NumericalError, match="a score is NaN or infinite in the float model"):
+        Power("a score").add(np.array([1.0, value]), np.array([1.0, value]))
 
 
 def test_several_outputs_and_no_neuron_behind_the_last_synapse(tmp_path):
