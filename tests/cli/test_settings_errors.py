@@ -53,6 +53,8 @@ WRONG = {
     "twice in TOML": ("a = 1\na = 2\n", "at line 2, column"),
     "deep": ("x = " + "[" * 100_000, "is nested too deeply"),
     "many digits": ("samples = " + "9" * 5000, "is no TOML: "),
+    "no number": ("tolerance = nan", "snnquant.toml: tolerance is nan; give"),
+    "no limit": ("tolerance = inf", "snnquant.toml: tolerance is inf; give"),
     "many hex digits": ("samples = 0x" + "f" * 5000, "an integer has more than 64 bits"),
     "not UTF-8": (b"a = 1\nb = '\xff'", "line 2: not in UTF-8; save it as UTF-8"),
     "a NUL": ("a = '\0'", "is no TOML: "),
@@ -63,7 +65,7 @@ WRONG = {
     # Left to click, as no schema can say it; the place is said all the same.
     "not finite": (
         "[eval]\nmax-drop = nan",
-        "nan is no finite number. It is from snnquant.toml: [",
+        "snnquant.toml: [eval] max-drop is nan; give a finite number",
     ),
     "no size": (
         "sensor = '1'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,7 +39,7 @@ class Checker:
         Raises:
             UsageError: a key or table is unknown or given twice, or a value is wrong.
         """
-        _refuse_large(where, table)
+        _refuse_numbers(where, table)
         found = self._canonical(where, "", table)
         for verb in self._verbs.keys() & found.keys():
             if isinstance(found[verb], Mapping):
@@ -85,16 +86,20 @@ class Checker:
         return f"no verb has a key '{key}'; {suggestion(key, known) or _ASK}"
 
 
-def _refuse_large(where: str, value: Any) -> None:
-    pending = [value]
+def _refuse_numbers(where: str, table: Mapping[str, Any]) -> None:
+    """Refuse numbers that no option takes, and neither JSON nor a message shows."""
+    pending: list[tuple[str, Any]] = [("", table)]
     while pending:
-        entry = pending.pop()
+        name, entry = pending.pop()
         if isinstance(entry, Mapping):
-            pending.extend(entry.values())
+            table_name = f"[{name}] " if name else ""
+            pending.extend((f"{table_name}{key}", value) for key, value in entry.items())
         elif isinstance(entry, list):
-            pending.extend(entry)
+            pending.extend((name, value) for value in entry)
         elif isinstance(entry, int) and not -_LARGEST <= entry < _LARGEST:
             raise UsageError(f"{where}: an integer has more than 64 bits; give a smaller one")
+        elif isinstance(entry, float) and not math.isfinite(entry):
+            raise UsageError(f"{where}: {name} is {entry}; give a finite number")
 
 
 def _place(error: ValidationError) -> list[str]:
