@@ -85,6 +85,8 @@ def measure(
         speaker.say(hint)
     dataset = open_data(data, reading)
     read_files = [data, *source.files, *(() if origin is None else origin.files)]
+    if source.path is not None:
+        read_files.append(manifest_path(source.path))
     checks = gating.open([*read_files, *reporting.inputs], reporting.outputs)
     report = reporting.open(sha256)
     checks.check_needs(

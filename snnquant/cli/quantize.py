@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from snnquant.calibrate import samples_path as samples_beside
 from snnquant.calibration import Calibration
 from snnquant.cli import calibrate, convert, eval
 from snnquant.cli.console import Speaker, document
@@ -35,6 +36,7 @@ from snnquant.files import file_record
 from snnquant.frontends import SourceOptions
 from snnquant.golden import golden_path
 from snnquant.manifest import manifest_path, read_manifest, record_evaluation
+from snnquant.partial import partial_path
 
 #: Options of the verbs that this one runs, by the names of their parameters.
 _OF_CALIBRATE = ("method", "samples", "batch_size", "inputs", "threads", "resume")
@@ -173,7 +175,9 @@ def _check(
 ) -> None:
     """Refuse what a later verb would refuse, before the first one runs."""
     read = [*source.files, data, *([] if test is None else [test]), *reporting.inputs]
+    check_output(calibration, read)
     written = [output_file, manifest_path(output_file), calibration]
+    written += [samples_beside(calibration), partial_path(calibration)]
     written += [golden_path(output_file)] if options["golden"] else []
     if len(set(map(os.path.realpath, written))) < len(written):
         raise UsageError(f"--calibration {calibration} and -o {output_file} are two outputs")

@@ -50,6 +50,7 @@ def test_a_benchmark_of_this_model(folder):
         (("--report", "r.html", "--report-samples", "0"), "--report-samples"),
         (("--report", "digits_test.npz"), "would replace the input digits_test.npz"),
         (("--report", "digits_mlp.onnx"), "would replace the input digits_mlp.onnx"),
+        (("--report", "digits_mlp.int.manifest.json"), "would replace the input digits_mlp.int.m"),
         (("--report", "a.json", "--speed", "a.json"), "would replace the input a.json"),
         (("--report", "r.html", "--junit", "./r.html"), "would replace the other output r.html"),
         (("--report", "missing/r.html"), "create it first"),
