@@ -26,6 +26,8 @@ LABELS = "y"
 INPUT = "x"
 
 _LABEL_CHUNK = 1 << 16
+#: What every numpy can hold.
+_MAX_AXES = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +177,11 @@ class Dataset(ABC):
                 )
             if not spec.shape:
                 raise DataError(f"{where}, array {name!r} is a scalar; put the samples first")
+            if len(spec.shape) > _MAX_AXES:
+                raise DataError(
+                    f"{where}, array {name!r} has {len(spec.shape)} axes, more than {_MAX_AXES}; "
+                    "write the file again"
+                )
             if 0 in spec.shape:
                 raise DataError(
                     f"{where}, array {name!r} of shape {spec.shape} is empty; "

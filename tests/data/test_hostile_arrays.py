@@ -13,7 +13,7 @@ from array_files import CENTRAL, HUGE, npy_bytes, patched, zip_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnquant.data import open_data
+from snnquant.data import ReadOptions, open_data
 from snnquant.errors import DataError
 
 HOSTILE_NPY = [
@@ -26,6 +26,7 @@ HOSTILE_NPY = [
     (npy_bytes((4,), "<q9", bytes(16)), "header is damaged"),
     (npy_bytes((4,), "|O", bytes(32)), "pickled objects are never loaded"),
     (npy_bytes((0,)), "is empty"),
+    (npy_bytes((1,) * 70, payload=bytes(4)), "has 70 axes, more than 32; write the file again"),
     (npy_bytes(()), "header declares"),
     (npy_bytes((4,))[:40], "header is damaged"),
     (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", "header is damaged"),
@@ -53,6 +54,13 @@ def test_hostile_arrays_are_refused(
     assert tracemalloc.get_traced_memory()[1] < 4_000_000
     tracemalloc.stop()
     assert "\n" not in str(caught.value)
+
+
+def test_more_axes_than_numpy_has_are_refused_in_idx_too(tmp_path: Path) -> None:
+    path = tmp_path / "d"
+    path.write_bytes(bytes([0, 0, 8, 255]) + b"\0\0\0\1" * 255 + b"\0")
+    with pytest.raises(DataError, match="has 255 axes, more than 32; write the file again"):
+        open_data(path, ReadOptions(normalize="none"))
 
 
 def test_python_2_header_is_read(tmp_path: Path) -> None:
