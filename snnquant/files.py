@@ -30,7 +30,8 @@ def replace_files(contents: Mapping[Path, bytes | str]) -> None:
 
     All are written in full before the first is replaced. A failure or an interruption until then
     leaves the old files as they were and no temporary file behind. A symbolic link is followed. A
-    device or pipe, such as ``/dev/null``, is written to directly.
+    device or pipe, such as ``/dev/null``, and the file that stdout or stderr goes to, which has
+    what was said so far, is written to directly.
 
     Raises:
         UsageError: a file cannot be written.
@@ -40,16 +41,16 @@ def replace_files(contents: Mapping[Path, bytes | str]) -> None:
     try:
         for path, data in contents.items():
             ensure_writable(path)
-            target = Path(os.path.realpath(path))
-            if not _is_special(target):
+            target = _target(path)
+            if not is_special(target):
                 written[path] = temporary_beside(target)
                 _write(written[path], target, data)
         for path, data in contents.items():
-            target = Path(os.path.realpath(path))
+            target = _target(path)
             if path in written:
                 written[path].replace(target)
             else:
-                target.write_bytes(_encoded(data))
+                _write_directly(target, data)
     except OSError as error:
         raise UsageError(_cannot_write(path, error.strerror or str(error))) from error
     finally:  # KeyboardInterrupt too must leave nothing behind
@@ -64,10 +65,12 @@ def ensure_writable(path: str | os.PathLike[str]) -> None:
         UsageError: the folder is missing or read-only, or ``path`` is a folder or read-only file.
     """
     try:
-        target = Path(os.path.realpath(path))
+        target = _target(path)
         parent = target.parent
         if target.is_dir():
             raise UsageError(_cannot_write(path, "it is a folder", "name a file in it"))
+        if _own_stream(target) is not None:
+            return
         if not parent.is_dir():
             reason = f"there is no folder {str(parent)!r}"
             raise UsageError(_cannot_write(path, reason, "create it first"))
@@ -119,10 +122,12 @@ def read_json(path: Path, what: str, most: int) -> Any:
         OSError: it cannot be read.
         ValueError: it is too large, or no JSON.
     """
-    if path.stat().st_size > most:
+    with path.open("rb") as stream:  # a device or a pipe does not tell how much there is
+        data = stream.read(most + 1)
+    if len(data) > most:
         raise ValueError(f"too large for {what}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(data.decode())
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
@@ -132,8 +137,36 @@ def temporary_beside(target: Path) -> Path:
     return target.parent / f".snnquant-{secrets.token_hex(8)}.tmp"
 
 
-def _is_special(target: Path) -> bool:
-    return target.exists() and not target.is_file()
+def is_special(target: Path) -> bool:
+    """Tell whether a path is written to directly: no regular file, or where own words go."""
+    return target.exists() and (not target.is_file() or _own_stream(target) is not None)
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """Return where a path leads, as itself where that has no name, as what ``/dev/stdout`` is."""
+    given, real = Path(path), Path(os.path.realpath(path))
+    return given if given.exists() and not real.exists() else real
+
+
+def _own_stream(target: Path) -> int | None:
+    """Return stdout or stderr where that goes to this file or pipe, None: neither does."""
+    for stream in (1, 2):
+        try:
+            if os.path.samestat(os.fstat(stream), target.stat()):
+                return stream
+        except OSError:  # noqa: PERF203 - there is no such file, or the stream is closed
+            continue
+    return None
+
+
+def _write_directly(target: Path, data: bytes | str) -> None:
+    stream = _own_stream(target)
+    if stream is None:
+        target.write_bytes(_encoded(data))
+        return
+    # Another opening of that file would begin at its start.
+    with os.fdopen(os.dup(stream), "wb") as own:
+        own.write(_encoded(data))
 
 
 def _encoded(data: bytes | str) -> bytes:

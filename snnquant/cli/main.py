@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -68,15 +69,31 @@ def cli(context: click.Context, /, **_configuration: Any) -> int | None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    if sys.stdout is None:  # started with a closed stdout
-        sys.stdout = io.StringIO()
-    elif isinstance(sys.stdout, io.TextIOWrapper):
+    _open_streams()
+    if isinstance(sys.stdout, TextIOWrapper):
         # A name that the terminal cannot show is no reason to fail.
         sys.stdout.reconfigure(errors="backslashreplace")
     if not os.environ.get("SNNQUANT_DEBUG"):
         # What libraries log about a bad model is said again, in one line, by our own error.
         logging.getLogger().addHandler(logging.NullHandler())
     sys.exit(run(arguments))
+
+
+def _open_streams() -> None:
+    """Give what was started with closed streams others, or the next files would take their place.
+
+    A file that is opened as number 1 or 2 gets what libraries print.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # noqa: PERF203 - each has its own verdict
+            # The lowest free number, which is this one.
+            os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -134,4 +151,5 @@ def _discard_stdout() -> None:
 
 
 def _say(text: str) -> None:
-    click.echo(printable(" ".join(text.split())), err=True)
+    with contextlib.suppress(OSError):  # the exit code says it too
+        click.echo(printable(" ".join(text.split())), err=True)

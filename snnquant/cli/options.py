@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from snnquant.errors import UsageError
-from snnquant.files import ensure_writable
+from snnquant.files import ensure_writable, is_special
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -180,7 +180,7 @@ def check_output(output: Path, inputs: Iterable[Path]) -> None:
         UsageError: it cannot be written, is no regular file, or would replace an input.
     """
     ensure_writable(output)
-    if output.exists() and not output.is_file():
+    if is_special(output):
         raise UsageError(
             f"{output} is no regular file, and a second file goes beside it; choose another path"
         )

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from snnquant.cli import VERBS
 ESCAPE = "\x1b"
 MODEL = "digits_mlp.int.onnx"
 EVAL = ("eval", MODEL, "--data", "digits_test.npz")
+CONVERT = ("convert", "digits_mlp.onnx", "--calibration", "digits_mlp.json")
 
 
 def plain(text):
@@ -250,6 +252,42 @@ def test_a_reader_that_goes_away_is_no_error(folder):
     finally:
         os.close(theirs)
     assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def started_in_shell(folder, words, *arguments):
+    """Run the command line with redirections, which a shell makes."""
+    line = f"{shlex.join(command(*arguments))} {words}"
+    return subprocess.run(
+        ["/bin/sh", "-c", line], cwd=folder, env=environment(), timeout=SECONDS, check=False
+    ).returncode
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+@pytest.mark.parametrize("words", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_no_exit_code_and_no_file(folder, words):
+    evaluate = (*EVAL, "--summary", "s.md", "--report", "r.html")
+    assert started_in_shell(folder, words, *evaluate) == 0
+    assert (folder / "s.md").read_text().startswith("### snnquant eval")
+    assert (folder / "r.html").read_text().startswith("<!doctype html>")
+    assert started_in_shell(folder, words, *EVAL, "--reference", "none.onnx", "-q") == 3
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="needs /dev/stdout")
+@pytest.mark.parametrize("words", ["> out.txt", "| cat > out.txt", ">> out.txt"])
+def test_reports_can_go_to_stdout(folder, words):
+    started_in_shell(folder, words, *EVAL, "-q", "--summary", "/dev/stdout")
+    text = (folder / "out.txt").read_text()
+    assert text.startswith("### snnquant eval")
+    assert "accuracy (719 samples)" in text
+    wrong = started_in_shell(folder, "> q", *CONVERT, "-o", "/dev/stdout", "-q")
+    assert (wrong, (folder / "q").read_text()) == (2, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="needs /dev/zero")
+def test_files_without_an_end_are_not_read_to_it(folder):
+    ran = snnquant(*EVAL, "--baseline", "/dev/zero", "-q", cwd=folder)
+    assert (ran.code, ran.out) == (3, "")
+    assert "too large for such a document" in ran.err
 
 
 def test_a_terminal_without_unicode_gets_ascii(folder):
