@@ -1,8 +1,9 @@
 """``module:callable``: the user's own code gives an iterable of batches.
 
 A batch is an array of inputs, a pair of inputs and labels, or a dict of arrays by input name with
-the labels as ``y``; tensors of torch are arrays too. The callable is called for every pass over
-the data and must give the same each time; the first pass counts and hashes it.
+the labels as ``y``; tensors of torch are arrays too. A single batch needs no list around it. The
+callable is called for every pass over the data and must give the same each time; the first pass
+counts and hashes it.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class CallableDataset(Dataset):
         """Yield the batches of one call, samples first."""
         with _users_code(self._name):
             batches = self._give()
-            if isinstance(batches, (np.ndarray, Mapping)) or hasattr(batches, "numpy"):
+            if isinstance(batches, Mapping) or _is_array(batches) or _is_pair(batches):
                 batches = [batches]
             iterator = iter(batches)
         while True:
@@ -132,6 +133,17 @@ class CallableDataset(Dataset):
                 f"({shapes}); if time is first, say --data-layout tb"
             )
         return arrays
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or hasattr(value, "numpy")
+
+
+def _is_pair(value: Any) -> bool:
+    """Tell whether these are inputs and labels: two batches of inputs have as many axes."""
+    if not (isinstance(value, tuple) and len(value) == 2 and all(map(_is_array, value))):
+        return False
+    return int(value[0].ndim) > 1 and int(value[1].ndim) == 1
 
 
 @contextmanager

@@ -51,6 +51,11 @@ def test_forms_of_batches() -> None:
     found = dataset(lambda: [{"a": X, "b": X, "y": Y}])
     assert found.keys == ("a", "b")
     assert found.has_labels
+    (batch,) = dataset(lambda: (X, Y)).batches(20)
+    np.testing.assert_array_equal(batch.labels, Y)
+    assert len(dataset(lambda: (X, X))) == 22  # two batches
+    (batch,) = dataset(lambda: (X.swapaxes(0, 1), Y), time_first=True).batches(20)
+    np.testing.assert_array_equal(batch.inputs["x"], X)
     timed = dataset(lambda: [(X.swapaxes(0, 1), Y)], time_first=True)
     (batch,) = timed.batches(20)
     np.testing.assert_array_equal(batch.inputs["x"], X)
