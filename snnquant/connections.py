@@ -149,13 +149,16 @@ def held_constants(model: onnx.ModelProto, *, stored: bool = False) -> dict[str,
     for node in model.graph.node:
         if node.domain or not all(name in held for name in node.input):
             continue
-        if node.op_type in ("Cast", "Identity"):
+        count = len(node.input)  # a damaged file may have fewer; ONNX Runtime refuses it
+        if node.op_type in ("Cast", "Identity") and count == 1:
             held[node.output[0]] = held[node.input[0]]  # in the type that is stored
-        elif node.op_type == "Mul":
+        elif node.op_type == "Mul" and count == 2:
             first, second = (held[name] for name in node.input)
             held[node.output[0]] = first if stored else first * second
-        elif node.op_type == "Constant" and node.attribute[0].name == "value":
-            held[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+        elif node.op_type == "Constant":
+            for entry in node.attribute:
+                if entry.name == "value":
+                    held[node.output[0]] = numpy_helper.to_array(entry.t)
     return held
 
 

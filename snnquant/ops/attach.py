@@ -79,7 +79,9 @@ def _written_steps(model: onnx.ModelProto, schema: OpSchema) -> int | None:
     if schema.integer or schema.stateful:
         return None
     held = next((p.value for p in model.metadata_props if p.key == TIMESTEPS_KEY), "")
-    return int(held) if held.isdecimal() and 0 < int(held) <= MAX_WRITTEN_STEPS else None
+    # Python reads no number of any length.
+    steps = int(held) if held.isdecimal() and len(held) < 10 else 0
+    return steps if 0 < steps <= MAX_WRITTEN_STEPS else None
 
 
 def attach_functions(model: onnx.ModelProto) -> None:

@@ -404,3 +404,30 @@ def test_strict_refuses_what_stays_float(folder):
     assert ran.err.startswith("error: --strict: 1 nodes stay float, first Sigmoid 'soft'")
     shutil.copy(SOURCE, folder / "hard.onnx")
     assert forked("inspect", "hard.onnx", "--strict", cwd=folder).code == 0
+
+
+def test_a_reshape_without_a_target_is_3(folder):
+    def drop_target(model):
+        node(model, "flatten").input.pop()
+
+    (folder / "bad.onnx").write_bytes(changed(drop_target))
+    refuses(folder, 3, *IMPORT)
+
+
+def test_a_cast_of_nothing_is_3_where_operations_are_counted(folder):
+    model = onnx.load(str(folder / "digits_mlp.int.onnx"))
+    next(n for n in model.graph.node if n.op_type == "Cast").input.pop()
+    onnx.save(model, str(folder / "bad.onnx"))
+    evaluate = ("eval", "bad.onnx", "--data", "digits_test.npz", "--neurobench", "-q")
+    refuses(folder, 3, *evaluate)
+
+
+def test_steps_of_any_length_in_the_metadata_are_no_number(folder):
+    def count_steps(model):
+        for entry in model.metadata_props:
+            if entry.key == "snnquant.timesteps":
+                entry.value = "9" * 5000
+
+    (folder / "long.onnx").write_bytes(changed(count_steps))
+    ran = forked("inspect", "long.onnx", "--json", cwd=folder)
+    assert ran.code == 0, ran
