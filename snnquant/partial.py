@@ -39,10 +39,14 @@ class PartialFile:
     Args:
         path: of the file.
         resume: go on from what it holds, if it is there.
+
+    Attributes:
+        taken_over: samples that an earlier run had done; 0 where this one started anew.
     """
 
     def __init__(self, path: Path, *, resume: bool) -> None:
         self.path = path
+        self.taken_over = 0
         self._resume = resume
         self._run: dict[str, Any] = {}
         self._saved = time.monotonic()
@@ -104,6 +108,7 @@ class PartialFile:
                 raise ValueError(f"it stops at sample {collected.done}")  # noqa: TRY301
         except (KeyError, TypeError, ValueError, AttributeError, DataError) as error:
             raise _FILE.damaged(self.path, error) from error
+        self.taken_over = collected.done
 
 
 def _entry(run: Any, key: str) -> Any:

@@ -24,7 +24,7 @@ MAX_LINES = 350
 
 #: A module may import from its own layer and from lower ones.
 LAYERS = [
-    {"errors", "", "names", "progress"},
+    {"errors", "", "names", "progress", "interrupts"},
     {"numerics", "files", "external_data", "bound_json"},
     {"neurons", "rounding"},
     {"target", "targets", "ops", "data"},

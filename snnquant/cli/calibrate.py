@@ -137,6 +137,8 @@ def run(
         )
     calibration = write_calibration(calibration, dataset, output_file, source.label, target)
     partial.remove()
+    if partial.taken_over:
+        speaker.say(f"  went on from {partial.taken_over} samples in {partial.path}")
     for warning in calibration_warnings(calibration):
         speaker.warn(warning)
     for name in calibration.tensors:

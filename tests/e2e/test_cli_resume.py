@@ -46,9 +46,9 @@ def calibrate(*more, output="c.json"):
     return ("calibrate", MODEL, "--data", DATA, "--batch-size", "16", "-o", output, *more)
 
 
-def broken_off(folder, batches, how, *more):
+def broken_off(folder, batches, how, *more, script=BREAK_OFF):
     ran = subprocess.run(
-        [sys.executable, "-c", BREAK_OFF, str(batches), str(int(how)), *calibrate(*more)],
+        [sys.executable, "-c", script, str(batches), str(int(how)), *calibrate(*more)],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -84,8 +84,35 @@ def test_the_bytes_are_those_of_an_uninterrupted_run(train, whole, how):
     assert done == 203
     ran = snnquant(*calibrate("--resume"), cwd=train)
     assert ran.code == 0, ran
+    assert "went on from 203 samples in c.partial.json" in ran.err
     assert made(train) == whole
     assert not (train / "c.partial.json").exists()
+
+
+#: The same in the middle of counting a batch.
+TEAR = """
+import os, signal, sys
+from snnquant import collected
+from snnquant.cli.main import main
+count, seen = collected.Collected.count_spikes, 0
+def counted(self, *values):
+    global seen
+    seen += 1
+    if seen == int(sys.argv[1]):
+        os.kill(os.getpid(), int(sys.argv[2]))
+    count(self, *values)
+collected.Collected.count_spikes = counted
+main(sys.argv[3:])
+"""
+
+
+@pytest.mark.parametrize("layer", [1, 2, 20])
+def test_an_interruption_while_a_batch_is_counted_keeps_the_progress(train, whole, layer):
+    broken_off(train, layer, signal.SIGINT, script=TEAR)
+    assert json.loads((train / "c.partial.json").read_text())["progress"]["done"] % 16 == 0
+    ran = snnquant(*calibrate("--resume"), cwd=train)
+    assert ran.code == 0, ran
+    assert made(train) == whole
 
 
 def test_resume_without_progress_starts_anew(train, whole):
