@@ -91,6 +91,7 @@ def _raster_data(found: Raster, names: tuple[str, str]) -> dict[str, object]:
                 "steps": layer.steps,
                 "shownSteps": layer.shown_steps,
                 "shown": layer.shown,
+                "differing": layer.differing,
                 "cells": layer.cells,
                 "counts": [asdict(c) for c in layer.counts],
             }

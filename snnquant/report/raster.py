@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ class RasterLayer:
         name: of the layer.
         neurons, steps: of the layer.
         shown: indices of the neurons that are shown.
+        differing: how many of all neurons differ from the reference on any sample.
         cells: per sample two bits per entry ``[step, neuron]``, four to a byte, lowest first, in
             base64.
         counts: per sample.
@@ -62,6 +63,7 @@ class RasterLayer:
     neurons: int
     steps: int
     shown: tuple[int, ...]
+    differing: int
     cells: tuple[str, ...]
     counts: tuple[RasterCounts, ...]
 
@@ -106,32 +108,43 @@ def spike_raster(
     floats: Runner | StepRunner | None = None
     if reference is not None and shared:
         floats = Runner(reference, list(shared.values()), custom_ops=False, threads=threads)
-    layers: dict[str, list[tuple[str, RasterCounts]]] = {name: [] for name in outputs}
     shape: dict[str, tuple[int, int]] = {}
-    chosen: dict[str, tuple[int, ...]] = {}
+    differing: dict[str, Array] = {}
+    counts: dict[str, list[RasterCounts]] = {name: [] for name in outputs}
     graded = False
-    for sample in samples:
+
+    def compared(sample: KeptSample) -> Iterator[tuple[str, Array, Array | None]]:
         values = runner.run(sample.inputs)
         expected = {} if floats is None else floats.run(sample.inputs)
         for name, value in outputs.items():
-            spikes = _flat(channels_third(values[value], nodes[name]))
             other = _flat(expected[shared[name]]) if name in shared and expected else None
+            yield name, _flat(channels_third(values[value], nodes[name])), other
+
+    for sample in samples:
+        for name, spikes, other in compared(sample):
             graded |= bool((spikes > 1).any())
-            if name not in shape:
-                shape[name] = spikes.shape[1], spikes.shape[0]
-                entries = _MAX_ENTRIES // max(len(samples) * len(outputs), 1)
-                chosen[name] = _choose(spikes.shape[1], spikes.shape[0], entries)
-            layers[name].append(_compare(spikes, other, chosen[name]))
+            shape[name] = spikes.shape[1], spikes.shape[0]
+            code = _code(spikes, other)
+            counts[name].append(_counts(spikes, other, code))
+            unlike = ((code == _MORE) | (code == _FEWER))[:MAX_STEPS].sum(axis=0)
+            differing[name] = differing.get(name, 0) + unlike
+    entries = _MAX_ENTRIES // max(len(samples) * len(outputs), 1)
+    chosen = {name: _choose(differing[name], steps, entries) for name, (_, steps) in shape.items()}
+    # Once more, rather than to keep all entries of all neurons until it is known which are shown.
+    cells: dict[str, list[str]] = {name: [] for name in outputs}
+    for sample in samples:
+        for name, spikes, other in compared(sample):
+            cells[name].append(_packed(_code(spikes, other)[:MAX_STEPS, list(chosen[name])]))
     made = tuple(
         RasterLayer(
             name,
             *shape[name],
             chosen[name],
-            tuple(cells for cells, _ in found),
-            tuple(counts for _, counts in found),
+            int(np.count_nonzero(differing[name])),
+            tuple(cells[name]),
+            tuple(counts[name]),
         )
-        for name, found in layers.items()
-        if found
+        for name in shape
     )
     return Raster(tuple(samples), made, floats is not None, graded)
 
@@ -141,21 +154,32 @@ def _flat(spikes: Array) -> Array:
     return spikes[:, 0].reshape(len(spikes), -1)
 
 
-def _choose(neurons: int, steps: int, entries: int) -> tuple[int, ...]:
-    """Return evenly spaced neurons, as many as there is room for."""
+def _choose(differing: Array, steps: int, entries: int) -> tuple[int, ...]:
+    """Return the neurons to show, as many as there is room for.
+
+    Where not all are, half the room is for those that differ most; the others are evenly spaced.
+    """
+    neurons = len(differing)
     room = max(entries // max(min(steps, MAX_STEPS), 1), _LEAST_NEURONS)
     count = min(neurons, MAX_NEURONS, room)
-    return tuple(int(n) for n in np.linspace(0, max(neurons - 1, 0), count).round())
+    if count == neurons:
+        return tuple(range(neurons))
+    order = np.argsort(-differing, kind="stable")
+    most = order[: min(count // 2, int(np.count_nonzero(differing)))]
+    left = np.setdiff1d(np.arange(neurons), most)
+    even = left[np.linspace(0, len(left) - 1, count - len(most)).round().astype(np.int64)]
+    return tuple(int(n) for n in np.sort(np.concatenate([most, even])))
 
 
-def _compare(
-    spikes: Array, other: Array | None, chosen: tuple[int, ...]
-) -> tuple[str, RasterCounts]:
-    """Return the packed entries of the chosen neurons, and counts over all."""
+def _code(spikes: Array, other: Array | None) -> Array:
+    """Return what every entry is, ``[step, neuron]``."""
     seen = spikes if other is None else other
     code = np.where(spikes > seen, _MORE, np.where(spikes < seen, _FEWER, _EQUAL))
-    code = np.where((spikes == 0) & (seen == 0), _NONE, code)
-    counts = RasterCounts(
+    return np.where((spikes == 0) & (seen == 0), _NONE, code).astype(np.uint8)
+
+
+def _counts(spikes: Array, other: Array | None, code: Array) -> RasterCounts:
+    return RasterCounts(
         int(spikes.sum(dtype=np.float64)),
         None if other is None else int(other.sum(dtype=np.float64)),
         int((code == _EQUAL).sum()),
@@ -163,7 +187,11 @@ def _compare(
         int((code == _FEWER).sum()),
         int(code.size),
     )
-    shown = code[:MAX_STEPS, list(chosen)].reshape(-1).astype(np.uint8)
-    four = np.pad(shown, (0, -len(shown) % 4)).reshape(-1, 4)
+
+
+def _packed(code: Array) -> str:
+    """Return entries, four to a byte, in base64."""
+    entries = code.reshape(-1)
+    four = np.pad(entries, (0, -len(entries) % 4)).reshape(-1, 4)
     packed = four[:, 0] | four[:, 1] << 2 | four[:, 2] << 4 | four[:, 3] << 6
-    return base64.b64encode(packed.astype(np.uint8).tobytes()).decode(), counts
+    return base64.b64encode(packed.astype(np.uint8).tobytes()).decode()

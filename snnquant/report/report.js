@@ -167,6 +167,14 @@ function drawRaster(data, place) {
       return bytes[entry >> 2] >> 2 * (entry & 3) & 3;
     };
   };
+  const part = (layer) => layer.shown.length < layer.neurons;
+  const spacing = (layer) => {
+    if (!layer.differing) return ", evenly spaced";
+    const half = layer.shown.length >> 1;
+    const all = layer.differing <= half;
+    const which = all ? "all that differ on a sample listed" : `the ${number(half)} that differ most, of ${number(layer.differing)} that differ on a sample listed`;
+    return ` (${which}; the others evenly spaced)`;
+  };
   const draw = () => {
     const layer = data.layers[layerChoice.value], sample = Number(sampleChoice.value);
     const steps = layer.shownSteps, cell = decode(layer.cells[sample], steps, layer.shown.length);
@@ -213,7 +221,7 @@ function drawRaster(data, place) {
     if (rows.length * h > 50) image.append(side);
     const mark = svg("rect", { width: w, height: h, class: "at", visibility: "hidden" });
     image.append(mark);
-    plot.replaceChildren(rows.length ? image : make("p", { textContent: "No neuron differs." }));
+    plot.replaceChildren(rows.length ? image : make("p", { textContent: part(layer) ? "No neuron that is shown differs on this sample." : "No neuron differs." }));
     view = { layer, rows, steps, cell, left, top, w, h, mark };
     at = [0, 0];
 
@@ -228,7 +236,7 @@ function drawRaster(data, place) {
       counts.append(make("dt", { textContent: "agreement" }), make("dd", { textContent: `${(100 * (1 - (c.more + c.fewer) / Math.max(c.entries, 1))).toFixed(2)} %` }));
     }
     const parts = [];
-    if (layer.shown.length < layer.neurons) parts.push(`${number(layer.shown.length)} of ${number(layer.neurons)} neurons, evenly spaced`);
+    if (part(layer)) parts.push(`${number(layer.shown.length)} of ${number(layer.neurons)} neurons${spacing(layer)}`);
     else parts.push(`${number(layer.neurons)} neurons`);
     parts.push(steps < layer.steps ? `first ${number(steps)} of ${number(layer.steps)} steps` : `${number(steps)} steps`);
     shownWords.textContent = `Shown: ${parts.join(", ")}. The numbers above count all.`;

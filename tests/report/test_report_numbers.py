@@ -126,6 +126,28 @@ def test_a_large_raster_is_cut_and_says_so():
     assert layer.counts[0].spikes_float is None
 
 
+def test_of_a_large_raster_those_neurons_are_shown_that_differ():
+    weight = np.eye(1000)
+    x = np.ones((2, 1000), np.float32)
+    x[1, 700:] = 0
+    model = ir.to_proto(network(weight))
+    for several in (False, True):
+        weight[501, 501] = 0
+        if several:
+            weight[:600] = 0
+        other = ir.to_proto(network(weight))
+        (layer,) = spike_raster(model, other, kept(x), custom_ops=False).layers
+        assert len(set(layer.shown)) == MAX_NEURONS
+        assert list(layer.shown) == sorted(layer.shown)
+        assert (layer.differing, 501 in layer.shown) == (600 if several else 1, not several)
+        differ = np.count_nonzero((entries_of(layer, 0) == 1).any(axis=0))
+        if several:  # half the room, and what is evenly spaced among the others
+            assert MAX_NEURONS // 2 <= differ < MAX_NEURONS
+            assert sum(n >= 600 for n in layer.shown) > MAX_NEURONS // 6
+        else:
+            assert differ == 1
+
+
 def data_of(x, folder):
     np.savez(folder / "data.npz", x=np.asarray(x, np.float32))
     return open_data(folder / "data.npz")
