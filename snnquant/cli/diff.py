@@ -19,6 +19,7 @@ from snnquant.files import sha256_of
 
 #: Widths of the table's columns, which fit 80 with the space between them.
 _WIDTHS = (16, 16, 19, 20)
+_RANGE = re.compile(r"([\d.e+-]+)\.\.([\d.e+-]+)")
 _HASH = re.compile("[0-9a-f]{64}")
 #: Longer values are cut.
 _MOST = 60
@@ -127,10 +128,12 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return ("no", "yes")[value]
     if isinstance(value, list) and len(value) == 2 and all(isinstance(v, float) for v in value):
-        return number(value)
+        value = number(value)
     if isinstance(value, (dict, list)):
         value = json.dumps(value, default=str)
     text = value if isinstance(value, str) else number(value)
+    if both := _RANGE.fullmatch(text):
+        return " .. ".join(both.groups())  # a column breaks it there, not inside of a number
     if _HASH.fullmatch(text):
         return f"{text[:12]}..."
     return text if len(text) <= _MOST else f"{text[: _MOST - 3]}..."

@@ -47,7 +47,7 @@ def command(as_json: bool, quiet: bool) -> None:
 
 
 def _print(speaker: Speaker, found: Examination) -> None:
-    table = new_table("", "", texts=2)
+    table = new_table("what", "found", texts=2)
     for name, version in found.versions.items():
         if version is not None or name in NEEDED:
             add_row(table, name, version or "missing")

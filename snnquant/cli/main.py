@@ -109,7 +109,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return stop.exit_code
     except click.ClickException as error:
         verb = getattr(getattr(error, "ctx", None), "command_path", "snnquant")
-        _say(f"error: {error.format_message()}{origin_of(error)} See '{verb} --help'.")
+        said = error.format_message()
+        end = "" if said.endswith((".", "?")) else "."
+        _say(f"error: {said}{end}{origin_of(error)} See '{verb} --help'.")
         return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
         _say("interrupted; outputs that existed are as they were")

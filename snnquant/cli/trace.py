@@ -108,4 +108,5 @@ def command(
         fired = "-" if spikes is None else f"{int(spikes.sum()):,}"
         add_row(table, layer.name, layer.op, str(shape[1]), f"{neurons:,}", fired)
     speaker.table(table)
-    speaker.result(f"wrote {folder} ({len(files)} files, {trace.samples} samples)")
+    several = "" if trace.samples == 1 else "s"
+    speaker.result(f"wrote {folder} ({len(files)} files, {trace.samples} sample{several})")

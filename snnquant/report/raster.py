@@ -123,7 +123,7 @@ def spike_raster(
     for sample in samples:
         for name, spikes, other in compared(sample):
             graded |= bool((spikes > 1).any())
-            shape[name] = spikes.shape[1], spikes.shape[0]
+            shape.setdefault(name, (spikes.shape[1], spikes.shape[0]))
             code = _code(spikes, other)
             counts[name].append(_counts(spikes, other, code))
             unlike = ((code == _MORE) | (code == _FEWER))[:MAX_STEPS].sum(axis=0)

@@ -15,8 +15,8 @@ its width written (`bits` / 4, rounded up). The last axis runs fastest: a signal
 ```verilog
 reg signed [31:0] current [0:SAMPLES*STEPS*NEURONS-1];  // 32 bits, signed
 reg        [7:0]  spikes  [0:SAMPLES*STEPS*NEURONS-1];  // 8 bits, unsigned
-initial $readmemh("00_lif1.current.hex", current);
-initial $readmemh("00_lif1.spikes.hex", spikes);
+initial $readmemh("LABEL.current.hex", current);
+initial $readmemh("LABEL.spikes.hex", spikes);
 ```
 
 In Python: `snnquant.trace.read_hex(path, bits, signed=..., shape=...)`; `trace.json` has these.
@@ -52,14 +52,17 @@ def readme(document: Mapping[str, Any]) -> str:
         document: what ``trace.json`` holds.
     """
     model = document["model"]
+    samples = document["samples"]
+    labels = [layer["label"] for layer in document["layers"]]
+    hex_files = _HEX.replace("LABEL", labels[0]) if labels else _HEX
     lines = [
         "# Integers of a spiking network, step by step",
         "",
         f"{document['tool']} traced `{model['path']}` (SHA-256 `{model['sha256']}`) on "
-        f"{document['samples']} samples with its numpy reference.",
+        f"{samples} sample{'' if samples == 1 else 's'} with its numpy reference.",
         "`trace.json` says all of this for programs.",
         "",
-        _HEX if document["format"] == "hex" else _NPZ,
+        hex_files if document["format"] == "hex" else _NPZ,
         _MEANING,
         "## Layers",
     ]

@@ -111,3 +111,9 @@ def test_no_other_shell(tmp_path):
     ran = snnquant("completion", "csh", cwd=tmp_path)
     assert ran.code == 2
     assert "'bash', 'zsh', 'fish'" in ran.err
+
+
+def test_a_shell_must_be_named(tmp_path):
+    ran = snnquant("completion", cwd=tmp_path)
+    assert ran.code == 2
+    assert ran.err.endswith("bash, zsh, fish. See 'snnquant completion --help'.\n")

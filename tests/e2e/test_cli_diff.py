@@ -53,6 +53,15 @@ def test_it_says_what_where_and_by_how_much(edited):
     assert not found["metrics"]["same_but_names"]
 
 
+def test_a_range_is_broken_between_its_numbers(folder):
+    narrow = ("--calibration", "digits_mlp.json", "--weight-bits", "4", "-o", "narrow.onnx")
+    ran = snnquant("convert", "digits_mlp.onnx", *narrow, cwd=folder)
+    assert ran.code == 0, ran
+    ran = snnquant("diff", A, "narrow.onnx", cwd=folder)
+    row = next(line for line in ran.out.splitlines() if "scale" in line.split())
+    assert row.split()[-3::2] == ["..", ".."], row
+
+
 def test_the_same_and_the_same_but_for_metadata(folder):
     ran = snnquant("diff", A, A, "--exit-code", cwd=folder)
     assert (ran.code, ran.out) == (0, "the same bytes\n")

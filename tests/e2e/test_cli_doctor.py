@@ -27,6 +27,7 @@ def test_the_instruction_set_that_is_asked_for(tmp_path):
     ran = snnquant("doctor", cwd=tmp_path, SNNQUANT_ISA="baseline")
     assert ran.code == 0, ran
     rows = [line.split() for line in ran.out.splitlines()]
+    assert rows[0] == ["what", "found"]
     assert ["instruction", "set", "baseline"] in rows
     assert ["SNNQUANT_ISA", "baseline"] in rows
 

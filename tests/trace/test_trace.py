@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -106,7 +107,9 @@ def test_the_readme_names_every_file(tmp_path):
     for name in files:
         assert name in text or name == "README.md"
     assert sorted(path.name for path in (tmp_path / "t").iterdir()) == files
-    assert "$readmemh" in text
+    in_example = re.findall(r'\$readmemh\("(.+?)"', text)
+    assert len(in_example) == 2
+    assert set(in_example) <= set(files)
     assert MODEL["sha256"] in text
 
 
