@@ -23,6 +23,7 @@ from snnquant.data import Dataset, first_samples, samples_bytes
 from snnquant.errors import DataError, NumericalError, UsageError
 from snnquant.files import replace_files
 from snnquant.instrument import Runner
+from snnquant.interrupts import Interruptions
 from snnquant.lowering.plan import make_plan
 from snnquant.model_file import graph_hash, neuron_nodes
 from snnquant.observers import TensorStatistics
@@ -141,27 +142,28 @@ def calibrate_model(
         partial.start(collected, settings, graph_sha256=graph_sha256, data_sha256=dataset.sha256)
     progress(collected.done, total)
     left = total - collected.done
-    try:
-        for batch in dataset.batches(size, left, start=collected.done) if left else ():
-            values = runner.run(batch.inputs)
-            real = RealSamples(len(batch), runner.batch_size(len(batch)))
-            with collected.batch(len(batch)):
-                for point, counted in collected.statistics.items():
-                    counted.update(real.of(values[point], runner.layout.timesteps))
-                steps_of = {}
-                for node in neurons:
-                    found = sums[node.output[0]].read(values, len(batch))
-                    spikes, entries, steps_of[node.name] = found
-                    collected.count_spikes(node.name, spikes, entries)
-                for run in filter(None, runs):
-                    collected.steps.add(sum(steps_of[name] for name in run))
-            progress(collected.done, total)
+    with Interruptions() as interruptions:
+        try:
+            for batch in dataset.batches(size, left, start=collected.done) if left else ():
+                values = runner.run(batch.inputs)
+                real = RealSamples(len(batch), runner.batch_size(len(batch)))
+                with interruptions.held_back(), collected.batch(len(batch)):
+                    for point, counted in collected.statistics.items():
+                        counted.update(real.of(values[point], runner.layout.timesteps))
+                    steps_of = {}
+                    for node in neurons:
+                        found = sums[node.output[0]].read(values, len(batch))
+                        spikes, entries, steps_of[node.name] = found
+                        collected.count_spikes(node.name, spikes, entries)
+                    for run in filter(None, runs):
+                        collected.steps.add(sum(steps_of[name] for name in run))
+                progress(collected.done, total)
+                if partial is not None:
+                    partial.batch_done(collected)
+        except KeyboardInterrupt:
             if partial is not None:
-                partial.batch_done(collected)
-    except KeyboardInterrupt:
-        if partial is not None:
-            partial.save(collected)
-        raise
+                partial.save(collected)
+            raise
     steps = collected.steps
     if timesteps is not None and steps and steps != {timesteps}:
         raise DataError(

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from snnquant.interrupts import held_back
 from snnquant.observers import TensorStatistics
 
 
@@ -41,15 +40,11 @@ class Collected:
 
     @contextmanager
     def batch(self, samples: int) -> Iterator[None]:
-        """Count a batch of so many samples in this context; an error in it leaves a part.
-
-        An interruption waits for the end, so that what was counted can be kept.
-        """
-        with held_back():
-            self.whole = False
-            yield
-            self.done += samples
-            self.whole = True
+        """Count a batch of so many samples in this context; what breaks it off leaves a part."""
+        self.whole = False
+        yield
+        self.done += samples
+        self.whole = True
 
     def count_spikes(self, neuron: str, spikes: float, entries: int) -> None:
         """Add the spikes of one batch, and the entries that could have been some."""

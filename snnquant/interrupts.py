@@ -4,27 +4,49 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 
-@contextmanager
-def held_back() -> Iterator[None]:
-    """Let an interruption (Ctrl-C) wait until this context ends.
+class Interruptions:
+    """While entered, decides when an interruption (Ctrl-C) reaches the handler of before.
 
-    What comes meanwhile is handed to the handler of before afterwards, once. Threads other than
-    the main one get none, and handlers that are not Python's are left alone.
+    Threads other than the main one get no interruptions, and handlers that are not Python's are
+    left alone: nothing is held back then.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if not callable(before) or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if came:
-        before(*came[0])
+
+    def __init__(self) -> None:
+        self._before: Callable[[int, FrameType | None], Any] | None = None
+        self._holding = False
+        self._came: tuple[int, FrameType | None] | None = None
+
+    def __enter__(self) -> Interruptions:
+        before = signal.getsignal(signal.SIGINT)
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            self._before = before
+            signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Let what comes in this context wait for its end; an error in it takes its place."""
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+            came, self._came = self._came, None
+        if came is not None:
+            self._handle(*came)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._holding:
+            self._came = number, frame
+        elif self._before is not None:
+            self._before(number, frame)

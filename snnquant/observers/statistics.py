@@ -188,15 +188,15 @@ class TensorStatistics:
                 self.zeros += zeros
                 self.counts[_ONE >> SHIFT] += ones
                 return
-        binned = np.bincount(bits >> np.uint32(SHIFT), minlength=2 * BINS)
+        binned = np.bincount(bits >> np.uint32(SHIFT))  # as far as there are any
         # The zeros of each sign share a bin with the smallest magnitudes. They are counted by
         # their bits: a process that flushes denormals would take those for zeros too.
         for bin_, zero in ((0, 0), (BINS, 1 << 31)):
-            if binned[bin_]:
+            if bin_ < len(binned) and binned[bin_]:
                 zeros = int(np.count_nonzero(bits == np.uint32(zero)))
                 binned[bin_] -= zeros
                 self.zeros += zeros
-        self.counts += binned
+        self.counts[: len(binned)] += binned
         if self.all_integer:
             self.all_integer = bool((np.rint(chunk) == chunk).all())
 
