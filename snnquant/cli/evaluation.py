@@ -191,16 +191,18 @@ def _reference(given: Source, model: Path, proto: onnx.ModelProto) -> tuple[Sour
     if given.options != SourceOptions():
         raise UsageError("the source options are the float model's; give --reference or --model")
     wanted = metadata(proto).get("snnquant.source_sha256")
+    missing = "no manifest names one"
     try:
         named = source_of(read_manifest(manifest_path(model))["inputs"]["model"])
         if named.options.factory is not None:
             return None, f"to compare with the float model, give --model {named.options.factory}"
+        missing = f"{named.path} is not there as it was" if named.path else missing
         for candidate in (named.path, model.parent / named.path.name) if named.path else ():
             if candidate.is_file() and sha256_of(candidate) == wanted:
                 return Source(candidate, named.options), ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, DataError):
         pass  # a manifest is a help, not a condition
-    return None, ""
+    return None, f"there is no float model to compare with: {missing}; give --reference"
 
 
 def _reference_warnings(

@@ -110,7 +110,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         verb = getattr(getattr(error, "ctx", None), "command_path", "snnquant")
         said = error.format_message()
-        end = "" if said.endswith((".", "?")) else "."
+        end = "" if said.endswith((".", "?", "?)")) else "."
         _say(f"error: {said}{end}{origin_of(error)} See '{verb} --help'.")
         return error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):

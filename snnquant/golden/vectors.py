@@ -193,7 +193,11 @@ def load_golden(path: Path) -> GoldenVectors:
         raise DataError(
             f"there are no golden vectors {path}; convert again with --golden 4, or give --data"
         )
-    arrays = load_arrays(path)
+    try:
+        arrays = load_arrays(path)
+    except DataError as error:
+        what = str(error).rpartition(";")[0]  # its remedy is for files of users
+        raise DataError(f"{what}; convert again with --golden") from error
     try:
         meta = json.loads(arrays.pop(META).astype(np.uint8).tobytes().decode())
         if meta["schema"] != GOLDEN_SCHEMA:

@@ -112,6 +112,18 @@ def test_eval_finds_the_float_model_and_warns_of_another(made, tmp_path):
     assert [warning["code"] for warning in found["warnings"]] == ["other_reference"]
 
 
+def test_eval_says_that_there_is_no_float_model_to_compare_with(folder):
+    words = ("eval", "digits_mlp.int.onnx", "--data", "digits_test.npz")
+    (folder / "digits_mlp.onnx").unlink()
+    ran = forked(*words, cwd=folder)
+    assert ran.code == 0, ran
+    said = "there is no float model to compare with: "
+    assert f"{said}digits_mlp.onnx is not there as it was; give --reference\n" in ran.err
+    (folder / "digits_mlp.int.manifest.json").unlink()
+    ran = forked(*words, cwd=folder)
+    assert f"{said}no manifest names one; give --reference\n" in ran.err
+
+
 def test_a_model_is_not_compared_with_a_network_of_other_shapes(made):
     arguments = ("digits_mlp.int.onnx", "--data", "digits_test.npz", "-q")
     ran = forked("eval", *arguments, "--reference", "digits_conv.onnx", cwd=made)
