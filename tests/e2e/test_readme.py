@@ -67,7 +67,10 @@ def _check_quantizing(block):
 def test_the_two_commands_are_the_checked_ones():
     checked = README.read_text(encoding="utf-8").split("<!-- checked -->")[1].split("<!-- end")[0]
     commands = [line for line in checked.splitlines() if line.startswith("pip install")]
-    frameworks = "snntorch==1.0.0 spikingjelly==2.0.0 norse==1.1.0 sinabs==3.1.3 nirtorch==2.6"
+    frameworks = (
+        "snntorch==1.0.0 spikingjelly==2.0.0 norse==1.1.0 sinabs==3.1.3 nirtorch==2.6 "
+        "neurobench==2.3.0"
+    )
     assert commands == [
         "pip install . && snnquant demo",
         f"pip install -e '.[test]' && pip install --no-deps {frameworks} && pytest",
