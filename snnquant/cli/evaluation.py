@@ -195,7 +195,7 @@ def _reference(given: Source, model: Path, proto: onnx.ModelProto) -> tuple[Sour
     try:
         named = source_of(read_manifest(manifest_path(model))["inputs"]["model"])
         if named.options.factory is not None:
-            return None, f"to compare with the float model, give --model {named.options.factory}"
+            return None, f"to compare with the float model, give {named.flags()}"
         missing = f"{named.path} is not there as it was" if named.path else missing
         for candidate in (named.path, model.parent / named.path.name) if named.path else ():
             if candidate.is_file() and sha256_of(candidate) == wanted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -69,6 +70,15 @@ class Source:
         if self.options.input_shape:
             shown["input_shape"] = ",".join(map(str, self.options.input_shape))
         return {name: value for name, value in shown.items() if value is not None}
+
+    def flags(self) -> str:
+        """Return the options that build it from a factory, as they are typed."""
+        given = {"model": self.options.factory, "checkpoint": self.options.checkpoint or self.path}
+        return " ".join(
+            f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
+            for name, value in (given | self.settings()).items()
+            if value is not None
+        )
 
     def read(self) -> Reading:
         """Read it; a second call returns the same.

@@ -62,7 +62,7 @@ def test_quantize_in_one_go(trained, tmp_path):
 def test_the_reference_is_built_only_when_it_is_asked_for(trained):
     ran = forked("eval", "i.onnx", *DATA[:-1], cwd=trained)
     assert ran.code == 0, ran
-    assert "give --model mynet:silent" in ran.err
+    assert "give --model mynet:silent --checkpoint w.pt --input-shape 1,1,8,8\n" in ran.err
     assert "same prediction" not in ran.out
     ran = forked("eval", "i.onnx", *MODEL, "--checkpoint", "w.pt", *DATA, "--json", cwd=trained)
     assert ran.code == 0, ran
