@@ -135,7 +135,7 @@ def command(folder: Path, weight_bits: int, as_json: bool, quiet: bool) -> None:
     print_evaluation(speaker, evaluation)
     speaker.result(
         f"{speed_up:.1f} times as fast as the float model in ONNX Runtime "
-        f"({1e6 * timing.median:.0f} us, median of {timing.runs} runs)"
+        f"({1e6 * timing.median:.0f} us, median of {timing.runs})"
     )
     speaker.result(f"float model    {model}")
     speaker.result(f"integer model  {integer_file}")

@@ -133,6 +133,14 @@ def test_a_terminal_wraps_messages_between_words(folder):
     assert snnquant(*words, cwd=folder).err.splitlines()[0].startswith(echo[:200])
 
 
+def test_the_demo_fits_a_terminal(tmp_path):
+    code, shown = in_terminal(("demo",), tmp_path, 80)
+    assert code == 0, shown
+    lines = plain(shown[shown.rindex(f"{ESCAPE}[2K") :]).replace("\r", "").splitlines()
+    assert any("times as fast" in line for line in lines)
+    assert [line for line in lines if len(line) > 80] == []
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_a_terminal_of_few_characters_gets_no_others(folder, encoding):
     code, shown = in_terminal(EVAL, folder, 80, PYTHONIOENCODING=encoding)
