@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -41,9 +42,9 @@ class SpikeSum:
         Returns:
             Spikes, entries that could have been some, and steps.
         """
-        steps, batch, *neurons = (int(size) for size in values[self.shape])
+        steps, batch, *neurons = values[self.shape].tolist()
         sums = values[self.sums].reshape(steps, batch)[:, :samples]
-        return float(sums.sum(dtype=np.float64)), sums.size * int(np.prod(neurons)), steps
+        return float(sums.sum(dtype=np.float64)), sums.size * prod(neurons), steps
 
 
 def with_spike_sums(
