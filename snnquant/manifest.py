@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from snnquant import __version__
+from snnquant.bound_json import BINDING, binding_of
 from snnquant.files import atomic_write, read_json
 from snnquant.quantize import QuantizedModel, QuantizeOptions
 from snnquant.self_check import SelfCheck
@@ -95,4 +96,6 @@ def record_evaluation(output: Path, evaluation: Mapping[str, Any]) -> None:
 
 
 def _manifest_text(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+    bound = {key: value for key, value in document.items() if key != BINDING}
+    bound[BINDING] = binding_of(bound)
+    return json.dumps(bound, indent=2, allow_nan=False) + "\n"

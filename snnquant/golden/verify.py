@@ -9,8 +9,9 @@ from typing import Any
 
 import onnx
 
+from snnquant.bound_json import BINDING, binding_of
 from snnquant.data import Dataset
-from snnquant.errors import DataError, ModelError
+from snnquant.errors import DataError, ModelError, first_line
 from snnquant.files import sha256_of
 from snnquant.golden.engines import ENGINES, LIBRARY, Engine, open_engines
 from snnquant.golden.replay import Replay, replay
@@ -177,6 +178,8 @@ def _hashes(
     document, problem = _read_manifest(manifest)
     if problem:
         yield HashCheck("manifest", str(manifest), FAILED, "readable JSON", problem)
+    elif document:
+        yield _compare("manifest", manifest, _text(document.get(BINDING)), _binding(document))
     listed = _artifacts(document)
     yield _compare("model", path, listed.get(path.name), found)
     file = golden_path(path)
@@ -226,6 +229,18 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any], str]:
     except (OSError, ValueError) as error:
         return {}, " ".join(str(error).split())
     return (document, "") if isinstance(document, dict) else ({}, "no object")
+
+
+def _binding(document: dict[str, Any]) -> str:
+    """Return the hash over what a manifest says."""
+    try:
+        return binding_of(document)
+    except (ValueError, RecursionError) as error:  # what JSON can say and not write
+        return first_line(error)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _artifacts(document: dict[str, Any]) -> dict[str, str]:

@@ -109,6 +109,18 @@ def test_what_the_model_was_made_from_changed_is_4(golden, name):
     assert "hash of " in said
 
 
+def test_a_manifest_changed_by_hand_is_4(golden):
+    file = golden / "a.manifest.json"
+    document = json.loads(file.read_text())
+    scales = document["state_scales"]
+    scales[next(iter(scales))] = 123.0
+    file.write_text(json.dumps(document, indent=2))
+    found, said = verified(golden, "a.onnx", code=4)
+    assert "hash of manifest (a.manifest.json)" in said
+    failed = [gate["id"] for gate in found["gates"] if gate["status"] == "failed"]
+    assert failed == ["hash-manifest"]
+
+
 def test_golden_vectors_that_went_away_are_3_or_4(golden):
     (golden / "a.golden.npz").unlink()
     refuses(golden, 3, "verify", "a.onnx", "-q", says=("--golden 4, or give --data",))
