@@ -29,10 +29,8 @@ def test_same_bytes_in_another_folder_with_another_hash_seed(made, tmp_path, net
 
 def test_the_demo_gives_the_same_bytes_twice(tmp_path):
     for seed in ("1", "2"):
-        ran = snnquant("demo", "--folder", seed, "-q", cwd=tmp_path, PYTHONHASHSEED=seed)
+        (tmp_path / seed).mkdir()
+        arguments = ("demo", "--folder", "made", "-q")
+        ran = snnquant(*arguments, cwd=tmp_path / seed, PYTHONHASHSEED=seed)
         assert ran.code == 0, ran
-    first, again = contents(tmp_path / "1"), contents(tmp_path / "2")
-    manifest = "digits_conv.int.manifest.json"
-    for found, folder in ((first, b'"1/'), (again, b'"2/')):
-        found[manifest] = found[manifest].replace(folder, b'"demo/')
-    assert first == again
+    assert contents(tmp_path / "1" / "made") == contents(tmp_path / "2" / "made")
