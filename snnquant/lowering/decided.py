@@ -11,28 +11,35 @@ from snnquant.errors import ModelError
 from snnquant.lowering.flow import Group
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.terms import Term
-from snnquant.numerics import FloatArray
+from snnquant.numerics import FloatArray, IntArray
 from snnquant.ops.schema import CURRENT_SHIFT
 
 
 @dataclass(frozen=True)
 class Decided:
-    """What training fixed for one synapse (or the recurrent weights of one neuron).
+    """What training, or a search, fixed for one synapse or one neuron.
 
     Attributes:
         scale: real value of one step of the current, ``[channels]`` or ``[1]``; the same for all
             whose currents are added up.
         gain: power of two by which these weights are multiplied.
         current_shift: left shift of the current in the neuron.
+        integers: weights ``[channels, weights]`` within their bits; None: the nearest ones.
+        bias_shift: real value that is added to the bias, ``[channels]``; None: nothing.
+        threshold_factor: what the neuron's threshold to fire is multiplied by, ``[channels]`` or
+            ``[1]``; None: nothing.
     """
 
     scale: FloatArray
     gain: int = 1
     current_shift: int = 0
+    integers: IntArray | None = None
+    bias_shift: FloatArray | None = None
+    threshold_factor: FloatArray | None = None
 
 
 @dataclass(frozen=True)
-class _Member:
+class Member:
     """A layer whose weights, or whose own current, count in steps of a group."""
 
     name: str
@@ -53,7 +60,7 @@ def choose_scales(plan: Plan, per_channel: bool, decided: Mapping[str, Decided])
         ModelError: something was decided for a layer that is not there, only for some members of a
             group, differently for them, or in a size that the group cannot have.
     """
-    members = _members(plan)
+    members = members_of(plan)
     unknown = set(decided) - {member.name for member in members}
     if unknown:
         raise ModelError(
@@ -66,9 +73,14 @@ def choose_scales(plan: Plan, per_channel: bool, decided: Mapping[str, Decided])
             _take(group, own, decided)
         else:
             group.choose_scale(plan.weight_bits, plan.target, per_channel)
+    plan.threshold_factors = {
+        name: known.threshold_factor
+        for name, known in decided.items()
+        if known.threshold_factor is not None
+    }
 
 
-def _members(plan: Plan) -> list[_Member]:
+def members_of(plan: Plan) -> list[Member]:
     """Return all synapses and neurons with the groups that they belong to."""
     group_of = {
         id(term): group
@@ -76,15 +88,15 @@ def _members(plan: Plan) -> list[_Member]:
         for term in (*group.terms, *(twin for twin, _ in group.twins))
     }
     found = [
-        _Member(key.name or "", group_of[id(term)], term)
+        Member(key.name or "", group_of[id(term)], term)
         for key, term in plan.terms.items()
         if id(term) in group_of
     ]
     alone = [key for key in plan.neurons if key not in plan.terms]
-    return found + [_Member(key.name or "", plan.neurons[key].root(), None) for key in alone]
+    return found + [Member(key.name or "", plan.neurons[key].root(), None) for key in alone]
 
 
-def _take(group: Group, members: list[_Member], decided: Mapping[str, Decided]) -> None:
+def _take(group: Group, members: list[Member], decided: Mapping[str, Decided]) -> None:
     """Give a group the scale that was decided for its members."""
     given = [member for member in members if member.name in decided]
     first = decided[given[0].name]
@@ -109,13 +121,14 @@ def _take(group: Group, members: list[_Member], decided: Mapping[str, Decided]) 
             )
         if member.term is not None:
             member.term.gain = own.gain
+            member.term.integers, member.term.bias_shift = own.integers, own.bias_shift
     for twin, known in group.twins:
-        twin.gain = known.gain
+        twin.gain, twin.integers, twin.bias_shift = known.gain, known.integers, known.bias_shift
     group.scale = scale
     group.current_shift = first.current_shift
 
 
-def _check(member: _Member, own: Decided, group: Group) -> None:
+def _check(member: Member, own: Decided, group: Group) -> None:
     """Raise ModelError for a decision that no integers can follow."""
     scale = np.asarray(own.scale, np.float64)
     where = f"the scale decided for '{member.name}'"

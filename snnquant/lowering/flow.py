@@ -120,7 +120,7 @@ class Group:
         channels = counts.pop() if split else 1
         # Spikes alone have no weights: a step is then a fraction of what one spike adds.
         parts = [
-            WeightRows((term.rows / term.gain).reshape(channels, -1), term.coherence)
+            WeightRows((term.rows / term.gain).reshape(channels, -1), term.coherence, term.hessian)
             for term in weighted or self.terms
         ]
         peaks = largest_constants(

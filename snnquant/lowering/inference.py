@@ -14,6 +14,7 @@ import numpy as np
 from snnquant.errors import ModelError
 from snnquant.lowering.constants import along_features
 from snnquant.lowering.flow import Flow, Group, Kind, StaysFloat, join
+from snnquant.lowering.integers import to_rows
 from snnquant.lowering.plan import Named, Plan
 from snnquant.lowering.terms import Constant, Term
 from snnquant.neurons import NeuronModel, Quantization, Reset
@@ -41,7 +42,7 @@ def synapse(
         axis: axis of ``weight`` that counts output channels.
         spatial: number of axes behind the channels in the output.
     """
-    rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
+    rows = to_rows(weight, axis)
     group = plan.new_group(key.name or "synapse")
     plan.terms[key] = Term(rows * source.factor, coherence=source.coherence, reach=source.reach)
     group.terms.append(plan.terms[key])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from snnquant.errors import NumericalError
 from snnquant.lowering.constants import along_features, quantized_constant
 from snnquant.lowering.flow import Flow
+from snnquant.lowering.terms import Term
 from snnquant.neurons import NeuronModel
 from snnquant.numerics import INT32, FloatArray, IntArray, round_to_int
 from snnquant.rounding.weight_grid import quantize_weight
@@ -45,6 +48,7 @@ def synapse_integers(
     *,
     axis: int,
     bits: int,
+    decided: Term | None = None,
 ) -> SynapseIntegers:
     """Quantize a synapse.
 
@@ -57,6 +61,7 @@ def synapse_integers(
         gain: power of two of the weights.
         axis: axis of ``weight`` that counts output channels.
         bits: width of the weights.
+        decided: may hold integers, and what is added to the bias.
 
     Raises:
         NumericalError: the current can leave 32 bits.
@@ -65,10 +70,14 @@ def synapse_integers(
     each = np.broadcast_to(scale.reshape(-1), (channels,))
     along = [1] * weight.ndim
     along[axis] = -1
-    integers = quantize_weight(weight * source.factor, gain * each.reshape(along), bits)
-    offsets = np.zeros(channels, np.int64)
-    if bias is not None:
-        offsets = INT32.saturate(round_to_int(np.broadcast_to(bias.reshape(-1), each.shape) / each))
+    if decided is not None and decided.integers is not None:
+        integers = from_rows(decided.integers, weight.shape, axis)
+    else:
+        integers = quantize_weight(weight * source.factor, gain * each.reshape(along), bits)
+    real = np.zeros(channels) if bias is None else np.broadcast_to(bias.reshape(-1), each.shape)
+    if decided is not None and decided.bias_shift is not None:
+        real = real + decided.bias_shift
+    offsets = INT32.saturate(round_to_int(real / each))
     bound = int((gain * sum_bound(integers, axis, source.reach) + np.abs(offsets)).max(initial=0))
     if bound > INT32.high:
         raise NumericalError(
@@ -76,6 +85,17 @@ def synapse_integers(
             "use fewer weight or input bits"
         )
     return SynapseIntegers(integers, gain, offsets, each, bound)
+
+
+def to_rows(weight: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
+    """Return weights as ``[channels, weights]``."""
+    return np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
+
+
+def from_rows(rows: npt.NDArray[Any], shape: tuple[int, ...], axis: int) -> npt.NDArray[Any]:
+    """Return ``[channels, weights]`` in the shape of the weights again."""
+    moved = [shape[axis], *(size for k, size in enumerate(shape) if k != axis)]
+    return np.moveaxis(rows.reshape(moved), 0, axis)
 
 
 def sum_bound(integers: IntArray, axis: int, reach: int) -> IntArray:

@@ -93,6 +93,10 @@ def emit(node: ir.Node, out: Emitter) -> None:
     rank = 1 if features is None else len(features)
     aligned = aligned_scale(scale, rank)
     real = parameters_of(node, schema)
+    factor = out.plan.threshold_factors.get(node.name or "")
+    if factor is not None:
+        held = along_features(real["v_threshold"], rank)
+        real = real | {"v_threshold": held * along_features(factor, rank)}
     inputs = [current]
     if schema.recurrent:
         inputs.append(_recurrent_weight(node, out, aligned * 2**shift, features))
@@ -212,7 +216,12 @@ def _recurrent_weight(
     """Return the recurrent weights, stored as int8, on the scale of the neuron they lead to."""
     gain = out.plan.terms[node].gain
     held = _real_recurrent_weight(node)
-    integers = recurrent_integers(held, scale, gain, out.weight_bits, features)
+    decided = out.plan.terms[node].integers
+    integers = (
+        recurrent_integers(held, scale, gain, out.weight_bits, features)
+        if decided is None
+        else decided.T
+    )
     name = f"{node.name}.{RECURRENT_WEIGHT}"
     weight = out.cast(out.constant(integers.astype(np.int8), f"{name}.q"), np.int32)
     if gain == 1:

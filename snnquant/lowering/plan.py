@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from snnquant.lowering.flow import FLOAT, Flow, Group, Kind, StaysFloat
 from snnquant.lowering.terms import Term
-from snnquant.numerics import IntRange
+from snnquant.numerics import FloatArray, IntRange
 from snnquant.ops.schema import DOMAIN
 from snnquant.passes.edit import (
     constant,
@@ -78,6 +78,7 @@ class Plan:
         neurons: group of each neuron's current.
         state_inputs: inputs of the graph that are nothing but states of neurons.
         steps_of: values that are single steps of another, which gives all of them one scale.
+        threshold_factors: by neuron name, what its threshold to fire is multiplied by.
     """
 
     target: Target
@@ -94,6 +95,7 @@ class Plan:
     neurons: dict[Named, Group] = field(default_factory=dict)
     state_inputs: frozenset[Named] = frozenset()
     steps_of: dict[Named, str] = field(default_factory=dict)
+    threshold_factors: dict[str, FloatArray] = field(default_factory=dict)
 
     def flow(self, value: Named | None) -> Flow:
         """Return the verdict on a value (FLOAT for constants and what is unknown)."""

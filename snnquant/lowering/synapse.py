@@ -86,6 +86,7 @@ def emit(node: ir.Node, out: Emitter) -> None:
         gain,
         axis=axis,
         bits=out.weight_bits,
+        decided=out.plan.terms[node],
     )
     integers, scale, bound = made.weight, made.scale, made.bound
     _warn_of_lost_weights(node, out, weight, integers, axis)

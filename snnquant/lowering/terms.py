@@ -23,6 +23,9 @@ class Term:
         coherence: ``mean**2 / variance`` of the inputs (see :mod:`snnquant.rounding.weight_grid`).
         reach: largest magnitude of the integer inputs.
         gain: the power of two chosen, so that small weights beside large ones keep their bits.
+        hessian: measured inputs (see :class:`~snnquant.rounding.weight_grid.WeightRows`), if any.
+        integers: weights that were decided, ``[channels, weights]``; None: the nearest ones.
+        bias_shift: real value per channel that is added to the bias; None: nothing.
     """
 
     rows: FloatArray
@@ -30,6 +33,9 @@ class Term:
     coherence: float = DEFAULT_COHERENCE
     reach: int = 1
     gain: int = 1
+    hessian: FloatArray | None = None
+    integers: IntArray | None = None
+    bias_shift: FloatArray | None = None
 
     def equals(self, other: Term) -> bool:
         """Whether two terms ask for the same scale (how often their inputs are active aside)."""

@@ -33,10 +33,13 @@ class WeightRows:
     Attributes:
         rows: ``[channels, weights]``; a per-tensor grid has one row.
         coherence: ``mean**2 / variance`` of the inputs.
+        hessian: measured second moments of the inputs, ``[groups, weights, weights]``: channels
+            of one group see the same inputs; None: unknown.
     """
 
     rows: FloatArray
     coherence: float = DEFAULT_COHERENCE
+    hessian: FloatArray | None = None
 
 
 def grid_scales(parts: Sequence[WeightRows], bits: int, grid: str) -> FloatArray:
@@ -63,7 +66,8 @@ def _best(parts: Sequence[WeightRows], limits: IntRange) -> FloatArray:
 
     Of independent inputs with mean ``m`` and variance ``s2``, weight errors ``d`` make a current
     whose expected squared error is ``s2 * sum(d**2) + m**2 * sum(d)**2``. The scale that makes it
-    smallest is chosen: with inputs that are never negative, errors of one sign add up.
+    smallest is chosen: with inputs that are never negative, errors of one sign add up. Where the
+    second moments ``H`` of the inputs were measured, the error is ``d^T H d``.
     """
     joined = _joined(parts)
     highest = joined.max(axis=1, initial=0.0) / limits.high
@@ -95,8 +99,23 @@ def _expected_error(part: WeightRows, scale: FloatArray, limits: IntRange) -> Fl
     """Return the expected squared error of the current per channel, in units of the variance."""
     near = np.clip(np.rint(part.rows / scale), limits.low, limits.high) * scale
     error = near - part.rows
+    if part.hessian is not None:
+        return quadratic_error(error, part.hessian)
     total = np.square(error).sum(axis=1) + part.coherence * np.square(error.sum(axis=1))
     return np.asarray(total, np.float64)
+
+
+def quadratic_error(error: FloatArray, hessian: FloatArray) -> FloatArray:
+    """Return ``d^T H d`` of weight errors, one value per row of them.
+
+    Args:
+        error: ``[channels, weights]``, or ``[1, channels * weights]``.
+        hessian: ``[groups, weights, weights]``.
+    """
+    groups, size = hessian.shape[:2]
+    each = error.reshape(groups, -1, size)
+    total = ((each @ hessian) * each).sum(axis=-1)
+    return np.asarray(total.reshape(len(error), -1).sum(axis=-1), np.float64)
 
 
 #: What a target's ``weight_grid`` may say.

@@ -1,0 +1,18 @@
+"""Each weight to the nearest integer, whatever the others are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snnquant.numerics import FloatArray, IntArray, IntRange
+
+
+class Nearest:
+    """Ties to even, limited to the range."""
+
+    name = "nearest"
+    needs_samples = False
+
+    def round(self, steps: FloatArray, limits: IntRange, hessian: FloatArray) -> IntArray:
+        """Return ``clamp(round(steps))``."""
+        return limits.saturate(np.rint(steps).astype(np.int64))
