@@ -25,7 +25,7 @@ from snnquant.files import replace_files
 from snnquant.instrument import Runner
 from snnquant.interrupts import Interruptions
 from snnquant.lowering.plan import make_plan
-from snnquant.model_file import graph_hash, neuron_nodes
+from snnquant.model_file import graph_hash, last_layers, neuron_nodes
 from snnquant.observers import TensorStatistics
 from snnquant.ops.schema import schemas
 from snnquant.ops.states import runs_of
@@ -259,24 +259,3 @@ def _refuse_silence(
             f"the network is silent: neuron '{last[0]}' never fires on these samples; "
             "check the scaling of the data and that the model was trained"
         )
-
-
-def last_layers(model: onnx.ModelProto, names: Sequence[str]) -> list[str]:
-    """Return the given neuron layers whose spikes reach an output without another of them."""
-    wanted = set(names)
-    producers = {out: node for node in model.graph.node for out in node.output}
-    pending = [value.name for value in model.graph.output]
-    seen: set[str] = set()
-    found: list[str] = []
-    while pending:
-        value = pending.pop()
-        node = producers.get(value)
-        if node is None or value in seen:
-            continue
-        seen.add(value)
-        # Another output than the spikes (the membrane) says something without any spike.
-        if node.name in wanted and value == node.output[0]:
-            found.append(node.name)
-        elif node.name not in wanted:
-            pending.extend(node.input)
-    return sorted(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +259,24 @@ def graph_hash(model: ir.Model) -> str:
 
     add_graph(model.graph)
     return digest.hexdigest()
+
+
+def last_layers(model: onnx.ModelProto, names: Sequence[str]) -> list[str]:
+    """Return the given neuron layers whose spikes reach an output without another of them."""
+    wanted = set(names)
+    producers = {out: node for node in model.graph.node for out in node.output}
+    pending = [value.name for value in model.graph.output]
+    seen: set[str] = set()
+    found: list[str] = []
+    while pending:
+        value = pending.pop()
+        node = producers.get(value)
+        if node is None or value in seen:
+            continue
+        seen.add(value)
+        # Another output than the spikes (the membrane) says something without any spike.
+        if node.name in wanted and value == node.output[0]:
+            found.append(node.name)
+        elif node.name not in wanted:
+            pending.extend(node.input)
+    return sorted(found)

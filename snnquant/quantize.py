@@ -25,6 +25,7 @@ from snnquant.observers import OBSERVERS
 from snnquant.ops import DOMAIN, attach_functions
 from snnquant.ops.attach import MAX_IR_VERSION
 from snnquant.passes.edit import is_state
+from snnquant.rounding import AUTO, METHODS, WITH_SAMPLES, WITHOUT_SAMPLES
 from snnquant.target import Target
 
 
@@ -39,6 +40,7 @@ class QuantizeOptions:
         per_channel: one weight scale per output channel.
         readout_as: "float" (dequantized) or "int" (integers, scale in the metadata).
         fuse: make one op of a synapse and the neurons behind it.
+        rounding: name of a method of :data:`snnquant.rounding.METHODS`.
     """
 
     target: Target
@@ -47,6 +49,7 @@ class QuantizeOptions:
     per_channel: bool
     readout_as: str = "float"
     fuse: bool = False
+    rounding: str = WITHOUT_SAMPLES
 
 
 def choose_options(
@@ -57,11 +60,17 @@ def choose_options(
     readout_as: str = "float",
     *,
     fuse: bool = False,
+    rounding: str = AUTO,
+    samples: bool = False,
 ) -> QuantizeOptions:
     """Fill what the user left open with the target's defaults, and check it against the target.
 
+    With samples to look at the method of rounding is the best that does, else the best that does
+    not.
+
     Raises:
-        UsageError: the target does not have that width or granularity.
+        UsageError: the target does not have that width or granularity, or the method of rounding
+            looks at samples and there are none.
     """
     if target.input_observer not in OBSERVERS:
         known = ", ".join(OBSERVERS)
@@ -75,6 +84,10 @@ def choose_options(
     inputs = target.input_bits if input_bits is None else input_bits
     if type(inputs) is not int or not 2 <= inputs <= 8:
         raise UsageError(f"analog inputs can have 2 to 8 bits, not {inputs!r}")
+    if rounding == AUTO:
+        rounding = WITH_SAMPLES if samples else WITHOUT_SAMPLES
+    if METHODS[rounding].needs_samples and not samples:
+        raise UsageError(f"--rounding {rounding} looks at samples; give --data")
     return QuantizeOptions(
         target,
         bits,
@@ -82,6 +95,7 @@ def choose_options(
         target.per_channel if per_channel is None else per_channel,
         readout_as,
         fuse,
+        rounding,
     )
 
 
@@ -101,6 +115,7 @@ class QuantizedModel:
         fusion: the same model with fused ops, where that was asked for; ``model`` is its.
         unfused: the model before it was fused.
         warnings: what a user should know, as code and message.
+        search: what a search of the weights and thresholds did, one entry per layer.
     """
 
     model: onnx.ModelProto
@@ -112,6 +127,7 @@ class QuantizedModel:
     state_scales: dict[str, Any] = field(default_factory=dict)
     fusion: Fusion | None = None
     unfused: onnx.ModelProto | None = None
+    search: list[dict[str, Any]] = field(default_factory=list)
 
 
 def quantize_model(

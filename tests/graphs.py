@@ -137,6 +137,7 @@ def options_of(
     input_bits: int | None = None,
     per_channel: bool | None = None,
     readout_as: str = "float",
+    rounding: str = "nearest",
 ) -> QuantizeOptions:
     profile = load_target(target) if isinstance(target, str) else target
     return QuantizeOptions(
@@ -145,6 +146,7 @@ def options_of(
         input_bits or profile.input_bits,
         profile.per_channel if per_channel is None else per_channel,
         readout_as,
+        rounding=rounding,
     )
 
 

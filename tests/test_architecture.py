@@ -39,6 +39,7 @@ LAYERS = [
         "partial",
         "spike_sums",
     },
+    {"search"},
     {"self_check", "bench"},
     {"stepping"},
     {"spike_counter", "connections", "membranes", "neurobench"},

@@ -10,7 +10,6 @@ from graphs import Graph, options_of, run_float
 from snnquant.calibrate import (
     calibrate_model,
     calibration_points,
-    last_layers,
     same_elements,
 )
 from snnquant.calibration import CalibrationSettings, load_calibration
@@ -18,6 +17,7 @@ from snnquant.convert import convert_model
 from snnquant.data import open_data
 from snnquant.errors import CalibrationMismatchError, DataError, NumericalError, UsageError
 from snnquant.instrument import Runner
+from snnquant.model_file import last_layers
 from snnquant.observers import TensorStatistics
 from snnquant.passes import canonicalise
 

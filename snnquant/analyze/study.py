@@ -12,13 +12,13 @@ import onnx_ir as ir
 from snnquant.analyze.layers import Layer, find_layers, prepared
 from snnquant.analyze.meters import LayerMeasure, LayerMeter, OutputMeasure, OutputMeter
 from snnquant.analyze.mixed import Mixed, float_model, local_model, mixed_model
-from snnquant.calibrate import RealSamples, last_layers
+from snnquant.calibrate import RealSamples
 from snnquant.data import Dataset
 from snnquant.errors import ModelError, NumericalError, UsageError
 from snnquant.evaluate import check_labels, choose_output, read_out
 from snnquant.instrument import Runner
 from snnquant.lowering.plan import InputScale
-from snnquant.model_file import neuron_nodes, states_of
+from snnquant.model_file import last_layers, neuron_nodes, states_of
 from snnquant.ops.schema import schemas
 from snnquant.ops.states import runs_of
 from snnquant.progress import Progress
