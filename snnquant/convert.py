@@ -17,14 +17,17 @@ import onnx_ir as ir
 
 from snnquant import __version__
 from snnquant.calibration import Calibration
-from snnquant.data import load_samples
+from snnquant.data import Dataset, load_samples
 from snnquant.errors import CalibrationMismatchError
 from snnquant.files import replace_files, sha256_of
 from snnquant.golden import checked_golden, golden_path, is_golden_of, serialize_golden
 from snnquant.manifest import describe_options, manifest, manifest_path
 from snnquant.model_file import SCALE_KEY, graph_hash, metadata, neuron_nodes
 from snnquant.ops.attach import TIMESTEPS_KEY
+from snnquant.progress import Progress, silent
 from snnquant.quantize import QuantizedModel, QuantizeOptions, fuse_result, quantize_model
+from snnquant.rounding import METHODS
+from snnquant.search import DEFAULT_SAMPLES, SearchResult, search_model
 from snnquant.self_check import SelfCheck, check_fused, self_check
 from snnquant.stepping import (
     MODES,
@@ -44,6 +47,10 @@ def convert_model(
     *,
     source_sha256: str,
     calibration_sha256: str,
+    dataset: Dataset | None = None,
+    samples: int = DEFAULT_SAMPLES,
+    threads: int | None = None,
+    progress: Progress = silent,
 ) -> QuantizedModel:
     """Quantize a canonical float graph with its calibration, metadata included.
 
@@ -53,21 +60,35 @@ def convert_model(
         options: widths, target, read-out.
         source_sha256: hash of the float model's file.
         calibration_sha256: hash of the calibration file.
+        dataset: what the method of rounding looks at, if it does.
+        samples: use at most the first so many of them.
+        threads: threads of ONNX Runtime for that.
+        progress: told of every layer that was searched.
 
     Raises:
         CalibrationMismatchError: the calibration is of another graph.
+        DataError: the samples do not fit the model.
     """
     check_calibration(model, calibration)
+    scales = calibration.input_scales(options.input_bits, options.target.input_observer)
+    rates = calibration.firing_rates()
+    found = SearchResult()
+    if dataset is not None and METHODS[options.rounding].needs_samples:
+        found = search_model(
+            model,
+            scales,
+            options,
+            rates,
+            dataset,
+            samples=samples,
+            threads=threads,
+            progress=progress,
+        )
     properties = model_properties(options, str(calibration.timesteps or ""))
     properties["snnquant.source_sha256"] = source_sha256
     properties["snnquant.calibration_sha256"] = calibration_sha256
-    return quantize_model(
-        model,
-        calibration.input_scales(options.input_bits, options.target.input_observer),
-        options,
-        properties,
-        calibration.firing_rates(),
-    )
+    result = quantize_model(model, scales, options, properties, rates, found.decided)
+    return replace(result, search=found.layers)
 
 
 def check_calibration(model: ir.Model, calibration: Calibration) -> None:
@@ -132,6 +153,18 @@ def fusion_summary(result: QuantizedModel) -> str:
     return "; ".join([line, *(f"{n['name']} not fused: {n['not_fused']}" for n in left)])
 
 
+def search_summary(layer: Mapping[str, Any]) -> str:
+    """Return one line on what a search did to a layer."""
+    parts = []
+    if "error" in layer:
+        found, nearest = (f"{100 * layer[key]:.2g} %" for key in ("error", "error_nearest"))
+        parts.append(f"membrane error {found} of the current, {nearest} with the nearest weights")
+    if "distance" in layer:
+        before, after = (f"{layer[key]:.3g}" for key in ("distance_before", "distance"))
+        parts.append(f"spikes off by {after}, {before} before thresholds moved")
+    return f"{layer['name']}: {'; '.join(parts) or 'the nearest weights'}"
+
+
 def kept_samples(calibration: Path, known: Calibration) -> Path:
     """Return the path of the samples that a calibration keeps beside it."""
     return calibration.parent / Path(known.samples_file).name
@@ -144,6 +177,7 @@ def convert_files(
     known: Calibration,
     options: QuantizeOptions,
     mode: str = MODES[0],
+    **search: Any,
 ) -> tuple[QuantizedModel, SelfCheck]:
     """Quantize a model with its calibration file, and check the result on stored samples.
 
@@ -154,6 +188,7 @@ def convert_files(
         known: its content.
         options: widths, target, read-out.
         mode: "sequence", or "step" for one time step per call.
+        search: what :func:`convert_model` takes for methods of rounding that look at samples.
 
     Raises:
         CalibrationMismatchError: the calibration or its samples belong to something else.
@@ -165,6 +200,7 @@ def convert_files(
         options,
         source_sha256=source_sha256,
         calibration_sha256=sha256_of(calibration),
+        **search,
     )
     samples_file = kept_samples(calibration, known)
     if samples_file.is_file() and sha256_of(samples_file) != known.samples_sha256:
@@ -218,6 +254,7 @@ def write_conversion(
     check: SelfCheck,
     output_file: Path,
     golden: int = 0,
+    searched: Mapping[str, Any] | None = None,
 ) -> int:
     """Write the integer model, its golden vectors and its manifest, all or none.
 
@@ -231,6 +268,7 @@ def write_conversion(
         output_file: path of the model; the others go beside it.
         golden: store what the model gives on at most this many of the calibration's samples; 0:
             none, and those of the model that is replaced are removed.
+        searched: what the manifest says of the samples that a search looked at, if there was one.
 
     Returns:
         Number of samples in the golden vectors.
@@ -269,6 +307,7 @@ def write_conversion(
                 # The hash of what was converted, taken when it was read.
                 "sha256": metadata(result.model)["snnquant.calibration_sha256"],
             },
+            **({} if searched is None else {"data": searched}),
         },
         artifacts=artifacts,
         warnings=quantization_warnings(result, known, check),

@@ -33,6 +33,7 @@ def describe_options(options: QuantizeOptions) -> dict[str, Any]:
         "per_channel": options.per_channel,
         "readout_as": options.readout_as,
         "fuse": options.fuse,
+        "rounding": options.rounding,
     }
 
 
@@ -58,6 +59,7 @@ def manifest(
         },
         "gates": [],
         "layers": result.layers,
+        "search": result.search,
         "stays_float": [vars(entry) for entry in result.left],
         "input_scales": result.input_scales,
         "output_scales": result.output_scales,

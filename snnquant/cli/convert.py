@@ -11,24 +11,31 @@ from snnquant.calibration import load_calibration
 from snnquant.cli.console import Speaker
 from snnquant.cli.group import VerbCommand
 from snnquant.cli.options import (
+    DATA,
     calibration_option,
     check_output,
     output_option,
     quiet_option,
+    threads_option,
     width_options,
 )
+from snnquant.cli.reading import read_options
 from snnquant.cli.source import Source, source_options
 from snnquant.convert import (
     convert_files,
     fusion_summary,
     kept_samples,
     quantization_warnings,
+    search_summary,
     write_conversion,
 )
+from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
 from snnquant.golden import golden_path, is_golden_of
 from snnquant.manifest import describe_options, manifest_path
 from snnquant.quantize import choose_options
+from snnquant.rounding import AUTO, METHODS
+from snnquant.search import DEFAULT_SAMPLES
 from snnquant.stepping import MODES
 from snnquant.target import load_target
 
@@ -63,9 +70,31 @@ from snnquant.target import load_target
     help="Store inputs, spikes, states and outputs of the first N calibration samples beside the "
     "model, for verify.",
 )
+@click.option(
+    "--data",
+    type=DATA,
+    help="Samples for methods of rounding that look at them. [default: none]",
+)
+@click.option(
+    "--rounding",
+    type=click.Choice([AUTO, *METHODS]),
+    default=AUTO,
+    show_default=True,
+    help="How weights become integers; auto: the best with what is given.",
+)
+@click.option(
+    "--rounding-samples",
+    type=click.IntRange(min=2),
+    default=DEFAULT_SAMPLES,
+    show_default=True,
+    metavar="N",
+    help="Let it look at the first N samples.",
+)
+@threads_option
 @output_option(None, "Where to write the integer model; the manifest goes beside it.")
 @quiet_option
 @source_options
+@read_options
 def command(quiet: bool, **options: Any) -> None:
     """Write MODEL in integers: weights, inputs, and every constant of its neurons.
 
@@ -73,8 +102,12 @@ def command(quiet: bool, **options: Any) -> None:
     library is loaded. Before it is written it is run on the stored samples and every integer is
     compared with the reference; if one differs, nothing is written.
 
+    With --data, layer after layer is searched for the weights, biases and thresholds with which
+    the spikes come closest to those of MODEL; it matters below 8 bits. No labels are used.
+
     \b
     snnquant convert net.onnx -o net.int.onnx
+    snnquant convert net.onnx --data train.npz --weight-bits 3 -o net.int3.onnx
     snnquant convert net.onnx --weight-bits 4 -o net.int4.onnx
     snnquant convert net.onnx --target tianjic --readout-as int -o hw.int.onnx
     snnquant convert net.onnx --mode step -o net.step.onnx
@@ -86,6 +119,7 @@ def command(quiet: bool, **options: Any) -> None:
 def run(
     speaker: Speaker,
     source: Source,
+    reading: ReadOptions,
     *,
     calibration: Path,
     target: str,
@@ -96,11 +130,22 @@ def run(
     fuse: bool,
     mode: str,
     golden: int | None,
+    data: Path | None,
+    rounding: str,
+    rounding_samples: int,
+    threads: int | None,
     output_file: Path,
 ) -> list[dict[str, str]]:
     """Convert a model as the verb does, and say so; return what there is to warn of."""
     options = choose_options(
-        load_target(target), weight_bits, input_bits, per_channel, readout_as, fuse=fuse
+        load_target(target),
+        weight_bits,
+        input_bits,
+        per_channel,
+        readout_as,
+        fuse=fuse,
+        rounding=rounding,
+        samples=data is not None,
     )
     speaker.settings(
         "convert",
@@ -108,13 +153,14 @@ def run(
             "model": source,
             **source.settings(),
             "calibration": calibration,
+            "data": data,
             **describe_options(options),
             "mode": mode,
             "golden": golden,
             "output": output_file,
         },
     )
-    read = (*source.files, calibration)
+    read = (*source.files, calibration, *([] if data is None else [data]))
     check_output(output_file, read)  # it has a name, beside which others go
     vectors = golden_path(output_file)
     had_vectors = vectors.is_file()
@@ -131,17 +177,34 @@ def run(
             f"--timesteps {steps}: {calibration} was made with T = {known.timesteps}; "
             "calibrate again, or drop --timesteps"
         )
-    reading = source.read()
-    speaker.notes(reading.notes)
+    speaker.notes(source.read().notes)
     source_sha256 = source.sha256()
-    result, check = convert_files(source.graph(), source_sha256, calibration, known, options, mode)
+    dataset = None if data is None else open_data(data, reading)
+    with speaker.progress("searching") as progress:
+        result, check = convert_files(
+            source.graph(),
+            source_sha256,
+            calibration,
+            known,
+            options,
+            mode,
+            dataset=dataset,
+            samples=rounding_samples,
+            threads=threads,
+            progress=progress,
+        )
     record = source.record(source_sha256)
+    searched = None
+    if dataset is not None and result.search:
+        searched = {"path": str(data), "sha256": dataset.sha256}
     kept = write_conversion(
-        record, calibration, known, options, result, check, output_file, golden or 0
+        record, calibration, known, options, result, check, output_file, golden or 0, searched
     )
     warnings = quantization_warnings(result, known, check)
     for warning in warnings:
         speaker.warn(warning["message"])
+    for layer in result.search:
+        speaker.say(f"  {search_summary(layer)}")
     speaker.say(
         f"  self-check: {check.integers} integers in {check.samples} samples equal the reference"
     )

@@ -42,7 +42,7 @@ from snnquant.partial import partial_path
 _OF_CALIBRATE = ("method", "samples", "batch_size", "inputs", "threads", "resume")
 _OF_CONVERT = (
     *("target", "weight_bits", "input_bits", "per_channel", "readout_as", "fuse", "mode"),
-    "golden",
+    *("golden", "rounding", "rounding_samples"),
 )
 _OF_EVAL = ("output", "readout", "neurobench")
 
@@ -124,7 +124,10 @@ def command(
     warnings = convert.run(
         speaker,
         source,
+        reading,
         calibration=place,
+        data=data,
+        threads=options["threads"],
         output_file=output_file,
         **{name: options[name] for name in _OF_CONVERT},
     )

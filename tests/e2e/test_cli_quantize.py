@@ -20,9 +20,10 @@ def test_the_bytes_are_those_of_the_three_verbs(place):
     more = ("--weight-bits", "4", "--method", "mse", "--golden", "2")
     ran = snnquant(*ARGUMENTS, *TEST, *more[:2], *more[2:], "--report", "r.html", cwd=place)
     assert ran.code == 0, ran
+    train = ("digits_mlp.onnx", "--data", "train.npz")
     verbs = (
-        ("calibrate", "digits_mlp.onnx", "--data", "train.npz", *more[2:4], "-o", "c.json"),
-        ("convert", "digits_mlp.onnx", "--calibration", "c.json", *more[:2], "-o", "c.onnx"),
+        ("calibrate", *train, *more[2:4], "-o", "c.json"),
+        ("convert", *train, "--calibration", "c.json", *more[:2], "-o", "c.onnx"),
     )
     for words in verbs:
         assert forked(*words, *(more[4:] if words[0] == "convert" else ()), cwd=place).code == 0
@@ -33,6 +34,7 @@ def test_the_bytes_are_those_of_the_three_verbs(place):
     assert first["tensors"] == second["tensors"]
     graphs = [json.loads((place / f"{n}.manifest.json").read_text()) for n in ("q", "c")]
     assert graphs[0]["layers"] == graphs[1]["layers"]
+    assert graphs[0]["search"] == graphs[1]["search"] != []
     assert graphs[0]["inputs"]["test"]["path"] == "digits_test.npz"
     assert graphs[0]["metrics"]["accuracy"] > 0.9
     assert forked("verify", "q.onnx", cwd=place).code == 0
