@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
 from snnquant.golden import golden_path, is_golden_of
 from snnquant.manifest import describe_options, manifest_path
+from snnquant.progress import silent
 from snnquant.quantize import choose_options
 from snnquant.rounding import AUTO, METHODS
 from snnquant.search import DEFAULT_SAMPLES
@@ -180,7 +182,9 @@ def run(
     speaker.notes(source.read().notes)
     source_sha256 = source.sha256()
     dataset = None if data is None else open_data(data, reading)
-    with speaker.progress("searching") as progress:
+    # Where nothing is searched there is no progress to show.
+    searching = METHODS[options.rounding].needs_samples
+    with speaker.progress("searching") if searching else nullcontext(silent) as progress:
         result, check = convert_files(
             source.graph(),
             source_sha256,
