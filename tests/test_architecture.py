@@ -39,7 +39,7 @@ LAYERS = [
         "partial",
         "spike_sums",
     },
-    {"search"},
+    {"search", "bounds"},
     {"self_check", "bench"},
     {"stepping"},
     {"spike_counter", "connections", "membranes", "neurobench"},
