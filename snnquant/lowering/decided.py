@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +36,11 @@ class Decided:
     integers: IntArray | None = None
     bias_shift: FloatArray | None = None
     threshold_factor: FloatArray | None = None
+
+    def with_bias(self, added: FloatArray) -> Decided:
+        """Return the same with more added to the bias."""
+        known = self.bias_shift
+        return replace(self, bias_shift=added if known is None else known + added)
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ class _Search:
         #: Their spikes are compared across channels, so that no channel is moved for itself.
         self.last = frozenset(last_layers(self.proto, spiking))
         self.result = SearchResult()
+        self.made: tuple[QuantizedModel, dict[str, str]] | None = None
         synapses = [node for layer in self.layers for node in layer.synapses]
         inputs = [input_of(node) for node in synapses]
         spikes = neuron_nodes(self.proto)[0].output[0]
@@ -125,6 +126,8 @@ class _Search:
 
     def quantized(self) -> tuple[QuantizedModel, dict[str, str]]:
         """Return the model with what was decided so far, and what its nodes read."""
+        if self.made is not None:
+            return self.made
         names = _Names()
         made = quantize_model(
             self.model,
@@ -134,7 +137,13 @@ class _Search:
             decided=self.result.decided,
             emission=names,
         )
-        return made, names.read
+        self.made = made, names.read
+        return self.made
+
+    def decide(self, decided: Mapping[str, Decided]) -> None:
+        """Take decisions, which the next model has."""
+        self.result.decided |= decided
+        self.made = None
 
     def choose(self, layer: SearchLayer) -> None:
         """Choose everything of one layer."""
@@ -154,7 +163,7 @@ class _Search:
             if self.plan.terms[node].rows.shape[1] <= _MOST_INPUTS
         }
         decided, finding = choose_weights(layer, self.plan, moments, self.options)
-        self.result.decided |= decided
+        self.decide(decided)
         told: dict[str, Any] = {"name": layer.name, **finding.shares()}
         self.result.layers.append(told | self.correct(layer))
 
@@ -222,10 +231,12 @@ class _Search:
         scale = np.asarray(layer.group.scale, np.float64)
         known = self.result.decided
         base = known.get(name) or Decided(scale, 1, layer.group.current_shift)
-        known[name] = replace(base, threshold_factor=found.threshold_factor)
-        old = known[synapse].bias_shift
-        added = found.current_shift * scale
-        known[synapse] = replace(known[synapse], bias_shift=added if old is None else old + added)
+        self.decide(
+            {
+                name: replace(base, threshold_factor=found.threshold_factor),
+                synapse: known[synapse].with_bias(found.current_shift * scale),
+            }
+        )
         return {
             "distance": found.distance,
             "distance_before": found.distance_before,

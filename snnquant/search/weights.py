@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from snnquant.lowering.decided import Decided
 from snnquant.lowering.plan import Plan
-from snnquant.numerics import IntRange
+from snnquant.numerics import IntRange, quantize
 from snnquant.quantize import QuantizeOptions
 from snnquant.rounding import METHODS
 from snnquant.search.layers import SearchLayer
@@ -63,8 +63,9 @@ def choose_weights(
     weighted = (*layer.synapses, *layer.recurrent)
     real = {node: plan.terms[node].rows for node in weighted}
     measured = all(node in moments for node in weighted)
-    for node in weighted if measured else ():
-        plan.terms[node].hessian = moments[node].hessian
+    hessians = {node: moments[node].hessian for node in weighted} if measured else {}
+    for node, hessian in hessians.items():
+        plan.terms[node].hessian = hessian
         plan.terms[node].rows = moments[node].best_rows(real[node], _HOLD)
     scale = layer.group.choose_scale(options.weight_bits, options.target, options.per_channel)
     decided = {
@@ -74,18 +75,18 @@ def choose_weights(
         for member in layer.members
     }
     finding = WeightFinding()
-    for node in weighted if measured else ():
+    for node in hessians:
         term, known = plan.terms[node], moments[node]
         step = term.gain * np.broadcast_to(scale, (len(term.rows),))[:, None]
-        parts = np.split(term.rows / step, len(known.hessian))
+        parts = np.split(term.rows / step, len(hessians[node]))
         integers = np.concatenate(
             [
                 method.round(part, limits, hessian)
-                for part, hessian in zip(parts, known.hessian, strict=True)
+                for part, hessian in zip(parts, hessians[node], strict=True)
             ]
         )
         shift = known.best_bias(integers * step, real[node])
-        nearest = limits.saturate(np.rint(real[node] / step).astype(np.int64))
+        nearest = quantize(real[node], step, limits)
         finding.total += known.energy(real[node]).sum()
         finding.chosen += known.error(integers * step, real[node], shift).sum()
         finding.nearest += known.error(nearest * step, real[node], 0 * shift).sum()
@@ -95,6 +96,5 @@ def choose_weights(
         owner = layer.synapses[-1].name or "" if node in layer.recurrent else name
         before = decided[owner].bias_shift
         if before is None or before.shape == shift.shape:
-            added = shift if before is None else before + shift
-            decided[owner] = replace(decided[owner], bias_shift=added)
+            decided[owner] = decided[owner].with_bias(shift)
     return decided, finding
