@@ -54,6 +54,20 @@ class NeuroBench:
     weight_bits: int
 
 
+#: Metrics that are operations or updates per sample, and those that are shares, as people call
+#: them.
+PER_SAMPLE = {
+    "effective_macs": "effective MACs",
+    "effective_acs": "effective ACs",
+    "dense": "dense operations",
+    "membrane_updates": "membrane updates",
+}
+SHARES = {
+    "activation_sparsity": "activation sparsity",
+    "connection_sparsity": "connection sparsity",
+}
+
+
 class NeuroBenchCounter:
     """Counts what a model does, batch by batch.
 

@@ -76,8 +76,8 @@ class IntervalBackend:
         return np.floor_divide(a, b)
 
     def floor(self, a: Any) -> Any:
-        """Integers have no fraction."""
-        raise NotImplementedError("integer steps do not round real numbers")
+        """Return ``a``: integers have no fraction."""
+        return a
 
     ceil = floor
 
@@ -96,13 +96,7 @@ class BranchArithmetic(IntegerArithmetic):
     @classmethod
     def of(cls, attributes: Mapping[str, int], spikes: int) -> BranchArithmetic:
         """Build the arithmetic that an integer op's attributes describe, for one branch."""
-        made = cls.of_width(
-            IntervalBackend(),
-            leak_shift=attributes["leak_shift"],
-            leak_rounding=attributes["leak_rounding"],
-            current_shift=attributes["current_shift"],
-            bits=attributes["state_bits"],
-        )
+        made = cls.of_op(IntervalBackend(), attributes)
         assert isinstance(made, cls)
         made.spikes = spikes
         return made

@@ -8,7 +8,7 @@ from typing import Any
 from snnquant.cli.console import Speaker, add_row, new_table, percent
 from snnquant.evaluate import Evaluation
 from snnquant.gates import Gate
-from snnquant.neurobench import NeuroBench
+from snnquant.neurobench import PER_SAMPLE, SHARES, NeuroBench
 from snnquant.pipeline import shown_value
 
 
@@ -68,12 +68,8 @@ def _print_neurobench(speaker: Speaker, found: NeuroBench) -> None:
     """Print NeuroBench's metrics, and the bits that weights take when packed."""
     table = new_table("NeuroBench, per sample", "")
     for name, value in (
-        ("effective MACs", f"{found.effective_macs:,.1f}"),
-        ("effective ACs", f"{found.effective_acs:,.1f}"),
-        ("dense operations", f"{found.dense:,.1f}"),
-        ("membrane updates", f"{found.membrane_updates:,.1f}"),
-        ("activation sparsity", percent(found.activation_sparsity)),
-        ("connection sparsity", percent(found.connection_sparsity)),
+        *((label, f"{getattr(found, name):,.1f}") for name, label in PER_SAMPLE.items()),
+        *((label, percent(getattr(found, name))) for name, label in SHARES.items()),
         ("footprint", f"{found.footprint:,} bytes"),
         (f"{found.weights:,} weights, packed", f"{found.weight_bits:,} bits"),
     ):

@@ -22,6 +22,7 @@ from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, first, operand
 from snnquant.lowering.state import emit_states, infer_states, state_scales
 from snnquant.neurons import Quantization
+from snnquant.neurons.dynamics import V_THRESHOLD
 from snnquant.numerics import (
     FLOAT32_EXACT,
     INT32,
@@ -95,8 +96,8 @@ def emit(node: ir.Node, out: Emitter) -> None:
     real = parameters_of(node, schema)
     factor = out.plan.threshold_factors.get(node.name or "")
     if factor is not None:
-        held = along_features(real["v_threshold"], rank)
-        real = real | {"v_threshold": held * along_features(factor, rank)}
+        held = along_features(real[V_THRESHOLD.name], rank)
+        real = real | {V_THRESHOLD.name: held * along_features(factor, rank)}
     inputs = [current]
     if schema.recurrent:
         inputs.append(_recurrent_weight(node, out, aligned * 2**shift, features))

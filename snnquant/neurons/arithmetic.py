@@ -7,6 +7,7 @@ What the step of a neuron may use of them is :class:`Arithmetic`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from snnquant.neurons.definition import Constants
@@ -183,6 +184,17 @@ class IntegerArithmetic(_Shared):
             current_shift=current_shift,
             low=limits.low,
             high=limits.high,
+        )
+
+    @classmethod
+    def of_op(cls, backend: Backend, attributes: Mapping[str, int]) -> IntegerArithmetic:
+        """Build the arithmetic that an integer op's attributes describe."""
+        return cls.of_width(
+            backend,
+            leak_shift=attributes["leak_shift"],
+            leak_rounding=attributes["leak_rounding"],
+            current_shift=attributes["current_shift"],
+            bits=attributes["state_bits"],
         )
 
     def saturate(self, v: Any) -> Any:

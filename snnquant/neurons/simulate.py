@@ -23,13 +23,7 @@ Array = npt.NDArray[Any]
 
 def integer_arithmetic(attributes: Mapping[str, int]) -> IntegerArithmetic:
     """Return the numpy arithmetic that an integer op's attributes describe."""
-    return IntegerArithmetic.of_width(
-        NumpyBackend(),
-        leak_shift=attributes["leak_shift"],
-        leak_rounding=attributes["leak_rounding"],
-        current_shift=attributes["current_shift"],
-        bits=attributes["state_bits"],
-    )
+    return IntegerArithmetic.of_op(NumpyBackend(), attributes)
 
 
 def along_channels(value: Array, step_shape: tuple[int, ...]) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from snnquant.neurobench import PER_SAMPLE, SHARES
 from snnquant.report.charts import bar
 from snnquant.report.collect import Report
 from snnquant.report.html import Cell, Column, Html, join, row, table, tag
@@ -14,12 +15,8 @@ def neurobench(report: Report) -> Html | None:
     if found is None:
         return None
     values = (
-        ("effective MACs", f"{found.effective_macs:,.1f}"),
-        ("effective ACs", f"{found.effective_acs:,.1f}"),
-        ("dense operations", f"{found.dense:,.1f}"),
-        ("membrane updates", f"{found.membrane_updates:,.1f}"),
-        ("activation sparsity", percent(found.activation_sparsity)),
-        ("connection sparsity", percent(found.connection_sparsity)),
+        *((label, f"{getattr(found, name):,.1f}") for name, label in PER_SAMPLE.items()),
+        *((label, percent(getattr(found, name))) for name, label in SHARES.items()),
         ("footprint", size(found.footprint)),
         ("weights", f"{found.weights:,}"),
         ("weights, packed", f"{found.weight_bits:,} bits"),

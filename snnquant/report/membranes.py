@@ -13,6 +13,7 @@ import onnx
 from snnquant.data import Dataset
 from snnquant.instrument import Runner
 from snnquant.membranes import MembraneProbe, NeuronLayer
+from snnquant.neurons.dynamics import V_THRESHOLD
 from snnquant.neurons.simulate import along_channels
 from snnquant.report.histogram import Histogram, histogram_for
 from snnquant.stepping import StepRunner, initial_states, is_step_model, open_runner
@@ -24,7 +25,7 @@ _OUTSIDE = (0.02, 0.001)
 #: Samples that are looked at, at most, and entries (step, neuron) in all and of one batch.
 _MAX_SAMPLES, _MAX_ENTRIES, _BATCH_ENTRIES = 64, 1 << 25, 1 << 22
 #: Constant that holds the threshold: the integer above which a neuron fires, or the real one.
-_THRESHOLD = "fire_above"
+_THRESHOLD = V_THRESHOLD.constant_name
 
 
 @dataclass(frozen=True)

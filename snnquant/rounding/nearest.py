@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from snnquant.numerics import FloatArray, IntArray, IntRange
+from snnquant.numerics import FloatArray, IntArray, IntRange, quantize
 
 
 class Nearest:
@@ -15,4 +13,4 @@ class Nearest:
 
     def round(self, steps: FloatArray, limits: IntRange, hessian: FloatArray) -> IntArray:
         """Return ``clamp(round(steps))``."""
-        return limits.saturate(np.rint(steps).astype(np.int64))
+        return quantize(steps, 1.0, limits)

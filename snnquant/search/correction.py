@@ -17,6 +17,7 @@ import onnx
 from onnx import numpy_helper
 
 from snnquant import runtime
+from snnquant.neurons.dynamics import V_THRESHOLD
 from snnquant.numerics import INT32, FloatArray, IntArray
 from snnquant.ops.schema import CURRENT, schemas
 from snnquant.search.moments import filtered
@@ -27,8 +28,6 @@ Array = npt.NDArray[Any]
 #: Thresholds that are tried, as factors, and then shifts of the current, in thresholds.
 _FACTORS = np.linspace(0.85, 1.15, 13)
 _SHIFTS = np.linspace(-0.12, 0.12, 13)
-#: Integer constant of a neuron that fires above a threshold.
-_FIRE_ABOVE = "fire_above"
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class NeuronTrials:
     ) -> None:
         ports = [port.name for port in schemas()[node.op_type].inputs]
         self._current = node.input[ports.index(CURRENT)]
-        self._fire = node.input[ports.index(_FIRE_ABOVE)]
+        self._fire = node.input[ports.index(V_THRESHOLD.constant_name)]
         held = {tensor.name: tensor for tensor in model.graph.initializer}
         self.fire_above = numpy_helper.to_array(held[self._fire])
         examples = {**batches[0], self._fire: self.fire_above}
