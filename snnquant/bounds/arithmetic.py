@@ -86,20 +86,49 @@ class IntervalBackend:
         return spikes
 
 
+class Extent:
+    """The smallest and the largest of the integers that a state was given, before any limit."""
+
+    def __init__(self) -> None:
+        self.low = 0
+        self.high = 0
+
+    def add(self, values: Interval, where: Any = True) -> None:
+        """Take in what values can be, at the elements that can be reached."""
+        held = np.broadcast_to(where, values.low.shape) & ~values.empty
+        self.low = min(self.low, int(values.low.min(initial=0, where=held)))
+        self.high = max(self.high, int(values.high.max(initial=0, where=held)))
+
+    @property
+    def bits(self) -> int:
+        """Width in two's complement that holds them."""
+        return max((-self.low - 1).bit_length() if self.low < 0 else 0, self.high.bit_length()) + 1
+
+
 class BranchArithmetic(IntegerArithmetic):
     """Integer arithmetic on intervals in which every neuron gives a known number of spikes."""
 
-    #: Spikes of this branch, and whether some membrane was high enough for them.
+    #: Spikes of this branch, where a neuron can give them, and whether some can give as many.
     spikes: int = 0
-    reached: bool = True
+    reached: Any = True
+    enough: bool = True
+    #: Everything that was to be saturated.
+    wanted: Extent
 
     @classmethod
-    def of(cls, attributes: Mapping[str, int], spikes: int) -> BranchArithmetic:
+    def of(cls, attributes: Mapping[str, int], spikes: int, wanted: Extent) -> BranchArithmetic:
         """Build the arithmetic that an integer op's attributes describe, for one branch."""
         made = cls.of_op(IntervalBackend(), attributes)
         assert isinstance(made, cls)
         made.spikes = spikes
+        made.wanted = wanted
         return made
+
+    def saturate(self, v: Any) -> Interval:
+        """Limit ``v`` to the state width, and note how wide it would have been."""
+        self.wanted.add(v, self.reached)
+        limited: Interval = super().saturate(v)
+        return limited
 
     def fire(self, v: Any, fire_above: Any, reset_by: Any, p: Constants) -> Interval:
         """Narrow the membrane to where it gives the spikes of this branch, and give them.
@@ -109,9 +138,10 @@ class BranchArithmetic(IntegerArithmetic):
         threshold, divisor = Interval.of(fire_above), self.backend.maximum(reset_by, 1)
         if self.spikes:
             needed = threshold + (self.spikes - 1) * divisor
-            self.reached = bool((v.high > needed.low).any())
+            self.enough = bool((v.high > needed.low).any())
             v.low = np.maximum(v.low, needed.low + 1)
         if self.spikes < p.max_spikes:
             denied = threshold + self.spikes * divisor
             v.high = np.minimum(v.high, denied.high)
+        self.reached = ~v.empty
         return Interval.of(np.full_like(v.low, self.spikes))

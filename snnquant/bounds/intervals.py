@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,10 @@ class Interval:
             return value
         exact = np.asarray(value, np.int64)
         return cls(exact, exact)
+
+    def map(self, function: Callable[[Any], Any]) -> Interval:
+        """Return what a rising function makes of both ends."""
+        return Interval(function(self.low), function(self.high))
 
     def hull(self, other: Interval) -> Interval:
         """Return what holds both; an empty one adds nothing."""

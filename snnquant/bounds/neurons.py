@@ -7,20 +7,24 @@ number of spikes that it can give; the hull of the branches goes on (Cousot and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from snnquant.bounds.arithmetic import BranchArithmetic
+from snnquant.bounds.arithmetic import BranchArithmetic, Extent
 from snnquant.bounds.intervals import Interval
 from snnquant.neurons.definition import NeuronModel, constants_of
-from snnquant.neurons.simulate import along_channels
+from snnquant.neurons.simulate import along_channels, first_states
+from snnquant.ops.schema import LAST_SPIKES
 
 Array = npt.NDArray[Any]
+States = dict[str, Interval]
 #: Steps after which a hull that still grows is widened to the limits of the state.
 _MOST_STEPS = 512
+#: Steps of a sequence that are followed one by one.
+_MOST_KNOWN_STEPS = 4096
 
 
 @dataclass(frozen=True)
@@ -28,24 +32,22 @@ class Reach:
     """What the integers of one layer of neurons can be.
 
     Attributes:
-        output: spikes, or the membrane of a read-out.
-        membrane: after integration, where it is largest.
-        states: by name, after any step.
-        saturates: some state can reach the limits of its width, so that it may have been cut.
+        output: spikes of any step, or the membrane of a read-out.
+        membrane: after integration, at any step.
+        states: by name, after the last step (after any step, where their number is open).
+        bits: width in two's complement with which nothing is ever saturated.
+        settled: no more steps would reach further, or there are no more.
     """
 
     output: Interval
     membrane: Interval
-    states: dict[str, Interval]
-    saturates: bool
+    states: States
+    bits: int
+    settled: bool
 
-    @property
-    def bits(self) -> int:
-        """Width in two's complement that holds membrane and states."""
-        kept = (self.membrane, *self.states.values())
-        low = min(int(interval.low.min(initial=0)) for interval in kept)
-        high = max(int(interval.high.max(initial=0)) for interval in kept)
-        return max((-low - 1).bit_length() if low < 0 else 0, high.bit_length()) + 1
+    def fits(self, state_bits: int) -> bool:
+        """Whether states of that width are proved never to saturate."""
+        return self.settled and self.bits <= state_bits
 
 
 def neuron_reach(
@@ -53,7 +55,6 @@ def neuron_reach(
     attributes: Mapping[str, int],
     current: Interval,
     constants: Mapping[str, Array],
-    choices: Mapping[str, int],
     *,
     steps: int | None = None,
     states: Mapping[str, Interval] | None = None,
@@ -63,69 +64,156 @@ def neuron_reach(
 
     Args:
         model: the neuron.
-        attributes: those of the integer op.
-        current: of any step, ``[1, ...]``.
+        attributes: those of the integer op; the structural choices are among them.
+        current: of each step, ``[T, 1, ...]``; of any step where ``T`` is 1.
         constants: by the names that ``step`` reads.
-        choices: the structural choices.
         steps: how many there are; None: any number.
         states: those before the first step; default: the initial constants.
         recurrent_weight: ``[N, N]``, over the flattened features.
     """
-    shape = current.low.shape
+    shape = current.low.shape[1:]
     held = {k: along_channels(np.asarray(v, np.int64), shape) for k, v in constants.items()}
-    p = constants_of(model, held, choices)
-    most = int(choices.get("max_spikes", 1)) if model.spiking else 0
-    branches = [BranchArithmetic.of(attributes, spikes) for spikes in range(most + 1)]
-    now = {}
-    for variable in model.states:
-        if states is not None:
-            start: Any = states[variable.name]
-        else:
-            start = held[variable.initial] if variable.initial else np.zeros(1, np.int64)
-        known = Interval.of(start)
-        now[variable.name] = Interval(
-            np.broadcast_to(known.low, shape), np.broadcast_to(known.high, shape)
-        )
-    last = Interval.of(np.zeros(shape, np.int64))
-    if states is not None and "s" in states:
-        last = states["s"]
-    output = membrane = None
-    reached = dict(now)
-    limit = min(steps, _MOST_STEPS) if steps is not None else _MOST_STEPS
-    settled = False
-    for _ in range(limit):
-        seen = current if recurrent_weight is None else current + _fed_back(last, recurrent_weight)
+    now = _first_states(model, held, shape, states)
+    if recurrent_weight is not None:
+        given = (states or {}).get(LAST_SPIKES, Interval.of(np.zeros(shape, np.int64)))
+        layer = _Layer(model, attributes, held, recurrent_weight)
+        return layer.run(current, now | {LAST_SPIKES: given}, steps)
+    # Most neurons of a map are alike; each kind is looked at once.
+    full = {name: np.broadcast_to(value, shape) for name, value in held.items()}
+    table = [*current.low, *current.high, *full.values()]
+    table += [side for state in now.values() for side in (state.low, state.high)]
+    columns = np.stack([row.reshape(-1) for row in table])
+    _, kinds, which = np.unique(columns, axis=1, return_index=True, return_inverse=True)
+
+    def few(values: Array) -> Array:
+        """Return one of each kind of neuron."""
+        lead = values.shape[: values.ndim - len(shape)]
+        return np.asarray(values.reshape(*lead, 1, -1)[..., kinds])
+
+    layer = _Layer(model, attributes, {name: few(value) for name, value in full.items()}, None)
+    start = {name: state.map(few) for name, state in now.items()}
+    found = layer.run(current.map(few), start, steps)
+
+    def all_of(values: Array) -> Array:
+        """Return every neuron of the map again."""
+        kept = np.broadcast_to(values, (1, len(kinds)))[0]
+        return np.asarray(kept[which.reshape(-1)].reshape(shape))
+
+    return replace(
+        found,
+        output=found.output.map(all_of),
+        membrane=found.membrane.map(all_of),
+        states={name: state.map(all_of) for name, state in found.states.items()},
+    )
+
+
+class _Layer:
+    """A layer of neurons whose steps run on intervals.
+
+    Args:
+        model: the neuron.
+        attributes: those of the integer op.
+        constants: by the names that ``step`` reads, each along a step.
+        recurrent_weight: ``[N, N]``, if there are any; the last spikes are then a state.
+    """
+
+    def __init__(
+        self,
+        model: NeuronModel,
+        attributes: Mapping[str, int],
+        constants: Mapping[str, Array],
+        recurrent_weight: Array | None,
+    ) -> None:
+        self.model = model
+        self.constants = constants_of(model, constants, attributes)
+        self.wanted = Extent()
+        self.most_spikes = int(attributes.get("max_spikes", 1)) if model.spiking else 0
+        self.branches = [
+            BranchArithmetic.of(attributes, spikes, self.wanted)
+            for spikes in range(self.most_spikes + 1)
+        ]
+        self.weight = recurrent_weight
+
+    def step(self, current: Interval, states: States) -> tuple[Interval, Interval, States]:
+        """Return what spikes, membranes, and states after the step can be."""
+        own = {variable.name: states[variable.name] for variable in self.model.states}
+        if self.weight is not None:
+            current = current + _fed_back(states[LAST_SPIKES], self.weight)
         parts = []
-        for ops in branches:
-            part = model.step(ops, dict(now), Interval(seen.low.copy(), seen.high.copy()), p)
-            parts.append(part)
-            if not ops.reached:
+        for ops in self.branches:
+            ops.reached = True
+            seen = current.map(np.copy)
+            parts.append(self.model.step(ops, dict(own), seen, self.constants))
+            if not ops.enough:
                 break  # more spikes need a higher membrane still
-        last = _hull([_where(v, Interval.of(out)) for out, _, v in parts])
-        v3 = _hull([v for _, _, v in parts])
-        now = {
+        spikes = _hull([_where(v, Interval.of(output)) for output, _, v in parts])
+        after = {
             name: _hull([_where(v, Interval.of(state[name])) for _, state, v in parts])
-            for name in now
+            for name in own
         }
-        output = last if output is None else output.hull(last)
-        membrane = v3 if membrane is None else membrane.hull(v3)
-        grown = {name: reached[name].hull(interval) for name, interval in now.items()}
-        settled = all(_same(grown[name], reached[name]) for name in grown)
-        reached = grown
-        if settled and steps is None:
-            break
+        if self.weight is not None:
+            after[LAST_SPIKES] = spikes
+        return spikes, _hull([v for _, _, v in parts]), after
+
+    def run(self, current: Interval, states: States, steps: int | None) -> Reach:
+        """Return what any of the steps can reach, from these states on."""
+        counters = {v.name for v in self.model.states if v.counter} | {LAST_SPIKES}
+        for name in states.keys() - counters:
+            self.wanted.add(states[name])
         if steps is None:
-            now = dict(reached)  # of any number of steps the hull is what goes on
-    if output is None or membrane is None:
-        raise ValueError("a proof needs a step")
-    low, high = branches[0].low, branches[0].high
-    if not settled and (steps is None or steps > limit):
-        everything = Interval(np.full(shape, low), np.full(shape, high))
-        reached = dict.fromkeys(reached, everything)
-        membrane = everything
-    kept = (membrane, *reached.values())
-    cut = any((k.low <= low).any() or (k.high >= high).any() for k in kept)
-    return Reach(output, membrane, reached, cut)
+            current = Interval(current.low.min(axis=0)[None], current.high.max(axis=0)[None])
+        same = len(current.low) == 1
+        most = min(_MOST_STEPS if steps is None else steps, _MOST_KNOWN_STEPS)
+        output, membrane, after = self.step(_at(current, 0), states)
+        settled = most == steps == 1
+        for t in range(1, most):
+            # Of an open number of steps the hull of all before is what goes on.
+            grown = _hulls(states, after) if steps is None else after
+            if same and all(_same(grown[name], states[name]) for name in states):
+                settled = True
+                break
+            states = grown
+            spikes, v3, after = self.step(_at(current, 0 if same else t), states)
+            output, membrane = output.hull(spikes), membrane.hull(v3)
+        if steps is None:
+            after = _hulls(states, after)
+        if not settled and most != steps:
+            after = {name: self.anything(name, state) for name, state in after.items()}
+            spikes, membrane, _ = self.step(_at(current, 0), after)
+            output = output.hull(spikes)
+            return Reach(output, membrane, after, self.wanted.bits, settled=False)
+        return Reach(output, membrane, after, self.wanted.bits, settled=True)
+
+    def anything(self, name: str, state: Interval) -> Interval:
+        """Return all that a state can hold."""
+        ops = self.branches[0]
+        if name == LAST_SPIKES:
+            low, high = 0, self.most_spikes
+        elif any(v.counter for v in self.model.states if v.name == name):
+            low, high = 0, max(int(state.high.max(initial=0)), ops.high)
+        else:
+            low, high = ops.low, ops.high
+        return Interval(np.full_like(state.low, low), np.full_like(state.high, high))
+
+
+def _first_states(
+    model: NeuronModel,
+    constants: Mapping[str, Array],
+    shape: tuple[int, ...],
+    given: Mapping[str, Interval] | None,
+) -> States:
+    """Return the states before the first step."""
+    if given is None:
+        return {k: Interval.of(v) for k, v in first_states(model, constants, shape).items()}
+    lows, highs = (
+        first_states(model, constants, shape, end)
+        for end in ({k: s.low for k, s in given.items()}, {k: s.high for k, s in given.items()})
+    )
+    return {name: Interval(low, highs[name]) for name, low in lows.items()}
+
+
+def _at(current: Interval, step: int) -> Interval:
+    return Interval(current.low[step], current.high[step])
 
 
 def _where(v3: Interval, value: Interval) -> Interval:
@@ -139,6 +227,10 @@ def _hull(parts: list[Interval]) -> Interval:
     for part in parts[1:]:
         found = found.hull(part)
     return found
+
+
+def _hulls(a: States, b: States) -> States:
+    return {name: interval.hull(b[name]) for name, interval in a.items()}
 
 
 def _same(a: Interval, b: Interval) -> bool:

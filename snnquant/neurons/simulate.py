@@ -53,6 +53,31 @@ def smallest_form(full: Array) -> Array:
     return np.array(rows[:, 0] if (rows == rows[:, :1]).all() else full)
 
 
+def first_states(
+    model: NeuronModel,
+    constants: Mapping[str, Array],
+    step_shape: tuple[int, ...],
+    given: Mapping[str, Array] | None = None,
+) -> dict[str, Array]:
+    """Return the states before the first step, each of one step's shape.
+
+    Args:
+        model: the neuron.
+        constants: by the names that ``step`` reads, each along a step (:func:`along_channels`).
+        step_shape: ``[B, ...]``.
+        given: states to start from; None: the initial constants.
+    """
+    dtype = next(iter(constants.values())).dtype
+    found = {}
+    for variable in model.states:
+        if given is not None:
+            start = np.asarray(given[variable.name], dtype)
+        else:
+            start = constants[variable.initial] if variable.initial else np.zeros(1, dtype)
+        found[variable.name] = np.broadcast_to(start, step_shape)
+    return found
+
+
 def simulate(
     model: NeuronModel,
     arithmetic: FloatArithmetic | IntegerArithmetic,
@@ -86,13 +111,7 @@ def simulate(
     step_shape = work.shape[1:]
     held = {k: along_channels(np.asarray(v, dtype), step_shape) for k, v in constants.items()}
     p = constants_of(model, held, choices)
-    state: dict[str, Any] = {}
-    for variable in model.states:
-        if states is not None:
-            start = np.asarray(states[variable.name], dtype)
-        else:
-            start = held[variable.initial] if variable.initial else np.zeros(1, dtype)
-        state[variable.name] = np.broadcast_to(start, step_shape)
+    state: dict[str, Any] = first_states(model, held, step_shape, states)
     last = np.zeros(step_shape, dtype)
     if states is not None and "s" in states:
         last = np.asarray(states["s"], dtype)

@@ -1,0 +1,204 @@
+"""How far the integers of a whole model can get: intervals follow its graph, node by node."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+from snnquant.bounds.arithmetic import Extent
+from snnquant.bounds.intervals import Interval
+from snnquant.bounds.neurons import Reach, neuron_reach
+from snnquant.bounds.operations import anything, constant, exact, follow
+from snnquant.bounds.synapses import SYNAPSE_OPS, Weighted, open_synapse
+from snnquant.ops.attach import node_attributes, standard_opset
+from snnquant.ops.schema import CURRENT, DOMAIN, MEMBRANE, RECURRENT_WEIGHT, OpSchema, schemas
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class GraphReach:
+    """What the integers of a model can be.
+
+    Attributes:
+        neurons: by the name of each integer neuron.
+        currents: width in two's complement of all partial sums of a synapse, by its name.
+        values: by name, of those that were asked for.
+    """
+
+    neurons: dict[str, Reach] = field(default_factory=dict)
+    currents: dict[str, int] = field(default_factory=dict)
+    values: dict[str, Interval] = field(default_factory=dict)
+
+
+def graph_reach(
+    model: onnx.ModelProto,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    any_length: bool = False,
+    watch: Collection[str] = (),
+) -> GraphReach:
+    """Prove how far the integers of a model get, whatever it is given.
+
+    Args:
+        model: integer model, not fused.
+        shapes: of the inputs.
+        any_length: prove it for any number of steps, of a model that does not mix them.
+        watch: names of values to tell the intervals of.
+    """
+    walk = _Walk(model, any_length)
+    for value in model.graph.input:
+        if value.name not in walk.values:
+            kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+            walk.values[value.name] = anything(np.zeros(shapes[value.name], kind))
+    left = Counter(name for node in model.graph.node for name in node.input)
+    for node in model.graph.node:
+        walk.visit(node)
+        for name in set(node.output).intersection(watch):
+            reached = walk.value(name)
+            if reached is not None:
+                walk.found.values[name] = reached
+        for name in filter(None, node.input):
+            left[name] -= 1
+            if not left[name]:
+                walk.values.pop(name, None)
+    return walk.found
+
+
+class _Walk:
+    def __init__(self, model: onnx.ModelProto, any_length: bool) -> None:
+        self.opset = standard_opset(model)
+        self.any_length = any_length
+        self.found = GraphReach()
+        self.functions = {(f.domain, f.name) for f in model.functions}
+        self.values: dict[str, Interval | Weighted] = {
+            tensor.name: constant(numpy_helper.to_array(tensor))
+            for tensor in model.graph.initializer
+        }
+
+    def visit(self, node: onnx.NodeProto) -> None:
+        """Give the outputs of a node what they can be."""
+        schema = schemas().get(node.op_type) if node.domain == DOMAIN else None
+        if schema is not None:
+            results: list[Any] = self._neuron(node, schema)
+        elif node.domain == "" and node.op_type in SYNAPSE_OPS:
+            results = [open_synapse(node, [self.value(name) for name in node.input], self.opset)]
+        else:
+            kept = self._still_open(node)
+            results = [kept] if kept is not None else self._standard(node)
+        self.values.update(
+            (name, result) for name, result in zip(node.output, results, strict=False) if name
+        )
+
+    def value(self, name: str) -> Interval | None:
+        """Return what a value can be; a synapse is applied for that."""
+        if not name:
+            return None
+        held = self.values[name]
+        if isinstance(held, Interval):
+            return held
+        total, passed = held.current()
+        width = Extent()
+        width.add(passed)
+        known = self.found.currents.get(held.node.name, 0)
+        self.found.currents[held.node.name] = max(known, width.bits)
+        self.values[name] = total
+        return total
+
+    def _standard(self, node: onnx.NodeProto) -> list[Interval]:
+        return follow(node, [self.value(name) for name in node.input], self.opset)
+
+    def _still_open(self, node: onnx.NodeProto) -> Weighted | None:
+        """Return what becomes of weights that a node scales, or adds to others or constants."""
+        held = [self.values.get(name) for name in node.input]
+        open_ones = [h for h in held if isinstance(h, Weighted)]
+        if not open_ones:
+            return None
+        if node.op_type == "Cast":
+            kind = next(a.i for a in node.attribute if a.name == "to")
+            wide = helper.tensor_dtype_to_np_dtype(kind)
+            return replace(open_ones[0], kind=wide) if kind in _WIDE else None
+        if node.op_type not in ("Add", "Mul") or len(held) != 2:
+            return None
+        other = held[1] if held[0] is open_ones[0] else held[0]
+        if isinstance(other, Weighted):
+            return open_ones[0].plus(other) if node.op_type == "Add" else None
+        if other is None or not exact(other):
+            return None
+        fixed = other.low.astype(np.float64)
+        if node.op_type == "Add":
+            return open_ones[0].plus(fixed)
+        return open_ones[0].times(fixed) if fixed.size == 1 and np.all(fixed > 0) else None
+
+    def _neuron(self, node: onnx.NodeProto, schema: OpSchema) -> list[Interval]:
+        """Return what the outputs of neurons can be; of float ones only the shapes are known."""
+        given = [self.value(name) for name in node.input]
+        inputs = {
+            port.name: value
+            for port, value in zip(schema.inputs, given, strict=True)
+            if value is not None
+        }
+        current = inputs[CURRENT]
+        shape = current.low.shape
+        if not schema.integer:
+            like = {True: np.zeros(shape, np.float32), False: np.zeros(shape[1:], np.float32)}
+            return [anything(like[port.timed]) for port in schema.outputs]
+        count = shape[0]
+        reach = neuron_reach(
+            schema.neuron,
+            node_attributes(node, schema),
+            _integers(_same_steps(current)),
+            {name: inputs[name].low for name in schema.parameter_names},
+            steps=None if self.any_length else count,
+            states=(
+                {name: _integers(inputs[name]) for name in schema.state_names}
+                if schema.stateful
+                else None
+            ),
+            recurrent_weight=inputs[RECURRENT_WEIGHT].low if schema.recurrent else None,
+        )
+        self.found.neurons[node.name] = reach
+        results = []
+        for position, port in enumerate(schema.outputs):
+            if position == 0:
+                held = reach.output
+            elif port.name == MEMBRANE:
+                held = reach.membrane
+            else:
+                held = reach.states[port.name]
+            kind = helper.tensor_dtype_to_np_dtype(port.elem_type)
+            full = (count, *held.low.shape) if port.timed else held.low.shape
+            ends = (np.asarray(end, kind) for end in (held.low, held.high))
+            low, high = (np.broadcast_to(end, full) for end in ends)
+            results.append(Interval(low, high))
+        return results
+
+
+#: Types that hold every current.
+_WIDE = frozenset(
+    {
+        onnx.TensorProto.FLOAT,
+        onnx.TensorProto.DOUBLE,
+        onnx.TensorProto.INT32,
+        onnx.TensorProto.INT64,
+    }
+)
+
+
+def _integers(value: Interval) -> Interval:
+    return value.map(lambda a: a.astype(np.int64))
+
+
+def _same_steps(current: Interval) -> Interval:
+    """Return one step where all are alike."""
+    low, high = current.low, current.high
+    if (low == low[:1]).all() and (high == high[:1]).all():
+        return Interval(low[:1], high[:1])
+    return current
