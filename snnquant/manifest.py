@@ -10,6 +10,7 @@ from typing import Any
 from snnquant import __version__
 from snnquant.bound_json import BINDING, binding_of
 from snnquant.files import atomic_write, read_json
+from snnquant.lowering.layer_options import LayerOptions
 from snnquant.quantize import QuantizedModel, QuantizeOptions
 from snnquant.self_check import SelfCheck
 from snnquant.stepping import MODES, is_step_model
@@ -34,6 +35,15 @@ def describe_options(options: QuantizeOptions) -> dict[str, Any]:
         "readout_as": options.readout_as,
         "fuse": options.fuse,
         "rounding": options.rounding,
+        **({"layers": describe_layers(options.layers)} if options.layers else {}),
+    }
+
+
+def describe_layers(layers: Mapping[str, LayerOptions]) -> dict[str, dict[str, int]]:
+    """Return the widths of single layers as plain values, by name."""
+    return {
+        name: {key: bits for key, bits in vars(layers[name]).items() if bits is not None}
+        for name in sorted(layers)
     }
 
 

@@ -1,6 +1,8 @@
-"""Names that are free: one rule for every writer of a graph."""
+"""Names: which are free, one rule for every writer of a graph; and which was meant."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 def take_name(hint: str, taken: set[str], *, separator: str = "_", first: int = 1) -> str:
@@ -18,3 +20,11 @@ def take_name(hint: str, taken: set[str], *, separator: str = "_", first: int = 
         count += 1
     taken.add(name)
     return name
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean ...`` for a word that is not known, or an empty text."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, sorted(set(known)), n=1)
+    return f"did you mean '{close[0]}'?" if close else ""

@@ -18,6 +18,7 @@ from snnquant.lowering.decided import Decided, choose_scales
 from snnquant.lowering.emission import Emission
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Kind
+from snnquant.lowering.layer_options import LayerOptions, check_layers
 from snnquant.lowering.plan import InputScale, LeftFloat, Plan, make_plan
 from snnquant.model_file import SCALE_KEY, sort_metadata
 from snnquant.numerics import INT32, FloatArray
@@ -41,6 +42,7 @@ class QuantizeOptions:
         readout_as: "float" (dequantized) or "int" (integers, scale in the metadata).
         fuse: make one op of a synapse and the neurons behind it.
         rounding: name of a method of :data:`snnquant.rounding.METHODS`.
+        layers: other widths of single layers, by the name of the synapse or neuron.
     """
 
     target: Target
@@ -50,6 +52,7 @@ class QuantizeOptions:
     readout_as: str = "float"
     fuse: bool = False
     rounding: str = WITHOUT_SAMPLES
+    layers: Mapping[str, LayerOptions] = field(default_factory=dict)
 
 
 def choose_options(
@@ -62,6 +65,7 @@ def choose_options(
     fuse: bool = False,
     rounding: str = AUTO,
     samples: bool = False,
+    layers: Mapping[str, LayerOptions] | None = None,
 ) -> QuantizeOptions:
     """Fill what the user left open with the target's defaults, and check it against the target.
 
@@ -78,9 +82,15 @@ def choose_options(
             f"target {target.name} names the observer '{target.input_observer}'; use one of {known}"
         )
     bits = target.weight_bits if weight_bits is None else weight_bits
-    if bits not in target.weight_bits_allowed:
-        allowed = ", ".join(map(str, target.weight_bits_allowed))
-        raise UsageError(f"target {target.name} has no {bits}-bit weights, only {allowed}")
+    _check_weight_bits(bits, target)
+    for name, chosen in (layers or {}).items():
+        if chosen.weight_bits is not None:
+            _check_weight_bits(chosen.weight_bits, target, f"layer '{name}': ")
+        if chosen.state_bits is not None and not 2 <= chosen.state_bits <= target.state_bits:
+            raise UsageError(
+                f"layer '{name}': target {target.name} has states of 2 to {target.state_bits} "
+                f"bits, not {chosen.state_bits}"
+            )
     inputs = target.input_bits if input_bits is None else input_bits
     if type(inputs) is not int or not 2 <= inputs <= 8:
         raise UsageError(f"analog inputs can have 2 to 8 bits, not {inputs!r}")
@@ -96,7 +106,15 @@ def choose_options(
         readout_as,
         fuse,
         rounding,
+        dict(layers or {}),
     )
+
+
+def _check_weight_bits(bits: int, target: Target, where: str = "") -> None:
+    """Raise UsageError for a width that the target does not have."""
+    if bits not in target.weight_bits_allowed:
+        allowed = ", ".join(map(str, target.weight_bits_allowed))
+        raise UsageError(f"{where}target {target.name} has no {bits}-bit weights, only {allowed}")
 
 
 @dataclass
@@ -156,6 +174,7 @@ def quantize_model(
         emission: writes the nodes that become integers; default: each once.
 
     Raises:
+        UsageError: widths were chosen for layers that are not there.
         ModelError: a neuron that the target cannot express, no neuron at all, or decided scales
             that do not fit.
         NumericalError: values for which no faithful integers exist.
@@ -167,9 +186,11 @@ def quantize_model(
         rates=rates,
         input_bits=options.input_bits,
         weight_bits=options.weight_bits,
+        layers=options.layers,
         keep_float=keep_float,
         float_spikes=float_spikes,
     )
+    check_layers(model, plan, options.layers, keep_float)
     emission = emission or Emission()
     known = {**scales, **(float_spikes or {})}
     if not any(node.domain == DOMAIN for node in model.graph):

@@ -108,6 +108,7 @@ def find_layers(
         rates=rates,
         input_bits=options.input_bits,
         weight_bits=options.weight_bits,
+        layers=options.layers,
     )
     left = {entry.node for entry in plan.left}
     group_of = {

@@ -11,6 +11,7 @@ import click
 from snnquant.calibration import load_calibration
 from snnquant.cli.console import Speaker
 from snnquant.cli.group import VerbCommand
+from snnquant.cli.layer_widths import layer_options, layer_widths, layer_words
 from snnquant.cli.options import (
     DATA,
     calibration_option,
@@ -45,6 +46,7 @@ from snnquant.target import load_target
 @click.command(cls=VerbCommand)
 @calibration_option
 @width_options
+@layer_options
 @click.option(
     "--readout-as",
     type=click.Choice(["float", "int"]),
@@ -111,6 +113,7 @@ def command(quiet: bool, **options: Any) -> None:
     snnquant convert net.onnx -o net.int.onnx
     snnquant convert net.onnx --data train.npz --weight-bits 3 -o net.int3.onnx
     snnquant convert net.onnx --weight-bits 4 -o net.int4.onnx
+    snnquant convert net.onnx --weight-bits 4 --layer fc3=8 -o net.mixed.onnx
     snnquant convert net.onnx --target tianjic --readout-as int -o hw.int.onnx
     snnquant convert net.onnx --mode step -o net.step.onnx
     snnquant convert net.onnx --golden 4 -o net.int.onnx
@@ -128,6 +131,8 @@ def run(
     weight_bits: int | None,
     input_bits: int | None,
     per_channel: bool | None,
+    layer: tuple[str, ...],
+    layers: Path | None,
     readout_as: str,
     fuse: bool,
     mode: str,
@@ -148,6 +153,7 @@ def run(
         fuse=fuse,
         rounding=rounding,
         samples=data is not None,
+        layers=layer_widths(layer, layers),
     )
     speaker.settings(
         "convert",
@@ -157,12 +163,14 @@ def run(
             "calibration": calibration,
             "data": data,
             **describe_options(options),
+            "layers": layer_words(options.layers),
             "mode": mode,
             "golden": golden,
             "output": output_file,
         },
     )
-    read = (*source.files, calibration, *([] if data is None else [data]))
+    given = [path for path in (data, layers) if path is not None]
+    read = (*source.files, calibration, *given)
     check_output(output_file, read)  # it has a name, beside which others go
     vectors = golden_path(output_file)
     had_vectors = vectors.is_file()
@@ -207,8 +215,8 @@ def run(
     warnings = quantization_warnings(result, known, check)
     for warning in warnings:
         speaker.warn(warning["message"])
-    for layer in result.search:
-        speaker.say(f"  {search_summary(layer)}")
+    for entry in result.search:
+        speaker.say(f"  {search_summary(entry)}")
     speaker.say(
         f"  self-check: {check.integers} integers in {check.samples} samples equal the reference"
     )

@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from snnquant.cli import VERBS, Verb
 from snnquant.cli.configuration.load import Given, default_map
 from snnquant.errors import UsageError
+from snnquant.names import suggestion
 
 HELP_FLAGS = ("-h", "--help")
 
@@ -40,8 +41,6 @@ class LazyGroup(click.Group):
         """Find the verb that is called, and give it what is configured."""
         verb = _verb(args[0])
         if verb is None and not ctx.resilient_parsing and not args[0].startswith("-"):
-            from snnquant.cli.configuration.keys import suggestion
-
             close = suggestion(args[0], self.list_commands(ctx)) or "'snnquant --help' lists all."
             ctx.fail(f"There is no verb '{args[0]}'; {close}")
         found = super().resolve_command(ctx, args)

@@ -41,7 +41,8 @@ from snnquant.partial import partial_path
 #: Options of the verbs that this one runs, by the names of their parameters.
 _OF_CALIBRATE = ("method", "samples", "batch_size", "inputs", "threads", "resume")
 _OF_CONVERT = (
-    *("target", "weight_bits", "input_bits", "per_channel", "readout_as", "fuse", "mode"),
+    *("target", "weight_bits", "input_bits", "per_channel", "layer", "layers"),
+    *("readout_as", "fuse", "mode"),
     *("golden", "rounding", "rounding_samples"),
 )
 _OF_EVAL = ("output", "readout", "neurobench")

@@ -77,7 +77,7 @@ def choose_scales(plan: Plan, per_channel: bool, decided: Mapping[str, Decided])
         if any(member.name in decided for member in own):
             _take(group, own, decided)
         else:
-            group.choose_scale(plan.weight_bits, plan.target, per_channel)
+            group.choose_scale(plan.target, per_channel)
     plan.threshold_factors = {
         name: known.threshold_factor
         for name, known in decided.items()
@@ -128,7 +128,8 @@ def _take(group: Group, members: list[Member], decided: Mapping[str, Decided]) -
             member.term.gain = own.gain
             member.term.integers, member.term.bias_shift = own.integers, own.bias_shift
     for twin, known in group.twins:
-        twin.gain, twin.integers, twin.bias_shift = known.gain, known.integers, known.bias_shift
+        twin.gain, twin.bits = known.gain, known.bits
+        twin.integers, twin.bias_shift = known.integers, known.bias_shift
     group.scale = scale
     group.current_shift = first.current_shift
 

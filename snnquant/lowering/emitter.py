@@ -33,7 +33,6 @@ class Emitter:
     def __init__(self, model: ir.Model, plan: Plan) -> None:
         self.source = model.graph
         self.plan = plan
-        self.weight_bits = plan.weight_bits
         self.tape = ir.tape.Tape()
         self.inputs: list[ir.Value] = []
         self.layers: list[dict[str, Any]] = []

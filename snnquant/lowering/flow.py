@@ -18,7 +18,7 @@ from snnquant.lowering.terms import (
     largest_constants,
     room_for,
 )
-from snnquant.numerics import FloatArray, IntArray
+from snnquant.numerics import FloatArray, IntArray, IntRange
 from snnquant.ops.schema import CURRENT_SHIFT
 from snnquant.rounding.weight_grid import DEFAULT_COHERENCE, WeightRows, grid_scales
 from snnquant.target import Target
@@ -103,15 +103,15 @@ class Group:
                 self.twins.append((term, free.pop(same)))
         return new
 
-    def choose_scale(self, bits: int, target: Target, per_channel: bool) -> FloatArray:
+    def choose_scale(self, target: Target, per_channel: bool) -> FloatArray:
         """Choose and keep the membrane scale (current scale, before ``current_shift``)."""
-        scale = self._choose(bits, target, per_channel)
+        scale = self._choose(target, per_channel)
         # A twin may be of a term that became a twin itself, of one that came before.
         for term, known in self.twins:
-            term.gain = known.gain
+            term.gain, term.bits = known.gain, known.bits
         return scale
 
-    def _choose(self, bits: int, target: Target, per_channel: bool) -> FloatArray:
+    def _choose(self, target: Target, per_channel: bool) -> FloatArray:
         weighted = [t for t in self.terms if not t.every_channel]
         if target.weight_gains:
             choose_gains(weighted)
@@ -120,14 +120,19 @@ class Group:
         channels = counts.pop() if split else 1
         # Spikes alone have no weights: a step is then a fraction of what one spike adds.
         parts = [
-            WeightRows((term.rows / term.gain).reshape(channels, -1), term.coherence, term.hessian)
+            WeightRows(
+                (term.rows / term.gain).reshape(channels, -1),
+                IntRange.signed(term.bits),
+                term.coherence,
+                term.hessian,
+            )
             for term in weighted or self.terms
         ]
         peaks = largest_constants(
             self.constants, self.terms, self.largest_current, channels if split else 0
         )
         if parts:
-            scale = grid_scales(parts, bits, target.weight_grid)
+            scale = grid_scales(parts, target.weight_grid)
         else:
             scale = np.array([float_step(self.largest_current, float(peaks.max(initial=0.0)))])
         # A constant beyond the state would be cut off, so that it limits how fine its channel is.

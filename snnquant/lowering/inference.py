@@ -44,7 +44,12 @@ def synapse(
     """
     rows = to_rows(weight, axis)
     group = plan.new_group(key.name or "synapse")
-    plan.terms[key] = Term(rows * source.factor, coherence=source.coherence, reach=source.reach)
+    plan.terms[key] = Term(
+        rows * source.factor,
+        coherence=source.coherence,
+        reach=source.reach,
+        bits=plan.weight_bits_of(key.name),
+    )
     group.terms.append(plan.terms[key])
     if bias is not None:
         if bias.size not in (1, len(rows)) or (bias.size > 1 and bias.shape[-1] != bias.size):
@@ -152,7 +157,7 @@ def _group_of(plan: Plan, layer: Neuron, source: Named, flow: Flow) -> Group:
         return flow.group.root()
     group = plan.new_group(layer.name)
     if flow.kind is Kind.INTEGER:
-        group.terms.append(Term(np.array([[flow.factor]]), reach=flow.reach))
+        group.terms.append(Term(np.array([[flow.factor]]), reach=flow.reach, bits=plan.weight_bits))
         return group
     entry = plan.scales.get(plan.scale_name(source))
     group.largest_current = 1.0 if entry is None else entry.scale * max(-entry.low, entry.high)
@@ -169,7 +174,12 @@ def _add_recurrence(plan: Plan, layer: Neuron, group: Group, flow: Flow, spikes:
         raise StaysFloat("it is recurrent on a membrane")
     if flow.kind is Kind.CURRENT and flow.factor != 1.0:
         raise StaysFloat("it is recurrent on an averaged current")
-    plan.terms[layer.key] = Term(weight.T, coherence=spikes.coherence, reach=spikes.reach)
+    plan.terms[layer.key] = Term(
+        weight.T,
+        coherence=spikes.coherence,
+        reach=spikes.reach,
+        bits=plan.weight_bits_of(layer.key.name),
+    )
     group.terms.append(plan.terms[layer.key])
     if layer.rank != 1 or flow.channels is None or flow.channels.size != len(weight):
         group.per_tensor = True

@@ -215,13 +215,12 @@ def _recurrent_weight(
     node: ir.Node, out: Emitter, scale: FloatArray, features: tuple[int, ...] | None
 ) -> ir.Value:
     """Return the recurrent weights, stored as int8, on the scale of the neuron they lead to."""
-    gain = out.plan.terms[node].gain
+    term = out.plan.terms[node]
+    gain = term.gain
     held = _real_recurrent_weight(node)
-    decided = out.plan.terms[node].integers
+    decided = term.integers
     integers = (
-        recurrent_integers(held, scale, gain, out.weight_bits, features)
-        if decided is None
-        else decided.T
+        recurrent_integers(held, scale, gain, term.bits, features) if decided is None else decided.T
     )
     name = f"{node.name}.{RECURRENT_WEIGHT}"
     weight = out.cast(out.constant(integers.astype(np.int8), f"{name}.q"), np.int32)
@@ -229,7 +228,7 @@ def _recurrent_weight(
         return weight
     factor = out.constant(np.array(gain, np.int32), f"{name}.gain")
     doc = (
-        f"{node.name}: {out.weight_bits}-bit recurrent weights times {gain}, "
+        f"{node.name}: {term.bits}-bit recurrent weights times {gain}, "
         f"one integer step of the current is worth {scale.min():.6g} to {scale.max():.6g}"
     )
     return out.op("Mul", [weight, factor], f"{name}.scaled", np.int32, doc=doc)

@@ -12,6 +12,7 @@ from typing import Protocol
 import onnx_ir as ir
 
 from snnquant.lowering.flow import FLOAT, Flow, Group, Kind, StaysFloat
+from snnquant.lowering.layer_options import LayerOptions
 from snnquant.lowering.terms import Term
 from snnquant.numerics import FloatArray, IntRange
 from snnquant.ops.schema import DOMAIN
@@ -79,6 +80,7 @@ class Plan:
         state_inputs: inputs of the graph that are nothing but states of neurons.
         steps_of: values that are single steps of another, which gives all of them one scale.
         threshold_factors: by neuron name, what its threshold to fire is multiplied by.
+        layers: widths of single layers, by name.
     """
 
     target: Target
@@ -96,6 +98,7 @@ class Plan:
     state_inputs: frozenset[Named] = frozenset()
     steps_of: dict[Named, str] = field(default_factory=dict)
     threshold_factors: dict[str, FloatArray] = field(default_factory=dict)
+    layers: Mapping[str, LayerOptions] = field(default_factory=dict)
 
     def flow(self, value: Named | None) -> Flow:
         """Return the verdict on a value (FLOAT for constants and what is unknown)."""
@@ -122,6 +125,11 @@ class Plan:
         """Return the names of all values that need a calibrated scale."""
         return [self.scale_name(value) for value in (*self.points, *self.float_currents)]
 
+    def weight_bits_of(self, name: str | None) -> int:
+        """Return the width of the weights of a layer."""
+        own = self.layers.get(name or "")
+        return self.weight_bits if own is None or own.weight_bits is None else own.weight_bits
+
     def spikes(self, name: str, most: int) -> Flow:
         """Return the flow of a neuron's spikes, 0 to ``most`` per step."""
         rate = self.rates.get(name)
@@ -147,6 +155,7 @@ def make_plan(
     rates: Mapping[str, float] | None = None,
     input_bits: int | None = None,
     weight_bits: int | None = None,
+    layers: Mapping[str, LayerOptions] | None = None,
     keep_float: Collection[str] = (),
     float_spikes: Mapping[str, InputScale] | None = None,
 ) -> Plan:
@@ -159,6 +168,7 @@ def make_plan(
         rates: calibrated firing rates by neuron name, where known.
         input_bits: width of analog inputs; default: the target's.
         weight_bits: width of weights; default: the target's.
+        layers: widths of single layers, by name.
         keep_float: names of nodes that are not to become integers.
         float_spikes: how the spikes of neurons that stay float enter the integers, by value name;
             what follows them is then as it is behind integer neurons.
@@ -174,6 +184,7 @@ def make_plan(
         weight_bits or target.weight_bits,
         scales or {},
         rates or {},
+        layers=layers or {},
     )
     plan.state_inputs = frozenset(state_inputs(model.graph))
     for step, name in picked_steps(model.graph).items():

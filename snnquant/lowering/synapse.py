@@ -76,7 +76,8 @@ def emit(node: ir.Node, out: Emitter) -> None:
     weight, bias = _weight(node), _bias(node)
     axis = output_axis(node, weight.ndim)
     flow = out.flow(result)
-    gain = out.plan.terms[node].gain
+    term = out.plan.terms[node]
+    gain = term.gain
     made = synapse_integers(
         node.name or node.op_type,
         weight,
@@ -85,8 +86,8 @@ def emit(node: ir.Node, out: Emitter) -> None:
         flow.scale(),
         gain,
         axis=axis,
-        bits=out.weight_bits,
-        decided=out.plan.terms[node],
+        bits=term.bits,
+        decided=term,
     )
     integers, scale, bound = made.weight, made.scale, made.bound
     _warn_of_lost_weights(node, out, weight, integers, axis)
@@ -96,7 +97,7 @@ def emit(node: ir.Node, out: Emitter) -> None:
             "name": node.name,
             "op": node.op_type,
             "kind": "encoder" if _is_analog(node, out) else "synapse",
-            "weight_bits": out.weight_bits,
+            "weight_bits": term.bits,
             "weights": int(weight.size),
             "channels": int(weight.shape[axis]),
             "per_channel": flow.scale().size > 1,
@@ -109,7 +110,7 @@ def emit(node: ir.Node, out: Emitter) -> None:
         }
     )
     doc = (
-        f"{node.name}: {out.weight_bits}-bit weights times {gain}, "
+        f"{node.name}: {term.bits}-bit weights times {gain}, "
         f"one integer step of the current is worth {low:.6g} to {high:.6g}"
     )
     current = _current(node, out, source, integers, made.bias, axis, flow_in.reach, doc)
@@ -124,7 +125,8 @@ def _warn_of_lost_weights(
     used = np.abs(weight).max(axis=rest, initial=0.0) > 0
     peaks = np.abs(integers).max(axis=rest, initial=0)
     dead = int((used & (peaks == 0)).sum())
-    coarse = int((used & (peaks < 2 ** (out.weight_bits - 5))).sum())
+    bits = out.plan.terms[node].bits
+    coarse = int((used & (peaks < 2 ** (bits - 5))).sum())
     if dead:
         out.warn(
             "lost_weights",
@@ -135,7 +137,7 @@ def _warn_of_lost_weights(
         out.warn(
             "coarse_weights",
             f"'{node.name}': {coarse} of {len(peaks)} output channels keep less than "
-            f"{out.weight_bits - 3} bits beside larger weights on the same scale",
+            f"{bits - 3} bits beside larger weights on the same scale",
         )
 
 

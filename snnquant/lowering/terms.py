@@ -22,6 +22,7 @@ class Term:
             integer is not limited to the weight bits.
         coherence: ``mean**2 / variance`` of the inputs (see :mod:`snnquant.rounding.weight_grid`).
         reach: largest magnitude of the integer inputs.
+        bits: width of the integers.
         gain: the power of two chosen, so that small weights beside large ones keep their bits.
         hessian: measured inputs (see :class:`~snnquant.rounding.weight_grid.WeightRows`), if any.
         integers: weights that were decided, ``[channels, weights]``; None: the nearest ones.
@@ -32,6 +33,7 @@ class Term:
     every_channel: bool = False
     coherence: float = DEFAULT_COHERENCE
     reach: int = 1
+    bits: int = 8
     gain: int = 1
     hessian: FloatArray | None = None
     integers: IntArray | None = None
@@ -139,10 +141,13 @@ _MAX_GAIN = 2**12
 
 
 def choose_gains(terms: Sequence[Term]) -> None:
-    """Give terms with larger weights a gain, so that the smallest decides how fine the scale is."""
-    peaks = [float(np.abs(term.rows).max(initial=0.0)) for term in terms]
-    smallest = min((peak for peak in peaks if peak > 0), default=0.0)
-    for term, peak in zip(terms, peaks, strict=True):
-        if peak > 0:
-            octaves = int(np.floor(np.log2(peak / smallest)))
+    """Give terms that need larger steps a gain, so that the smallest decides how fine the scale is.
+
+    Larger weights need larger steps, and so do fewer bits.
+    """
+    steps = [float(np.abs(t.rows).max(initial=0.0)) / 2 ** (t.bits - 1) for t in terms]
+    smallest = min((step for step in steps if step > 0), default=0.0)
+    for term, step in zip(terms, steps, strict=True):
+        if step > 0:
+            octaves = int(np.floor(np.log2(step / smallest)))
             term.gain = min(2**octaves, _MAX_GAIN)

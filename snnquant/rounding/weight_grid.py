@@ -32,36 +32,37 @@ class WeightRows:
 
     Attributes:
         rows: ``[channels, weights]``; a per-tensor grid has one row.
+        limits: of the integers, which have the same scale in all parts but may have other bits.
         coherence: ``mean**2 / variance`` of the inputs.
         hessian: measured second moments of the inputs, ``[groups, weights, weights]``: channels
             of one group see the same inputs; None: unknown.
     """
 
     rows: FloatArray
+    limits: IntRange
     coherence: float = DEFAULT_COHERENCE
     hessian: FloatArray | None = None
 
 
-def grid_scales(parts: Sequence[WeightRows], bits: int, grid: str) -> FloatArray:
+def grid_scales(parts: Sequence[WeightRows], grid: str) -> FloatArray:
     """Return one scale per output channel for weights that share it.
 
     Args:
         parts: synapses into the same channels.
-        bits: width of the integers, in two's complement.
         grid: one of :data:`GRIDS`.
 
     Returns:
         ``[channels]``, 0 for channels without any weight.
     """
-    return GRIDS[grid](parts, IntRange.signed(bits))
+    return GRIDS[grid](parts)
 
 
-def _seed(parts: Sequence[WeightRows], limits: IntRange) -> FloatArray:
+def _seed(parts: Sequence[WeightRows]) -> FloatArray:
     """Put the largest magnitude at ``2**(bits-1)``, which clips the largest positive weight."""
-    return np.asarray(_largest(_joined(parts)) / -limits.low, np.float64)
+    return _most([_largest(part.rows) / -part.limits.low for part in parts])
 
 
-def _best(parts: Sequence[WeightRows], limits: IntRange) -> FloatArray:
+def _best(parts: Sequence[WeightRows]) -> FloatArray:
     """Choose the smallest expected error of symmetric, asymmetric and clipped ranges.
 
     Of independent inputs with mean ``m`` and variance ``s2``, weight errors ``d`` make a current
@@ -69,35 +70,34 @@ def _best(parts: Sequence[WeightRows], limits: IntRange) -> FloatArray:
     smallest is chosen: with inputs that are never negative, errors of one sign add up. Where the
     second moments ``H`` of the inputs were measured, the error is ``d^T H d``.
     """
-    joined = _joined(parts)
-    highest = joined.max(axis=1, initial=0.0) / limits.high
-    lowest = joined.min(axis=1, initial=0.0) / limits.low
+    highest = _most([part.rows.max(axis=1, initial=0.0) / part.limits.high for part in parts])
+    lowest = _most([part.rows.min(axis=1, initial=0.0) / part.limits.low for part in parts])
     full = np.maximum(highest, lowest)
-    symmetric = _largest(joined) / limits.high
+    symmetric = _most([_largest(part.rows) / part.limits.high for part in parts])
     best = full.copy()
-    error = np.full(len(joined), np.inf)
+    error = np.full(len(full), np.inf)
     for start in (full, symmetric):
         for share in _SHARES:
             scale = start * share
             usable = np.where(scale > 0, scale, 1.0)[:, None]
-            trial = np.sum([_expected_error(part, usable, limits) for part in parts], axis=0)
+            trial = np.sum([_expected_error(part, usable) for part in parts], axis=0)
             better = trial < error
             best[better], error[better] = scale[better], trial[better]
     return np.asarray(best, np.float64)
 
 
-def _joined(parts: Sequence[WeightRows]) -> FloatArray:
-    """Return all weights of each channel."""
-    return np.concatenate([part.rows for part in parts], axis=1)
+def _most(scales: Sequence[FloatArray]) -> FloatArray:
+    """Return the largest scale that any part asks for, per channel."""
+    return np.asarray(np.max(scales, axis=0), np.float64)
 
 
 def _largest(rows: FloatArray) -> FloatArray:
     return np.asarray(np.abs(rows).max(axis=1, initial=0.0), np.float64)
 
 
-def _expected_error(part: WeightRows, scale: FloatArray, limits: IntRange) -> FloatArray:
+def _expected_error(part: WeightRows, scale: FloatArray) -> FloatArray:
     """Return the expected squared error of the current per channel, in units of the variance."""
-    near = np.clip(np.rint(part.rows / scale), limits.low, limits.high) * scale
+    near = np.clip(np.rint(part.rows / scale), part.limits.low, part.limits.high) * scale
     error = near - part.rows
     if part.hessian is not None:
         return quadratic_error(error, part.hessian)
@@ -119,7 +119,7 @@ def quadratic_error(error: FloatArray, hessian: FloatArray) -> FloatArray:
 
 
 #: What a target's ``weight_grid`` may say.
-GRIDS: dict[str, Callable[[Sequence[WeightRows], IntRange], FloatArray]] = {
+GRIDS: dict[str, Callable[[Sequence[WeightRows]], FloatArray]] = {
     "best": _best,
     "seed": _seed,
 }

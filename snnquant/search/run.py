@@ -97,6 +97,7 @@ class _Search:
             rates=rates,
             input_bits=options.input_bits,
             weight_bits=options.weight_bits,
+            layers=options.layers,
         )
         self.layers = search_layers(model, self.plan)
         spiking = [n.name for n in neuron_nodes(self.proto) if _spiking(n.op_type)]

@@ -56,10 +56,9 @@ def choose_weights(
         plan: holds the weights.
         moments: of what synapses and recurrent neurons of the layer receive; where one is not
             known the layer has the nearest weights.
-        options: width of the weights, method of rounding.
+        options: granularity of the scales, method of rounding.
     """
     method = METHODS[options.rounding]
-    limits = IntRange.signed(options.weight_bits)
     weighted = (*layer.synapses, *layer.recurrent)
     real = {node: plan.terms[node].rows for node in weighted}
     measured = all(node in moments for node in weighted)
@@ -67,7 +66,7 @@ def choose_weights(
     for node, hessian in hessians.items():
         plan.terms[node].hessian = hessian
         plan.terms[node].rows = moments[node].best_rows(real[node], _HOLD)
-    scale = layer.group.choose_scale(options.weight_bits, options.target, options.per_channel)
+    scale = layer.group.choose_scale(options.target, options.per_channel)
     decided = {
         member.name: Decided(
             scale, 1 if member.term is None else member.term.gain, layer.group.current_shift
@@ -77,6 +76,7 @@ def choose_weights(
     finding = WeightFinding()
     for node in hessians:
         term, known = plan.terms[node], moments[node]
+        limits = IntRange.signed(term.bits)
         step = term.gain * np.broadcast_to(scale, (len(term.rows),))[:, None]
         parts = np.split(term.rows / step, len(hessians[node]))
         integers = np.concatenate(

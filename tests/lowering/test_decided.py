@@ -115,7 +115,7 @@ def test_taking_what_was_chosen_gives_the_same_model():
     assert entry["per_channel"]
     canonical, scales = calibrated(single(), options_of(), spikes=["x"])
     plan = make_plan(canonical, options_of().target, scales)
-    scale = plan.groups[0].choose_scale(8, options_of().target, True)
+    scale = plan.groups[0].choose_scale(options_of().target, True)
     fixed = quantized(single(), {"fc": Decided(scale, entry["weight_gain"])})
     assert free.model.SerializeToString(deterministic=True) == fixed.model.SerializeToString(
         deterministic=True

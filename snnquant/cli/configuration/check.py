@@ -9,9 +9,10 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from snnquant.cli.configuration.keys import Keys, canonical_keys, opposites, suggestion
+from snnquant.cli.configuration.keys import Keys, canonical_keys, opposites
 from snnquant.cli.configuration.schema import settings_schema, wanted
 from snnquant.errors import UsageError
+from snnquant.names import suggestion
 
 _ASK = "'snnquant config --schema' lists all"
 #: What TOML must be able to hold; beyond, numbers are no settings, and too long to print.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from snnquant.cli.configuration.keys import Keys, suggestion
+from snnquant.cli.configuration.keys import Keys
 from snnquant.errors import UsageError
+from snnquant.names import suggestion
 
 PREFIX = "SNNQUANT_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +80,6 @@ def from_text(parameter: click.Parameter, text: str) -> Any:
     if parameter.multiple or parameter.nargs != 1:
         return list(parameter.type.split_envvar_value(text))
     return text
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return ``did you mean ...`` for a word that is not known, or an empty text."""
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, sorted(set(known)), n=1)
-    return f"did you mean '{close[0]}'?" if close else ""
 
 
 def _dashes(name: str) -> str:
