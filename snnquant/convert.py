@@ -15,19 +15,17 @@ from typing import Any
 
 import onnx_ir as ir
 
-from snnquant import __version__
 from snnquant.calibration import Calibration
-from snnquant.data import Dataset, load_samples
+from snnquant.convert_model import check_calibration, convert_model
+from snnquant.data import load_samples
 from snnquant.errors import CalibrationMismatchError
 from snnquant.files import replace_files, sha256_of
 from snnquant.golden import checked_golden, golden_path, is_golden_of, serialize_golden
-from snnquant.manifest import describe_options, manifest, manifest_path
-from snnquant.model_file import SCALE_KEY, graph_hash, metadata, neuron_nodes
-from snnquant.ops.attach import TIMESTEPS_KEY
-from snnquant.progress import Progress, silent
-from snnquant.quantize import QuantizedModel, QuantizeOptions, fuse_result, quantize_model
-from snnquant.rounding import METHODS
-from snnquant.search import DEFAULT_SAMPLES, SearchResult, search_model
+from snnquant.instrument import Runner
+from snnquant.manifest import manifest, manifest_path
+from snnquant.model_file import SCALE_KEY, metadata, neuron_nodes
+from snnquant.quantize import QuantizedModel, fuse_result
+from snnquant.quantize_options import QuantizeOptions
 from snnquant.self_check import SelfCheck, check_fused, self_check
 from snnquant.stepping import (
     MODES,
@@ -36,81 +34,6 @@ from snnquant.stepping import (
     step_interface,
     step_model,
 )
-
-MODEL_SCHEMA = "1"
-
-
-def convert_model(
-    model: ir.Model,
-    calibration: Calibration,
-    options: QuantizeOptions,
-    *,
-    source_sha256: str,
-    calibration_sha256: str,
-    dataset: Dataset | None = None,
-    samples: int = DEFAULT_SAMPLES,
-    threads: int | None = None,
-    progress: Progress = silent,
-) -> QuantizedModel:
-    """Quantize a canonical float graph with its calibration, metadata included.
-
-    Args:
-        model: canonical float graph.
-        calibration: must be of this graph.
-        options: widths, target, read-out.
-        source_sha256: hash of the float model's file.
-        calibration_sha256: hash of the calibration file.
-        dataset: what the method of rounding looks at, if it does.
-        samples: use at most the first so many of them.
-        threads: threads of ONNX Runtime for that.
-        progress: told of every layer that was searched.
-
-    Raises:
-        CalibrationMismatchError: the calibration is of another graph.
-        DataError: the samples do not fit the model.
-    """
-    check_calibration(model, calibration)
-    scales = calibration.input_scales(options.input_bits, options.target.input_observer)
-    rates = calibration.firing_rates()
-    found = SearchResult()
-    if dataset is not None and METHODS[options.rounding].needs_samples:
-        found = search_model(
-            model,
-            scales,
-            options,
-            rates,
-            dataset,
-            samples=samples,
-            threads=threads,
-            progress=progress,
-        )
-    properties = model_properties(options, str(calibration.timesteps or ""))
-    properties["snnquant.source_sha256"] = source_sha256
-    properties["snnquant.calibration_sha256"] = calibration_sha256
-    result = quantize_model(model, scales, options, properties, rates, found.decided)
-    return replace(result, search=found.layers)
-
-
-def check_calibration(model: ir.Model, calibration: Calibration) -> None:
-    """Raise CalibrationMismatchError if a calibration is of another canonical graph."""
-    if calibration.graph_sha256 != graph_hash(model):
-        raise CalibrationMismatchError(
-            "the calibration is of another model (graph hashes differ); "
-            "run 'snnquant calibrate' on this model"
-        )
-
-
-def model_properties(options: QuantizeOptions, timesteps: str | None) -> dict[str, str]:
-    """Return the metadata of an integer model that tells how it was made."""
-    properties = {
-        "snnquant.version": __version__,
-        "snnquant.schema": MODEL_SCHEMA,
-        "snnquant.target": options.target.name,
-        "snnquant.config": json.dumps(describe_options(options), sort_keys=True),
-    }
-    if timesteps:
-        properties[TIMESTEPS_KEY] = timesteps
-    return properties
 
 
 def quantization_warnings(
@@ -125,6 +48,15 @@ def quantization_warnings(
             "use fewer weight or input bits, or a target with wider states",
         }
         for name in check.saturated
+    ]
+    warnings += [
+        {
+            "code": "width_not_proved",
+            "message": f"the states of '{layer['name']}' can leave {layer['state_bits']} bits, "
+            "where they saturate; allow more bits, or have it refused with --overflow error",
+        }
+        for layer in result.layers
+        if layer["kind"] == "neuron" and not is_proved(layer)
     ]
     warnings += [
         {
@@ -151,6 +83,22 @@ def fusion_summary(result: QuantizedModel) -> str:
     done = len(synapses) - len(left)
     line = f"fused {done} of {len(synapses)} synapses"
     return "; ".join([line, *(f"{n['name']} not fused: {n['not_fused']}" for n in left)])
+
+
+def is_proved(layer: Mapping[str, Any]) -> bool:
+    """Whether the states of a layer that a report tells of are proved never to saturate."""
+    bits = layer["proved_bits"]
+    return bits is not None and bits <= layer["state_bits"]
+
+
+def width_summary(result: QuantizedModel, most: int = 8) -> str:
+    """Return one line on the widths of states, of the first ``most`` layers one by one."""
+    neurons = [layer for layer in result.layers if layer["kind"] == "neuron"]
+    proved = [layer for layer in neurons if is_proved(layer)]
+    words = [f"{layer['name']} {layer['proved_bits']}" for layer in proved[:most]]
+    words += [f"and {len(proved) - most} more"] if len(proved) > most else []
+    line = f"states proved for {len(proved)} of {len(neurons)} layers"
+    return f"{line}, bits: {', '.join(words)}" if words else line
 
 
 def search_summary(layer: Mapping[str, Any]) -> str:
@@ -194,20 +142,25 @@ def convert_files(
         CalibrationMismatchError: the calibration or its samples belong to something else.
         ModelError: the model cannot be cut at its time steps.
     """
-    result = convert_model(
-        model,
-        known,
-        options,
-        source_sha256=source_sha256,
-        calibration_sha256=sha256_of(calibration),
-        **search,
-    )
+    check_calibration(model, known)
     samples_file = kept_samples(calibration, known)
     if samples_file.is_file() and sha256_of(samples_file) != known.samples_sha256:
         raise CalibrationMismatchError(
             f"{samples_file} is not the samples file of {calibration}; run calibrate again"
         )
     samples = load_samples(samples_file)
+    floats = Runner(ir.to_proto(model), custom_ops=False)
+    one = {name: values[:1] for name, values in samples.inputs.items()}
+    result = convert_model(
+        model,
+        known,
+        options,
+        source_sha256=source_sha256,
+        calibration_sha256=sha256_of(calibration),
+        shapes={name: values.shape for name, values in floats.feeds(one).items()},
+        any_length=mode == STEP_MODE or floats.layout.timesteps is None,
+        **search,
+    )
     sequence = result.model if result.unfused is None else result.unfused
     check = self_check(sequence, samples)
     if mode == STEP_MODE:

@@ -11,7 +11,8 @@ from snnquant import __version__
 from snnquant.bound_json import BINDING, binding_of
 from snnquant.files import atomic_write, read_json
 from snnquant.lowering.layer_options import LayerOptions
-from snnquant.quantize import QuantizedModel, QuantizeOptions
+from snnquant.quantize import QuantizedModel
+from snnquant.quantize_options import QuantizeOptions
 from snnquant.self_check import SelfCheck
 from snnquant.stepping import MODES, is_step_model
 
@@ -35,6 +36,8 @@ def describe_options(options: QuantizeOptions) -> dict[str, Any]:
         "readout_as": options.readout_as,
         "fuse": options.fuse,
         "rounding": options.rounding,
+        "state_bits": options.state_bits,
+        "overflow": options.overflow,
         **({"layers": describe_layers(options.layers)} if options.layers else {}),
     }
 

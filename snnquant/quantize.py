@@ -11,110 +11,21 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from snnquant.errors import ModelError, NumericalError, UsageError, first_line
+from snnquant.errors import ModelError, NumericalError, first_line
 from snnquant.fusion import Fusion, fuse_model
 from snnquant.lowering import RULES
-from snnquant.lowering.decided import Decided, choose_scales
+from snnquant.lowering.decided import Decided, choose_scales, make_coarser
 from snnquant.lowering.emission import Emission
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Kind
-from snnquant.lowering.layer_options import LayerOptions, check_layers
-from snnquant.lowering.plan import InputScale, LeftFloat, Plan, make_plan
+from snnquant.lowering.layer_options import check_layers
+from snnquant.lowering.plan import InputScale, LeftFloat, Plan
 from snnquant.model_file import SCALE_KEY, sort_metadata
 from snnquant.numerics import INT32, FloatArray
-from snnquant.observers import OBSERVERS
 from snnquant.ops import DOMAIN, attach_functions
 from snnquant.ops.attach import MAX_IR_VERSION
 from snnquant.passes.edit import is_state
-from snnquant.rounding import AUTO, METHODS, WITH_SAMPLES, WITHOUT_SAMPLES
-from snnquant.target import Target
-
-
-@dataclass(frozen=True)
-class QuantizeOptions:
-    """What a user may choose.
-
-    Attributes:
-        target: arithmetic profile.
-        weight_bits: 2 to 8.
-        input_bits: 2 to 8, for analog inputs.
-        per_channel: one weight scale per output channel.
-        readout_as: "float" (dequantized) or "int" (integers, scale in the metadata).
-        fuse: make one op of a synapse and the neurons behind it.
-        rounding: name of a method of :data:`snnquant.rounding.METHODS`.
-        layers: other widths of single layers, by the name of the synapse or neuron.
-    """
-
-    target: Target
-    weight_bits: int
-    input_bits: int
-    per_channel: bool
-    readout_as: str = "float"
-    fuse: bool = False
-    rounding: str = WITHOUT_SAMPLES
-    layers: Mapping[str, LayerOptions] = field(default_factory=dict)
-
-
-def choose_options(
-    target: Target,
-    weight_bits: int | None = None,
-    input_bits: int | None = None,
-    per_channel: bool | None = None,
-    readout_as: str = "float",
-    *,
-    fuse: bool = False,
-    rounding: str = AUTO,
-    samples: bool = False,
-    layers: Mapping[str, LayerOptions] | None = None,
-) -> QuantizeOptions:
-    """Fill what the user left open with the target's defaults, and check it against the target.
-
-    With samples to look at the method of rounding is the best that does, else the best that does
-    not.
-
-    Raises:
-        UsageError: the target does not have that width or granularity, or the method of rounding
-            looks at samples and there are none.
-    """
-    if target.input_observer not in OBSERVERS:
-        known = ", ".join(OBSERVERS)
-        raise UsageError(
-            f"target {target.name} names the observer '{target.input_observer}'; use one of {known}"
-        )
-    bits = target.weight_bits if weight_bits is None else weight_bits
-    _check_weight_bits(bits, target)
-    for name, chosen in (layers or {}).items():
-        if chosen.weight_bits is not None:
-            _check_weight_bits(chosen.weight_bits, target, f"layer '{name}': ")
-        if chosen.state_bits is not None and not 2 <= chosen.state_bits <= target.state_bits:
-            raise UsageError(
-                f"layer '{name}': target {target.name} has states of 2 to {target.state_bits} "
-                f"bits, not {chosen.state_bits}"
-            )
-    inputs = target.input_bits if input_bits is None else input_bits
-    if type(inputs) is not int or not 2 <= inputs <= 8:
-        raise UsageError(f"analog inputs can have 2 to 8 bits, not {inputs!r}")
-    if rounding == AUTO:
-        rounding = WITH_SAMPLES if samples else WITHOUT_SAMPLES
-    if METHODS[rounding].needs_samples and not samples:
-        raise UsageError(f"--rounding {rounding} looks at samples; give --data")
-    return QuantizeOptions(
-        target,
-        bits,
-        inputs,
-        target.per_channel if per_channel is None else per_channel,
-        readout_as,
-        fuse,
-        rounding,
-        dict(layers or {}),
-    )
-
-
-def _check_weight_bits(bits: int, target: Target, where: str = "") -> None:
-    """Raise UsageError for a width that the target does not have."""
-    if bits not in target.weight_bits_allowed:
-        allowed = ", ".join(map(str, target.weight_bits_allowed))
-        raise UsageError(f"{where}target {target.name} has no {bits}-bit weights, only {allowed}")
+from snnquant.quantize_options import QuantizeOptions, plan_model
 
 
 @dataclass
@@ -158,6 +69,7 @@ def quantize_model(
     keep_float: Collection[str] = (),
     float_spikes: Mapping[str, InputScale] | None = None,
     emission: Emission | None = None,
+    coarser: Mapping[str, int] | None = None,
 ) -> QuantizedModel:
     """Rewrite a canonical float graph in integers.
 
@@ -172,6 +84,8 @@ def quantize_model(
         keep_float: names of nodes that are not to become integers.
         float_spikes: how the spikes of neurons that stay float enter the integers, by value name.
         emission: writes the nodes that become integers; default: each once.
+        coarser: bits by which membranes are coarser than they would be, by name of the neuron,
+            where nothing was decided.
 
     Raises:
         UsageError: widths were chosen for layers that are not there.
@@ -179,17 +93,7 @@ def quantize_model(
             that do not fit.
         NumericalError: values for which no faithful integers exist.
     """
-    plan = make_plan(
-        model,
-        options.target,
-        scales,
-        rates=rates,
-        input_bits=options.input_bits,
-        weight_bits=options.weight_bits,
-        layers=options.layers,
-        keep_float=keep_float,
-        float_spikes=float_spikes,
-    )
+    plan = plan_model(model, scales, options, rates, keep_float, float_spikes)
     check_layers(model, plan, options.layers, keep_float)
     emission = emission or Emission()
     known = {**scales, **(float_spikes or {})}
@@ -198,6 +102,7 @@ def quantize_model(
     missing = [name for name in plan.entries() if name not in known]
     if missing:
         raise ModelError(f"no calibrated scale for '{missing[0]}'; calibrate this model again")
+    make_coarser(plan, coarser or {})
     choose_scales(plan, options.per_channel, decided or {})
     out = Emitter(model, plan)
     input_scales = _inputs(model, plan, out, emission)

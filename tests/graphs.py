@@ -17,7 +17,8 @@ from snnquant.lowering.plan import InputScale
 from snnquant.numerics import IntRange
 from snnquant.ops import DOMAIN, attach_functions, schemas
 from snnquant.passes import canonicalise
-from snnquant.quantize import QuantizedModel, QuantizeOptions, quantize_model
+from snnquant.quantize import QuantizedModel, quantize_model
+from snnquant.quantize_options import QuantizeOptions
 from snnquant.reference import Reference
 from snnquant.runtime import load_session
 from snnquant.self_check import integer_values

@@ -21,12 +21,12 @@ from snnquant.bench import (
 from snnquant.bench.timing import MIN_TURNS, RUNS_PER_TURN, Contender
 from snnquant.calibrate import calibrate_model
 from snnquant.calibration import CalibrationSettings
-from snnquant.convert import convert_model
+from snnquant.convert_model import convert_model
 from snnquant.data import Dataset, open_data
 from snnquant.errors import UsageError
 from snnquant.frontends import load_canonical
 from snnquant.instrument import Runner
-from snnquant.quantize import choose_options
+from snnquant.quantize_options import choose_options
 from snnquant.target import load_target
 
 

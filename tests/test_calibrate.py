@@ -13,7 +13,7 @@ from snnquant.calibrate import (
     same_elements,
 )
 from snnquant.calibration import CalibrationSettings, load_calibration
-from snnquant.convert import convert_model
+from snnquant.convert_model import convert_model
 from snnquant.data import open_data
 from snnquant.errors import CalibrationMismatchError, DataError, NumericalError, UsageError
 from snnquant.instrument import Runner

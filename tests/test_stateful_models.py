@@ -9,7 +9,7 @@ from graphs import Graph, options_of
 
 from snnquant.calibrate import calibrate_model, calibration_points
 from snnquant.calibration import AUTO, CalibrationSettings
-from snnquant.convert import convert_model
+from snnquant.convert_model import convert_model
 from snnquant.data import first_samples, open_data
 from snnquant.errors import DataError, NumericalError
 from snnquant.evaluate import evaluate_model

@@ -11,7 +11,7 @@ from snnquant.analyze.study import Job, Outcome, Setting, Study
 from snnquant.calibration import AUTO, Calibration
 from snnquant.observers import OBSERVERS
 from snnquant.progress import Stage
-from snnquant.quantize import QuantizeOptions
+from snnquant.quantize_options import QuantizeOptions
 
 
 @dataclass(frozen=True, eq=False)

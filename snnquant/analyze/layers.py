@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from snnquant.errors import ModelError
-from snnquant.lowering.plan import InputScale, make_plan
+from snnquant.lowering.plan import InputScale
 from snnquant.names import take_name
 from snnquant.ops.schema import DOMAIN, op_name, schemas
 from snnquant.passes.edit import int_attribute
-from snnquant.quantize import QuantizeOptions
+from snnquant.quantize_options import QuantizeOptions, plan_model
 from snnquant.rounding.weight_grid import DEFAULT_COHERENCE, coherence_of
 
 
@@ -101,15 +101,7 @@ def find_layers(
     Raises:
         ModelError: the target cannot express a neuron, or nothing becomes an integer.
     """
-    plan = make_plan(
-        model,
-        options.target,
-        scales,
-        rates=rates,
-        input_bits=options.input_bits,
-        weight_bits=options.weight_bits,
-        layers=options.layers,
-    )
+    plan = plan_model(model, scales, options, rates)
     left = {entry.node for entry in plan.left}
     group_of = {
         id(term): group

@@ -29,7 +29,8 @@ from snnquant.numerics import INT32, FloatArray, IntRange
 from snnquant.ops import attach_functions
 from snnquant.ops.schema import DOMAIN, schemas
 from snnquant.passes.edit import constant
-from snnquant.quantize import QuantizeOptions, quantize_model
+from snnquant.quantize import quantize_model
+from snnquant.quantize_options import QuantizeOptions
 
 Array = npt.NDArray[Any]
 SPIKES, MEMBRANE, CURRENT = "spikes", "membrane", "current"

@@ -22,7 +22,7 @@ from snnquant.model_file import last_layers, neuron_nodes, states_of
 from snnquant.ops.schema import schemas
 from snnquant.ops.states import runs_of
 from snnquant.progress import Progress
-from snnquant.quantize import QuantizeOptions
+from snnquant.quantize_options import QuantizeOptions
 
 #: Models that are open at the same time take no more than this, or the data is read again.
 _MAX_OPEN_BYTES = 512 * 2**20

@@ -23,13 +23,13 @@ from snnquant.cli.options import (
 from snnquant.cli.reading import read_options
 from snnquant.cli.scoring import scoring_options
 from snnquant.cli.source import Source, source_options
-from snnquant.convert import check_calibration
+from snnquant.convert_model import check_calibration
 from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
 from snnquant.files import file_record
 from snnquant.manifest import describe_options
 from snnquant.model_file import neuron_nodes
-from snnquant.quantize import choose_options
+from snnquant.quantize_options import choose_options
 from snnquant.target import load_target
 
 

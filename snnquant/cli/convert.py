@@ -29,6 +29,7 @@ from snnquant.convert import (
     kept_samples,
     quantization_warnings,
     search_summary,
+    width_summary,
     write_conversion,
 )
 from snnquant.data import ReadOptions, open_data
@@ -36,7 +37,7 @@ from snnquant.errors import UsageError
 from snnquant.golden import golden_path, is_golden_of
 from snnquant.manifest import describe_options, manifest_path
 from snnquant.progress import silent
-from snnquant.quantize import choose_options
+from snnquant.quantize_options import OVERFLOWS, SATURATE, choose_options
 from snnquant.rounding import AUTO, METHODS
 from snnquant.search import DEFAULT_SAMPLES
 from snnquant.stepping import MODES
@@ -47,6 +48,20 @@ from snnquant.target import load_target
 @calibration_option
 @width_options
 @layer_options
+@click.option(
+    "--state-bits",
+    type=click.IntRange(2, 32),
+    metavar="N",
+    help="Make membranes coarser until N bits are proved to hold all states. [default: as many as "
+    "they need, up to the target's]",
+)
+@click.option(
+    "--overflow",
+    type=click.Choice(OVERFLOWS),
+    default=SATURATE,
+    show_default=True,
+    help="Where the width of states is not proved to suffice: let them saturate, or refuse.",
+)
 @click.option(
     "--readout-as",
     type=click.Choice(["float", "int"]),
@@ -133,6 +148,8 @@ def run(
     per_channel: bool | None,
     layer: tuple[str, ...],
     layers: Path | None,
+    state_bits: int | None,
+    overflow: str,
     readout_as: str,
     fuse: bool,
     mode: str,
@@ -154,6 +171,8 @@ def run(
         rounding=rounding,
         samples=data is not None,
         layers=layer_widths(layer, layers),
+        state_bits=state_bits,
+        overflow=overflow,
     )
     speaker.settings(
         "convert",
@@ -217,6 +236,7 @@ def run(
         speaker.warn(warning["message"])
     for entry in result.search:
         speaker.say(f"  {search_summary(entry)}")
+    speaker.say(f"  {width_summary(result)}")
     speaker.say(
         f"  self-check: {check.integers} integers in {check.samples} samples equal the reference"
     )

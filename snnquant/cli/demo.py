@@ -27,7 +27,7 @@ from snnquant.frontends import load_canonical
 from snnquant.gates import measured
 from snnquant.manifest import describe_options
 from snnquant.model_file import read_model
-from snnquant.quantize import choose_options
+from snnquant.quantize_options import choose_options
 from snnquant.target import load_target
 
 #: To spend on comparing speeds.

@@ -42,6 +42,7 @@ from snnquant.partial import partial_path
 _OF_CALIBRATE = ("method", "samples", "batch_size", "inputs", "threads", "resume")
 _OF_CONVERT = (
     *("target", "weight_bits", "input_bits", "per_channel", "layer", "layers"),
+    *("state_bits", "overflow"),
     *("readout_as", "fuse", "mode"),
     *("golden", "rounding", "rounding_samples"),
 )

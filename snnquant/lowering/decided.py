@@ -10,7 +10,7 @@ import numpy as np
 from snnquant.errors import ModelError
 from snnquant.lowering.flow import Group
 from snnquant.lowering.plan import Plan
-from snnquant.lowering.terms import Term
+from snnquant.lowering.terms import Term, coarsened
 from snnquant.numerics import FloatArray, IntArray
 from snnquant.ops.schema import CURRENT_SHIFT
 
@@ -41,6 +41,49 @@ class Decided:
         """Return the same with more added to the bias."""
         known = self.bias_shift
         return replace(self, bias_shift=added if known is None else known + added)
+
+
+def make_coarser(plan: Plan, coarser: Mapping[str, int]) -> None:
+    """Ask for coarser membranes, before scales are chosen.
+
+    Args:
+        plan: groups without scales.
+        coarser: bits by name of the neuron; neurons that share a membrane scale get the most.
+    """
+    for key, group in plan.neurons.items():
+        root = group.root()
+        root.coarser = max(root.coarser, coarser.get(key.name or "", 0))
+
+
+def decided_coarser(
+    plan: Plan, decided: Mapping[str, Decided], coarser: Mapping[str, int]
+) -> dict[str, Decided]:
+    """Return decisions with coarser membranes, and the same weights.
+
+    Args:
+        plan: groups for which they were decided.
+        decided: by the name of the synapse or of the recurrent neuron.
+        coarser: bits by name of the neuron, as for :func:`make_coarser`.
+    """
+    made = dict(decided)
+    bits: dict[int, int] = {}
+    for key, group in plan.neurons.items():
+        root = id(group.root())
+        bits[root] = max(bits.get(root, 0), coarser.get(key.name or "", 0))
+    for group in plan.groups:
+        own = [m.name for m in members_of(plan) if m.group is group and m.name in decided]
+        if not own or not bits.get(id(group)):
+            continue
+        less, more = coarsened([decided[name].gain for name in own], bits[id(group)])
+        for name in own:
+            known = decided[name]
+            made[name] = replace(
+                known,
+                scale=known.scale * 2**less,
+                gain=known.gain >> less,
+                current_shift=max(known.current_shift - more, CURRENT_SHIFT.low),
+            )
+    return made
 
 
 @dataclass(frozen=True)

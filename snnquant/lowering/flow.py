@@ -13,6 +13,7 @@ from snnquant.lowering.terms import (
     Constant,
     Term,
     choose_gains,
+    coarsened,
     float_step,
     fraction_bits,
     largest_constants,
@@ -47,7 +48,8 @@ class Group:
         constants: real constants on the membrane scale.
         largest_current: largest calibrated magnitude of float currents that join.
         current_shift: left shift of the current in the neuron, for targets without gains; elsewhere
-            gains hold the fraction bits.
+            gains hold the fraction bits. Negative where states are coarser than currents.
+        coarser: bits by which the membrane is to be coarser than it would be for its constants.
         scale: of the current, ``[channels]`` or ``[1]``, once chosen; the membrane's is
             ``scale / 2**current_shift``.
         merged_into: the group that this one became part of.
@@ -60,6 +62,7 @@ class Group:
     constants: list[Constant] = field(default_factory=list)
     largest_current: float = 0.0
     current_shift: int = 0
+    coarser: int = 0
     scale: FloatArray | None = None
     merged_into: Group | None = None
     twins: list[tuple[Term, Term]] = field(default_factory=list)
@@ -106,6 +109,13 @@ class Group:
     def choose_scale(self, target: Target, per_channel: bool) -> FloatArray:
         """Choose and keep the membrane scale (current scale, before ``current_shift``)."""
         scale = self._choose(target, per_channel)
+        if self.coarser:
+            gains = [term.gain for term in self.terms if not term.every_channel]
+            less, more = coarsened(gains, self.coarser)
+            for term in self.terms:
+                term.gain = max(1, term.gain >> less)
+            self.current_shift = max(self.current_shift - more, CURRENT_SHIFT.low)
+            self.scale = scale = scale * 2**less
         # A twin may be of a term that became a twin itself, of one that came before.
         for term, known in self.twins:
             term.gain, term.bits = known.gain, known.bits

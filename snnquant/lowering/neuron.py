@@ -139,7 +139,7 @@ def emit(node: ir.Node, out: Emitter) -> None:
         for old, kind in zip(node.outputs, types, strict=True)
     ]
     doc = (
-        f"{node.op_type} '{node.name}' in integers: {target.state_bits}-bit states, one membrane "
+        f"{node.op_type} '{node.name}' in integers: one membrane "
         f"step is worth {scale.min():.6g} to {scale.max():.6g}; {schema.neuron.equation}"
     )
     out.tape.op_multi_out(

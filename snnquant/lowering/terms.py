@@ -151,3 +151,22 @@ def choose_gains(terms: Sequence[Term]) -> None:
         if step > 0:
             octaves = int(np.floor(np.log2(step / smallest)))
             term.gain = min(2**octaves, _MAX_GAIN)
+
+
+def coarsened(gains: Sequence[int], bits: int) -> tuple[int, int]:
+    """Return how a membrane gets coarser by ``bits``.
+
+    Gains that all weights have are given up first, which changes no weight; what is left shifts
+    the current to the right.
+
+    Args:
+        gains: powers of two of all weights whose currents are added up.
+        bits: how much coarser.
+
+    Returns:
+        Bits by which all gains get smaller and the scale of the current larger, and bits by which
+        the current is shifted.
+    """
+    less = min((gain.bit_length() - 1 for gain in gains), default=0)
+    less = min(less, bits)
+    return less, bits - less

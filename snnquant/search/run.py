@@ -15,16 +15,17 @@ import onnx_ir as ir
 
 from snnquant.data import Dataset
 from snnquant.instrument import Runner
-from snnquant.lowering.decided import Decided
+from snnquant.lowering.decided import Decided, make_coarser
 from snnquant.lowering.emission import Emission
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Kind
-from snnquant.lowering.plan import InputScale, Plan, make_plan
+from snnquant.lowering.plan import InputScale, Plan
 from snnquant.lowering.rule import Rule
 from snnquant.model_file import last_layers, neuron_nodes
 from snnquant.ops.schema import DOMAIN, schemas
 from snnquant.progress import Progress, silent
-from snnquant.quantize import QuantizedModel, QuantizeOptions, quantize_model
+from snnquant.quantize import QuantizedModel, quantize_model
+from snnquant.quantize_options import QuantizeOptions, plan_model
 from snnquant.search.correction import NeuronTrials, correct
 from snnquant.search.layers import SearchLayer, search_layers
 from snnquant.search.moments import Moments
@@ -84,21 +85,16 @@ class _Search:
         dataset: Dataset,
         samples: int,
         threads: int | None,
+        coarser: Mapping[str, int],
     ) -> None:
         self.model = model
         self.proto = ir.to_proto(model)
         self.scales = scales
         self.options = replace(options, fuse=False)
         self.rates = rates
-        self.plan: Plan = make_plan(
-            model,
-            options.target,
-            scales,
-            rates=rates,
-            input_bits=options.input_bits,
-            weight_bits=options.weight_bits,
-            layers=options.layers,
-        )
+        self.coarser = coarser
+        self.plan: Plan = plan_model(model, scales, options, rates)
+        make_coarser(self.plan, coarser)
         self.layers = search_layers(model, self.plan)
         spiking = [n.name for n in neuron_nodes(self.proto) if _spiking(n.op_type)]
         #: Their spikes are compared across channels, so that no channel is moved for itself.
@@ -137,6 +133,7 @@ class _Search:
             rates=self.rates,
             decided=self.result.decided,
             emission=names,
+            coarser=self.coarser,
         )
         self.made = made, names.read
         return self.made
@@ -258,6 +255,7 @@ def search_model(
     samples: int = DEFAULT_SAMPLES,
     threads: int | None = None,
     progress: Progress = silent,
+    coarser: Mapping[str, int] | None = None,
 ) -> SearchResult:
     """Choose the integers of all layers, one after the other.
 
@@ -270,8 +268,9 @@ def search_model(
         samples: use at most the first so many.
         threads: threads of ONNX Runtime.
         progress: told after every layer.
+        coarser: bits by which membranes are coarser than they would be, by name of the neuron.
     """
-    search = _Search(model, scales, options, rates, dataset, samples, threads)
+    search = _Search(model, scales, options, rates, dataset, samples, threads, coarser or {})
     progress(0, len(search.layers))
     for done, layer in enumerate(search.layers, 1):
         search.choose(layer)

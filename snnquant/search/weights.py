@@ -11,7 +11,7 @@ import onnx_ir as ir
 from snnquant.lowering.decided import Decided
 from snnquant.lowering.plan import Plan
 from snnquant.numerics import IntRange, quantize
-from snnquant.quantize import QuantizeOptions
+from snnquant.quantize_options import QuantizeOptions
 from snnquant.rounding import METHODS
 from snnquant.search.layers import SearchLayer
 from snnquant.search.moments import Moments

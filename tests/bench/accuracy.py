@@ -14,7 +14,8 @@ from snnquant.calibration import AUTO, CalibrationSettings
 from snnquant.data import open_data
 from snnquant.evaluate import evaluate_model
 from snnquant.frontends import load_canonical
-from snnquant.quantize import QuantizeOptions, quantize_model
+from snnquant.quantize import quantize_model
+from snnquant.quantize_options import QuantizeOptions
 from snnquant.target import load_target
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"

@@ -19,11 +19,11 @@ from low_bit_nets import CALIBRATION, NETS, train
 
 from snnquant.calibrate import calibrate_model
 from snnquant.calibration import AUTO, CalibrationSettings
-from snnquant.convert import convert_model
+from snnquant.convert_model import convert_model
 from snnquant.data import open_data
 from snnquant.evaluate import evaluate_model
 from snnquant.frontends import load_canonical
-from snnquant.quantize import choose_options
+from snnquant.quantize_options import choose_options
 from snnquant.rounding import METHODS
 from snnquant.target import load_target
 

@@ -40,11 +40,11 @@ from speed_nets import NETS, Net, at_rate, samples_of, trained
 from snnquant.bench.timing import Contender, interleave
 from snnquant.calibrate import calibrate_model
 from snnquant.calibration import AUTO, CalibrationSettings
-from snnquant.convert import convert_model
+from snnquant.convert_model import convert_model
 from snnquant.data import open_data
 from snnquant.frontends import load_canonical
 from snnquant.instrument import Runner
-from snnquant.quantize import choose_options
+from snnquant.quantize_options import choose_options
 from snnquant.target import load_target
 
 STEPS = 4

@@ -13,7 +13,8 @@ from snnquant.errors import UsageError
 from snnquant.lowering.layer_options import LayerOptions
 from snnquant.manifest import describe_options
 from snnquant.numerics import IntRange
-from snnquant.quantize import choose_options, quantize_model
+from snnquant.quantize import quantize_model
+from snnquant.quantize_options import choose_options
 from snnquant.target import load_target
 
 F, C = 6, 5

@@ -34,7 +34,7 @@ from snnquant.nn.quantized.running import NeuronSettings
 from snnquant.nn.quantized.stored import check_layer
 from snnquant.nn.quantized.synapse import QSynapse, SynapseSettings
 from snnquant.observers import OBSERVERS, TensorStatistics
-from snnquant.quantize import QuantizeOptions, choose_options
+from snnquant.quantize_options import QuantizeOptions, choose_options
 from snnquant.target import parse_target, target_table
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from snnquant.nn.quantized.link import Known, q_modules
 from snnquant.nn.quantized.neuron import QNeuron
 from snnquant.nn.quantized.synapse import QSynapse
 from snnquant.observers import TensorStatistics
-from snnquant.quantize import QuantizeOptions
+from snnquant.quantize_options import QuantizeOptions
 
 
 @dataclass

@@ -17,7 +17,7 @@ import onnx
 import onnx_ir as ir
 from torch import nn
 
-from snnquant.convert import model_properties
+from snnquant.convert_model import model_properties
 from snnquant.data import Batch
 from snnquant.errors import ModelError, SelfCheckError
 from snnquant.lowering.decided import Decided

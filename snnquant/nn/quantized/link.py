@@ -26,7 +26,7 @@ from snnquant.nn.quantized.running import NeuronSettings
 from snnquant.nn.quantized.synapse import QSynapse, SynapseSettings
 from snnquant.nn.quantized.tracker import Tracker, root_of
 from snnquant.nn.quantized.wire import Wire, without_data
-from snnquant.quantize import QuantizeOptions
+from snnquant.quantize_options import QuantizeOptions
 
 
 @dataclass(frozen=True)

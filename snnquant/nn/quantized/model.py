@@ -20,7 +20,7 @@ from snnquant.nn.quantized.module import QModule
 from snnquant.nn.quantized.neuron import QNeuron
 from snnquant.nn.quantized.synapse import QSynapse
 from snnquant.observers import OBSERVERS
-from snnquant.quantize import QuantizeOptions, choose_options
+from snnquant.quantize_options import QuantizeOptions, choose_options
 from snnquant.target import load_target
 
 
