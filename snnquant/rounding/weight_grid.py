@@ -70,20 +70,24 @@ def _best(parts: Sequence[WeightRows]) -> FloatArray:
     smallest is chosen: with inputs that are never negative, errors of one sign add up. Where the
     second moments ``H`` of the inputs were measured, the error is ``d^T H d``.
     """
+    tried = candidate_scales(parts)
+    best: FloatArray = tried[0].copy()
+    error = np.full(len(best), np.inf)
+    for scale in tried:
+        usable = np.where(scale > 0, scale, 1.0)[:, None]
+        trial = np.sum([_expected_error(part, usable) for part in parts], axis=0)
+        better = trial < error
+        best[better], error[better] = scale[better], trial[better]
+    return best
+
+
+def candidate_scales(parts: Sequence[WeightRows]) -> FloatArray:
+    """Return the scales of which one is chosen, ``[tried, channels]``: that of the range first."""
     highest = _most([part.rows.max(axis=1, initial=0.0) / part.limits.high for part in parts])
     lowest = _most([part.rows.min(axis=1, initial=0.0) / part.limits.low for part in parts])
-    full = np.maximum(highest, lowest)
     symmetric = _most([_largest(part.rows) / part.limits.high for part in parts])
-    best = full.copy()
-    error = np.full(len(full), np.inf)
-    for start in (full, symmetric):
-        for share in _SHARES:
-            scale = start * share
-            usable = np.where(scale > 0, scale, 1.0)[:, None]
-            trial = np.sum([_expected_error(part, usable) for part in parts], axis=0)
-            better = trial < error
-            best[better], error[better] = scale[better], trial[better]
-    return np.asarray(best, np.float64)
+    starts = (np.maximum(highest, lowest), symmetric)
+    return np.concatenate([_SHARES[:, None] * start for start in starts])
 
 
 def _most(scales: Sequence[FloatArray]) -> FloatArray:
