@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import onnx_ir as ir
 
 from snnquant import __version__
 from snnquant.calibration import Calibration
 from snnquant.data import Dataset
 from snnquant.errors import CalibrationMismatchError
-from snnquant.lowering.decided import Decided, decided_coarser
+from snnquant.lowering.decided import Coarser, Decided, decided_coarser
 from snnquant.manifest import describe_options
 from snnquant.model_file import graph_hash
 from snnquant.ops.attach import TIMESTEPS_KEY
@@ -71,13 +72,13 @@ def convert_model(
     plan = plan_model(model, scales, options, rates)
     wanted = {} if shapes is None else options.wanted_state_bits(plan)
 
-    def made(coarser: Mapping[str, int], decided: Mapping[str, Decided]) -> QuantizedModel:
+    def made(coarser: Coarser, decided: Mapping[str, Decided]) -> QuantizedModel:
         own = decided_coarser(plan, decided, coarser)
         return quantize_model(
             model, scales, plain, properties, rates, own, coarser=_added(before, coarser)
         )
 
-    before: dict[str, int] = {}
+    before: Coarser = {}
     if shapes is not None:
         before = narrowed(lambda coarser: made(coarser, {}).model, plan, shapes, wanted)
     found = SearchResult()
@@ -94,7 +95,7 @@ def convert_model(
             coarser=before,
         )
     # Weights that were searched for can reach a little further than the nearest ones.
-    after: dict[str, int] = {}
+    after: Coarser = {}
     if shapes is not None:
         after = narrowed(lambda coarser: made(coarser, found.decided).model, plan, shapes, wanted)
     result = replace(made(after, found.decided), search=found.layers)
@@ -107,9 +108,10 @@ def convert_model(
     return fuse_result(result) if options.fuse else result
 
 
-def _added(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
+def _added(a: Coarser, b: Coarser) -> Coarser:
     """Return sums by name."""
-    return {name: a.get(name, 0) + b.get(name, 0) for name in {**a, **b}}
+    none = np.zeros(1, np.int64)
+    return {name: a.get(name, none) + b.get(name, none) for name in {**a, **b}}
 
 
 def check_calibration(model: ir.Model, calibration: Calibration) -> None:

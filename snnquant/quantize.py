@@ -14,7 +14,7 @@ import onnx_ir as ir
 from snnquant.errors import ModelError, NumericalError, first_line
 from snnquant.fusion import Fusion, fuse_model
 from snnquant.lowering import RULES
-from snnquant.lowering.decided import Decided, choose_scales, make_coarser
+from snnquant.lowering.decided import Coarser, Decided, choose_scales, make_coarser
 from snnquant.lowering.emission import Emission
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Kind
@@ -69,7 +69,7 @@ def quantize_model(
     keep_float: Collection[str] = (),
     float_spikes: Mapping[str, InputScale] | None = None,
     emission: Emission | None = None,
-    coarser: Mapping[str, int] | None = None,
+    coarser: Coarser | None = None,
 ) -> QuantizedModel:
     """Rewrite a canonical float graph in integers.
 
@@ -84,8 +84,8 @@ def quantize_model(
         keep_float: names of nodes that are not to become integers.
         float_spikes: how the spikes of neurons that stay float enter the integers, by value name.
         emission: writes the nodes that become integers; default: each once.
-        coarser: bits by which membranes are coarser than they would be, by name of the neuron,
-            where nothing was decided.
+        coarser: bits by which membranes are coarser than they would be, per channel by name of
+            the neuron, where nothing was decided.
 
     Raises:
         UsageError: widths were chosen for layers that are not there.

@@ -10,17 +10,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import onnx
+import onnx_ir as ir
 
-from snnquant.bounds import GraphReach, Reach, graph_reach
+from snnquant.bounds import Reach, graph_reach
 from snnquant.errors import ModelError, NumericalError
-from snnquant.lowering.plan import Plan
+from snnquant.lowering.decided import Coarser
+from snnquant.lowering.flow import Kind
+from snnquant.lowering.plan import Named, Plan
 from snnquant.model_file import neuron_nodes
+from snnquant.numerics import IntArray
 from snnquant.ops.schema import STATE_BITS
 from snnquant.stepping import step_model
 
 Shapes = Mapping[str, tuple[int, ...]]
-Make = Callable[[Mapping[str, int]], onnx.ModelProto]
+Make = Callable[[Coarser], onnx.ModelProto]
 #: Times that scales are narrowed; each brings every layer to its width but for rounding.
 _MOST_ROUNDS = 8
 
@@ -111,42 +116,57 @@ def _keeps_steps_apart(model: onnx.ModelProto) -> bool:
     return True
 
 
-def narrowed(make: Make, plan: Plan, shapes: Shapes, wanted: Mapping[str, int]) -> dict[str, int]:
+def narrowed(make: Make, plan: Plan, shapes: Shapes, wanted: Mapping[str, int]) -> Coarser:
     """Return by how many bits membranes have to be coarser for the wanted widths to be proved.
 
     Args:
         make: makes the integer model with membranes that are so much coarser.
-        plan: says which neurons share a membrane scale.
+        plan: says which channel of its group each neuron counts in.
         shapes: of the model's inputs.
         wanted: widths that were asked for, by neuron.
     """
-    group_of = {key.name or "": id(group.root()) for key, group in plan.neurons.items()}
-    coarser: dict[str, int] = {}
+    coarser: dict[str, IntArray] = {}
     for _ in range(_MOST_ROUNDS if wanted else 0):
         reach = graph_reach(make(coarser), shapes)
-        excess = _excess(reach, wanted)
-        if not excess:
+        more: dict[int, IntArray] = {}
+        for key, group in plan.neurons.items():
+            layer, name = reach.neurons.get(key.name or ""), id(group.root())
+            if layer is None or not layer.settled or (key.name or "") not in wanted:
+                continue
+            excess = np.maximum(layer.needed - wanted[key.name or ""], 0)
+            if excess.any():
+                own = _per_channel(excess, _channels(plan, key))
+                more[name] = np.maximum(more.get(name, 0), own)
+        if not more:
             break
-        more: dict[int, int] = {}
-        for name, bits in excess.items():
-            group = group_of[name]
-            more[group] = max(more.get(group, 0), bits)
-        now: dict[int, int] = {}
-        for name, group in group_of.items():
-            now[group] = max(now.get(group, 0), coarser.get(name, 0))
-        coarser |= {
-            name: now[group] + more[group] for name, group in group_of.items() if group in more
-        }
+        now: dict[int, IntArray] = {}
+        for key, group in plan.neurons.items():
+            name = id(group.root())
+            known = coarser.get(key.name or "", np.zeros(1, np.int64))
+            now[name] = np.maximum(now.get(name, 0), known)
+        for key, group in plan.neurons.items():
+            name = id(group.root())
+            if name in more:
+                coarser[key.name or ""] = now[name] + more[name]
     return coarser
 
 
-def _excess(reach: GraphReach, wanted: Mapping[str, int]) -> dict[str, int]:
-    """Return by how many bits layers are wider than they may be."""
-    found = {}
-    for name, bits in wanted.items():
-        layer = reach.neurons.get(name)
-        if layer is not None and layer.settled and layer.bits > bits:
-            found[name] = layer.bits - bits
+def _channels(plan: Plan, neuron: Named) -> IntArray | None:
+    """Return the channel of its group that each neuron counts in; None: there is one scale."""
+    source = neuron.inputs[0] if isinstance(neuron, ir.Node) else None
+    if source is None:
+        return None
+    flow = plan.flow(source)
+    return flow.channels if flow.kind is Kind.CURRENT else None
+
+
+def _per_channel(values: IntArray, channels: IntArray | None) -> IntArray:
+    """Return the largest value of each channel of what has an axis of samples in front."""
+    if channels is None or channels.size == 1:
+        return np.asarray(values.max(keepdims=True).reshape(1))
+    found = np.zeros(int(channels.max()) + 1, np.int64)
+    where, spread = np.broadcast_arrays(channels, values)
+    np.maximum.at(found, where.reshape(-1), spread.reshape(-1))
     return found
 
 

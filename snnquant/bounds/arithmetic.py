@@ -15,6 +15,7 @@ import numpy as np
 from snnquant.bounds.intervals import Interval
 from snnquant.neurons.arithmetic import IntegerArithmetic
 from snnquant.neurons.definition import Constants
+from snnquant.numerics import IntArray
 
 
 @dataclass(frozen=True)
@@ -87,22 +88,27 @@ class IntervalBackend:
 
 
 class Extent:
-    """The smallest and the largest of the integers that a state was given, before any limit."""
+    """The smallest and the largest of the integers that states were given, before any limit.
 
-    def __init__(self) -> None:
-        self.low = 0
-        self.high = 0
+    Args:
+        shape: of one step.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.low = np.zeros(shape, np.int64)
+        self.high = np.zeros(shape, np.int64)
 
     def add(self, values: Interval, where: Any = True) -> None:
         """Take in what values can be, at the elements that can be reached."""
-        held = np.broadcast_to(where, values.low.shape) & ~values.empty
-        self.low = min(self.low, int(values.low.min(initial=0, where=held)))
-        self.high = max(self.high, int(values.high.max(initial=0, where=held)))
+        held = ~values.empty & where
+        self.low = np.where(held, np.minimum(self.low, values.low), self.low)
+        self.high = np.where(held, np.maximum(self.high, values.high), self.high)
 
     @property
-    def bits(self) -> int:
-        """Width in two's complement that holds them."""
-        return max((-self.low - 1).bit_length() if self.low < 0 else 0, self.high.bit_length()) + 1
+    def bits(self) -> IntArray:
+        """Width in two's complement that holds them, for each element."""
+        # -2**n needs no more bits than 2**n - 1 does; frexp counts the bits of a magnitude.
+        return np.asarray(np.frexp(np.maximum(self.high, -self.low - 1))[1] + 1, np.int64)
 
 
 class BranchArithmetic(IntegerArithmetic):

@@ -105,10 +105,10 @@ class _Walk:
         if isinstance(held, Interval):
             return held
         total, passed = held.current()
-        width = Extent()
-        width.add(passed)
-        known = self.found.currents.get(held.node.name, 0)
-        self.found.currents[held.node.name] = max(known, width.bits)
+        width = Extent(passed.low.shape)
+        width.add(passed.map(lambda end: end.astype(np.int64)))
+        known = self.found.currents.get(held.node.name, 1)
+        self.found.currents[held.node.name] = int(width.bits.max(initial=known))
         self.values[name] = total
         return total
 

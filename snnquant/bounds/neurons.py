@@ -17,6 +17,7 @@ from snnquant.bounds.arithmetic import BranchArithmetic, Extent
 from snnquant.bounds.intervals import Interval
 from snnquant.neurons.definition import NeuronModel, constants_of
 from snnquant.neurons.simulate import along_channels, first_states
+from snnquant.numerics import IntArray
 from snnquant.ops.schema import LAST_SPIKES
 
 Array = npt.NDArray[Any]
@@ -35,15 +36,20 @@ class Reach:
         output: spikes of any step, or the membrane of a read-out.
         membrane: after integration, at any step.
         states: by name, after the last step (after any step, where their number is open).
-        bits: width in two's complement with which nothing is ever saturated.
+        needed: width in two's complement with which a neuron is never saturated, for each.
         settled: no more steps would reach further, or there are no more.
     """
 
     output: Interval
     membrane: Interval
     states: States
-    bits: int
+    needed: IntArray
     settled: bool
+
+    @property
+    def bits(self) -> int:
+        """Width with which none is ever saturated."""
+        return int(self.needed.max(initial=1))
 
     def fits(self, state_bits: int) -> bool:
         """Whether states of that width are proved never to saturate."""
@@ -76,7 +82,7 @@ def neuron_reach(
     now = _first_states(model, held, shape, states)
     if recurrent_weight is not None:
         given = (states or {}).get(LAST_SPIKES, Interval.of(np.zeros(shape, np.int64)))
-        layer = _Layer(model, attributes, held, recurrent_weight)
+        layer = _Layer(model, attributes, held, shape, recurrent_weight)
         return layer.run(current, now | {LAST_SPIKES: given}, steps)
     # Most neurons of a map are alike; each kind is looked at once.
     full = {name: np.broadcast_to(value, shape) for name, value in held.items()}
@@ -90,7 +96,8 @@ def neuron_reach(
         lead = values.shape[: values.ndim - len(shape)]
         return np.asarray(values.reshape(*lead, 1, -1)[..., kinds])
 
-    layer = _Layer(model, attributes, {name: few(value) for name, value in full.items()}, None)
+    each = {name: few(value) for name, value in full.items()}
+    layer = _Layer(model, attributes, each, (1, len(kinds)), None)
     start = {name: state.map(few) for name, state in now.items()}
     found = layer.run(current.map(few), start, steps)
 
@@ -104,6 +111,7 @@ def neuron_reach(
         output=found.output.map(all_of),
         membrane=found.membrane.map(all_of),
         states={name: state.map(all_of) for name, state in found.states.items()},
+        needed=all_of(found.needed),
     )
 
 
@@ -114,6 +122,7 @@ class _Layer:
         model: the neuron.
         attributes: those of the integer op.
         constants: by the names that ``step`` reads, each along a step.
+        shape: of one step.
         recurrent_weight: ``[N, N]``, if there are any; the last spikes are then a state.
     """
 
@@ -122,11 +131,12 @@ class _Layer:
         model: NeuronModel,
         attributes: Mapping[str, int],
         constants: Mapping[str, Array],
+        shape: tuple[int, ...],
         recurrent_weight: Array | None,
     ) -> None:
         self.model = model
         self.constants = constants_of(model, constants, attributes)
-        self.wanted = Extent()
+        self.wanted = Extent(shape)
         self.most_spikes = int(attributes.get("max_spikes", 1)) if model.spiking else 0
         self.branches = [
             BranchArithmetic.of(attributes, spikes, self.wanted)

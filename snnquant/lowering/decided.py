@@ -43,33 +43,39 @@ class Decided:
         return replace(self, bias_shift=added if known is None else known + added)
 
 
-def make_coarser(plan: Plan, coarser: Mapping[str, int]) -> None:
+#: Bits by which membranes are coarser than they would be, per channel, by name of the neuron.
+Coarser = Mapping[str, IntArray]
+
+
+def make_coarser(plan: Plan, coarser: Coarser) -> None:
     """Ask for coarser membranes, before scales are chosen.
 
     Args:
         plan: groups without scales.
-        coarser: bits by name of the neuron; neurons that share a membrane scale get the most.
+        coarser: bits per channel by name of the neuron; what shares a scale gets the most.
     """
     for key, group in plan.neurons.items():
-        root = group.root()
-        root.coarser = max(root.coarser, coarser.get(key.name or "", 0))
+        root, asked = group.root(), coarser.get(key.name or "")
+        if asked is not None:
+            root.coarser = asked if root.coarser is None else np.maximum(root.coarser, asked)
 
 
 def decided_coarser(
-    plan: Plan, decided: Mapping[str, Decided], coarser: Mapping[str, int]
+    plan: Plan, decided: Mapping[str, Decided], coarser: Coarser
 ) -> dict[str, Decided]:
-    """Return decisions with coarser membranes, and the same weights.
+    """Return decisions with coarser membranes in all channels, and the same weights.
 
     Args:
         plan: groups for which they were decided.
         decided: by the name of the synapse or of the recurrent neuron.
-        coarser: bits by name of the neuron, as for :func:`make_coarser`.
+        coarser: as for :func:`make_coarser`; all channels of a layer get the most.
     """
     made = dict(decided)
     bits: dict[int, int] = {}
     for key, group in plan.neurons.items():
         root = id(group.root())
-        bits[root] = max(bits.get(root, 0), coarser.get(key.name or "", 0))
+        asked = coarser.get(key.name or "", np.zeros(1, np.int64))
+        bits[root] = max(bits.get(root, 0), int(asked.max(initial=0)))
     for group in plan.groups:
         own = [m.name for m in members_of(plan) if m.group is group and m.name in decided]
         if not own or not bits.get(id(group)):

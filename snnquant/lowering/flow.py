@@ -14,6 +14,7 @@ from snnquant.lowering.terms import (
     Term,
     choose_gains,
     coarsened,
+    common_shift,
     float_step,
     fraction_bits,
     largest_constants,
@@ -49,7 +50,8 @@ class Group:
         largest_current: largest calibrated magnitude of float currents that join.
         current_shift: left shift of the current in the neuron, for targets without gains; elsewhere
             gains hold the fraction bits. Negative where states are coarser than currents.
-        coarser: bits by which the membrane is to be coarser than it would be for its constants.
+        coarser: bits by which membranes are to be coarser than their constants ask for,
+            ``[channels]`` or ``[1]``; None: none.
         scale: of the current, ``[channels]`` or ``[1]``, once chosen; the membrane's is
             ``scale / 2**current_shift``.
         merged_into: the group that this one became part of.
@@ -62,7 +64,7 @@ class Group:
     constants: list[Constant] = field(default_factory=list)
     largest_current: float = 0.0
     current_shift: int = 0
-    coarser: int = 0
+    coarser: IntArray | None = None
     scale: FloatArray | None = None
     merged_into: Group | None = None
     twins: list[tuple[Term, Term]] = field(default_factory=list)
@@ -109,17 +111,27 @@ class Group:
     def choose_scale(self, target: Target, per_channel: bool) -> FloatArray:
         """Choose and keep the membrane scale (current scale, before ``current_shift``)."""
         scale = self._choose(target, per_channel)
-        if self.coarser:
-            gains = [term.gain for term in self.terms if not term.every_channel]
-            less, more = coarsened(gains, self.coarser)
-            for term in self.terms:
-                term.gain = max(1, term.gain >> less)
-            self.current_shift = max(self.current_shift - more, CURRENT_SHIFT.low)
-            self.scale = scale = scale * 2**less
+        if self.coarser is not None:
+            self.scale = scale = self._coarsened(scale, self.coarser)
         # A twin may be of a term that became a twin itself, of one that came before.
         for term, known in self.twins:
             term.gain, term.bits = known.gain, known.bits
         return scale
+
+    def _coarsened(self, scale: FloatArray, asked: IntArray) -> FloatArray:
+        """Make membranes coarser: by a shift of all currents, what is left by coarser weights."""
+        weighted = [term for term in self.terms if not term.every_channel]
+        bits = np.broadcast_to(asked, scale.shape) if scale.size > 1 else asked.max(keepdims=True)
+        peaks = largest_constants(
+            self.constants, self.terms, self.largest_current, scale.size if scale.size > 1 else 0
+        )
+        shared = common_shift(bits, scale, peaks, weighted)
+        less, more = coarsened([term.gain for term in weighted], shared)
+        for term in weighted:
+            term.gain >>= less
+        self.current_shift = max(self.current_shift - more, CURRENT_SHIFT.low)
+        own = np.maximum(bits - shared, 0)
+        return np.asarray(scale * 2.0 ** (less + own), np.float64)
 
     def _choose(self, target: Target, per_channel: bool) -> FloatArray:
         weighted = [t for t in self.terms if not t.every_channel]

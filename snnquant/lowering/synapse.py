@@ -131,7 +131,7 @@ def _warn_of_lost_weights(
         out.warn(
             "lost_weights",
             f"'{node.name}': the weights of {dead} of {len(peaks)} output channels became 0 beside "
-            "larger ones on the same scale",
+            "larger ones, or constants of their neurons, on the same scale",
         )
     elif 4 * coarse > len(peaks):
         out.warn(

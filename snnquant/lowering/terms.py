@@ -170,3 +170,30 @@ def coarsened(gains: Sequence[int], bits: int) -> tuple[int, int]:
     less = min((gain.bit_length() - 1 for gain in gains), default=0)
     less = min(less, bits)
     return less, bits - less
+
+
+def common_shift(
+    bits: IntArray, scale: FloatArray, peaks: FloatArray, terms: Sequence[Term]
+) -> int:
+    """Return by how many bits all channels get coarser together, the others one by one.
+
+    A shift of the current rounds it at every step, in all channels; a coarser scale of a single
+    channel rounds its weights. Both errors count in shares of the channel's largest constant: a
+    channel whose weights are tiny beside its threshold can well have coarser ones.
+
+    Args:
+        bits: asked for, ``[channels]`` or ``[1]``.
+        scale: of the current, per channel.
+        peaks: largest constant per channel.
+        terms: weights whose currents are added up.
+    """
+    if bits.size == 1 or not terms:
+        return int(bits.max())
+    share = np.divide(scale, peaks, out=np.zeros_like(peaks), where=peaks > 0)
+    step = sum(term.rows.shape[1] * float(term.gain * term.reach) ** 2 for term in terms)
+
+    def error(shift: int) -> float:
+        rounding = 4.0 ** np.maximum(bits, shift) + step * 4.0 ** np.maximum(bits - shift, 0)
+        return float((share**2 * rounding).sum())
+
+    return min(range(int(bits.max()) + 1), key=error)

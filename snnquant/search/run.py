@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from snnquant.data import Dataset
 from snnquant.instrument import Runner
-from snnquant.lowering.decided import Decided, make_coarser
+from snnquant.lowering.decided import Coarser, Decided, make_coarser
 from snnquant.lowering.emission import Emission
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Kind
@@ -85,7 +85,7 @@ class _Search:
         dataset: Dataset,
         samples: int,
         threads: int | None,
-        coarser: Mapping[str, int],
+        coarser: Coarser,
     ) -> None:
         self.model = model
         self.proto = ir.to_proto(model)
@@ -255,7 +255,7 @@ def search_model(
     samples: int = DEFAULT_SAMPLES,
     threads: int | None = None,
     progress: Progress = silent,
-    coarser: Mapping[str, int] | None = None,
+    coarser: Coarser | None = None,
 ) -> SearchResult:
     """Choose the integers of all layers, one after the other.
 
@@ -268,7 +268,7 @@ def search_model(
         samples: use at most the first so many.
         threads: threads of ONNX Runtime.
         progress: told after every layer.
-        coarser: bits by which membranes are coarser than they would be, by name of the neuron.
+        coarser: bits by which membranes are coarser than they would be, per channel by neuron.
     """
     search = _Search(model, scales, options, rates, dataset, samples, threads, coarser or {})
     progress(0, len(search.layers))

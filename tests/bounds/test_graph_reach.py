@@ -29,7 +29,7 @@ def hostile(feeds, rng):
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.name)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 def test_nothing_that_a_model_gives_is_outside(target, data):
     network, result = data.draw(quantized_networks(target))
     model = result.model
