@@ -6,7 +6,7 @@ Counters add up over batches, so memory does not grow with the data. Nothing is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,14 @@ from snnquant.instrument import Layout, Runner
 from snnquant.model_file import neuron_nodes
 from snnquant.neurobench import NeuroBench, NeuroBenchCounter
 from snnquant.ops.fused import channels_third, neuron_schema
+from snnquant.overflow_counter import OverflowCounter
 from snnquant.progress import Progress, silent
 from snnquant.spike_counter import LayerCounter, LayerReport, agreement_of
 from snnquant.stepping import StepRunner, open_runner
 
 Array = npt.NDArray[Any]
 #: Numbers of layers that count for the model as they are in the worst layer.
-WORST_OF_LAYERS = ("rate_drift", "rate_emd", "dead", "saturated")
+WORST_OF_LAYERS = ("rate_drift", "rate_emd", "dead", "saturated", "overflow")
 READOUTS = ("auto", "sum", "mean", "max", "last")
 
 
@@ -153,10 +154,9 @@ def evaluate_model(
     origin = {} if reference is None else spiking_outputs(reference)
     shared = {name: origin[name] for name in layers if name in origin}
     bench = NeuroBenchCounter(model) if neurobench else None
-    inner = [*layers.values(), *(bench.values if bench else ())]
-    runner = open_runner(
-        bench.model if bench else model, inner, threads=threads, custom_ops=custom_ops
-    )
+    limits = OverflowCounter(model, bench.probe if bench else None)
+    inner = [*layers.values(), *(bench.values if bench else ()), *limits.values]
+    runner = open_runner(limits.model, inner, threads=threads, custom_ops=custom_ops)
     floats = (
         None
         if reference is None
@@ -187,12 +187,16 @@ def evaluate_model(
             spikes = channels_third(values[layers[name]], nodes[name])[:, : len(batch)]
             other = expected[shared[name]][:, : len(batch)] if name in shared and expected else None
             counter.add(spikes, other)
+        limits.add(values, len(batch), runner.layout.fixed_batch)
         if bench is not None:
             bench.add(values, len(batch), runner.layout.fixed_batch)
         observe(Judged(batch, predicted, predicted_float))
         done += len(batch)
         progress(done, total)
-    reports = tuple(counters[name].report(name in shared) for name in layers)
+    reports = tuple(
+        replace(counters[name].report(name in shared), overflow=limits.share(name))
+        for name in layers
+    )
     accuracy = right / done if dataset.has_labels else None
     float_accuracy = right_float / done if dataset.has_labels and floats is not None else None
     compared = [counters[name] for name in shared if counters[name].entries]

@@ -27,6 +27,7 @@ class Need(Enum):
     BOTH = "labels and the float model; add 'y' to the data and give --reference"
     FILE = "a model file; give MODEL"
     NOTHING = "neurons that spike; choose another limit"
+    PROOF = "a model that says what is proved of its states; convert again"
 
 
 class Unit(Enum):
@@ -121,6 +122,14 @@ GATES = (
         Unit.FRACTION,
         Need.NOTHING,
         f"Largest share of neurons {_LAYER} that fire at every step.",
+    ),
+    GateRule(
+        "max-overflow",
+        "overflow",
+        False,
+        Unit.FRACTION,
+        Need.PROOF,
+        f"Largest share of membranes {_LAYER} that are at a limit of their state.",
     ),
     GateRule(
         "max-size",
@@ -242,6 +251,7 @@ def check_needs(limits: Mapping[str, float], *, labels: bool, reference: bool, f
         Need.BOTH: labels and reference,
         Need.FILE: file,
         Need.NOTHING: True,
+        Need.PROOF: True,
     }
     for rule in GATES:
         if rule.id in limits and not have[rule.needs]:

@@ -26,6 +26,8 @@ from snnquant.ops.states import state_inputs_of
 SCALE_KEY = "snnquant.scale."
 #: Metadata: name of the synapse in each fused neuron node, by the node's name, as JSON.
 SYNAPSES_KEY = "snnquant.synapses"
+#: Metadata: for how many steps states are proved never to saturate, by neuron, as JSON; null: any.
+PROVED_KEY = "snnquant.proved_steps"
 #: Metadata of a model of single steps: per input that is a state how it starts and comes back.
 STATE_KEY = "snnquant.state."
 
@@ -170,6 +172,20 @@ def sort_metadata(model: onnx.ModelProto) -> None:
 def metadata(model: onnx.ModelProto) -> dict[str, str]:
     """Return the model's metadata properties."""
     return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def proved_steps(model: onnx.ModelProto) -> dict[str, int | None] | None:
+    """Return for how many steps states are proved never to saturate, by neuron; None: for any.
+
+    Of a model that does not say so, or says what cannot be, nothing is known: None for all of it.
+    """
+    try:
+        stored = json.loads(metadata(model)[PROVED_KEY])
+        if all(s is None or (type(s) is int and s >= 0) for s in stored.values()):
+            return dict(stored)
+    except (KeyError, ValueError, AttributeError, RecursionError):
+        pass
+    return None
 
 
 def fused_synapses(model: onnx.ModelProto) -> dict[str, str]:

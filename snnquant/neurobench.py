@@ -76,6 +76,7 @@ class NeuroBenchCounter:
 
     Attributes:
         model: the same with what computes the currents inside of fused ops.
+        probe: of its membranes.
         values: inner values that :meth:`add` needs.
 
     Raises:
@@ -87,11 +88,11 @@ class NeuroBenchCounter:
             raise UsageError(
                 "--neurobench needs whole sequences; evaluate the model without --mode step"
             )
-        self._probe = MembraneProbe(model)
-        self.model = self._probe.model
+        self.probe = MembraneProbe(model)
+        self.model = self.probe.model
         self._connections = connections_of(model, held_constants(model, stored=True))
         wanted = [connection.source for connection in self._connections]
-        self.values = list(dict.fromkeys([*wanted, *self._probe.values]))
+        self.values = list(dict.fromkeys([*wanted, *self.probe.values]))
         self._footprint = _footprint(model)
         self._samples = 0
         self._updates = 0
@@ -112,8 +113,8 @@ class NeuroBenchCounter:
             self._dense[index] += found.dense
             self._effective[index] += found.effective
             self._binary[index] &= found.binary
-        for layer in self._probe.layers:
-            membranes = self._probe.membranes(layer, values, count, fixed_batch)
+        for layer in self.probe.layers:
+            membranes = self.probe.membranes(layer, values, count, fixed_batch)
             # At how many neurons and steps the membrane that the threshold sees changes.
             self._updates += int(membranes[0].size + (membranes[1:] != membranes[:-1]).sum())
         self._samples += count

@@ -31,6 +31,8 @@ class LayerReport:
             float layer counts as having fired once; None without a reference.
         rate_emd: earth mover's distance between the distributions of the neurons' firing rates,
             in spikes per step; None without a reference.
+        overflow: share of (sample, step, neuron) entries whose membrane is at a limit of its
+            state; 0 where that is proved, or there is none, None where it is not known.
     """
 
     name: str
@@ -43,6 +45,7 @@ class LayerReport:
     spike_f1: float | None = None
     rate_drift: float | None = None
     rate_emd: float | None = None
+    overflow: float | None = None
 
 
 class LayerCounter:

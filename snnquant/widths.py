@@ -6,8 +6,9 @@ integer; where none is proved, the target's.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from snnquant.errors import ModelError, NumericalError
 from snnquant.lowering.decided import Coarser
 from snnquant.lowering.flow import Kind
 from snnquant.lowering.plan import Named, Plan
-from snnquant.model_file import neuron_nodes
+from snnquant.model_file import PROVED_KEY, neuron_nodes, sort_metadata
 from snnquant.numerics import IntArray
 from snnquant.ops.schema import STATE_BITS
 from snnquant.stepping import step_model
@@ -49,6 +50,11 @@ class StateWidth:
         """Whether they never saturate."""
         return self.bits is not None and self.bits <= self.state_bits
 
+    @property
+    def always(self) -> bool:
+        """Whether they never do, however many steps there are."""
+        return self.bits_any_length is not None and self.bits_any_length <= self.state_bits
+
 
 @dataclass(frozen=True)
 class Widths:
@@ -57,10 +63,19 @@ class Widths:
     Attributes:
         neurons: by name.
         currents: bits that hold every partial sum of a synapse, by its name.
+        steps: for which it is proved.
     """
 
-    neurons: dict[str, StateWidth] = field(default_factory=dict)
-    currents: dict[str, int] = field(default_factory=dict)
+    neurons: dict[str, StateWidth]
+    currents: dict[str, int]
+    steps: int
+
+    def proved_steps(self) -> dict[str, int | None]:
+        """Return for how many steps states never saturate, by neuron; None: for any number."""
+        return {
+            name: None if width.always else self.steps if width.proved else 0
+            for name, width in self.neurons.items()
+        }
 
     def told(self, layer: Mapping[str, Any]) -> dict[str, Any]:
         """Return the entry of a layer in reports, with its widths."""
@@ -100,7 +115,7 @@ def prove_widths(
         needed = longer if any_length else bits
         chosen = most if needed is None else max(min(needed, most), STATE_BITS.low)
         widths[node.name] = StateWidth(bits, longer, wanted.get(node.name, chosen))
-    return Widths(widths, known.currents)
+    return Widths(widths, known.currents, known.steps)
 
 
 def _bits(reach: Reach | None) -> int | None:
@@ -174,6 +189,8 @@ def with_widths(model: onnx.ModelProto, widths: Widths) -> onnx.ModelProto:
     """Return an integer model whose states saturate at their widths."""
     made = onnx.ModelProto()
     made.CopyFrom(model)
+    made.metadata_props.add(key=PROVED_KEY, value=json.dumps(widths.proved_steps(), sort_keys=True))
+    sort_metadata(made)
     for node in neuron_nodes(made, integer=True):
         for attribute in node.attribute:
             if attribute.name == STATE_BITS.name and node.name in widths.neurons:

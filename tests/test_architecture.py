@@ -43,7 +43,7 @@ LAYERS = [
     {"search", "bounds"},
     {"self_check", "bench"},
     {"stepping"},
-    {"spike_counter", "connections", "membranes", "neurobench", "widths"},
+    {"spike_counter", "connections", "membranes", "neurobench", "overflow_counter", "widths"},
     {"golden", "trace", "doctor", "manifest"},
     {
         "calibrate",

@@ -15,8 +15,12 @@ from snnquant.pipeline import junit_xml, markdown_summary
 from snnquant.spike_counter import LayerCounter, LayerReport
 
 SCHEMA = "snnquant.eval/1"
-CALM = LayerReport("calm", 4, 0.5, 0.25, 0.0, 0.5, 0.9, 0.9, rate_drift=0.0, rate_emd=0.02)
-BAD = LayerReport("b<&|d", 4, 0.5, 0.0, 0.5, 0.4, 0.7, 0.8, rate_drift=0.25, rate_emd=0.01)
+CALM = LayerReport(
+    "calm", 4, 0.5, 0.25, 0.0, 0.5, 0.9, 0.9, rate_drift=0.0, rate_emd=0.02, overflow=0.01
+)
+BAD = LayerReport(
+    "b<&|d", 4, 0.5, 0.0, 0.5, 0.4, 0.7, 0.8, rate_drift=0.25, rate_emd=0.01, overflow=0.0
+)
 FOUND = Evaluation(8, 0.75, 0.875, 0.125, 0.9, 0.8, (CALM, BAD))
 BYTES = 1000
 #: Metric by metric: the value above, and the layer that it is of.
@@ -28,6 +32,7 @@ VALUES = {
     "max-rate-emd": (0.02, "calm"),
     "max-dead": (0.25, "calm"),
     "max-saturation": (0.5, "b<&|d"),
+    "max-overflow": (0.01, "calm"),
     "max-size": (BYTES, None),
 }
 EMPTY = Evaluation(8, None, None, None, None, None, ())

@@ -31,11 +31,13 @@ class GraphReach:
         neurons: by the name of each integer neuron.
         currents: width in two's complement of all partial sums of a synapse, by its name.
         values: by name, of those that were asked for.
+        steps: that the neurons take, at most.
     """
 
     neurons: dict[str, Reach] = field(default_factory=dict)
     currents: dict[str, int] = field(default_factory=dict)
     values: dict[str, Interval] = field(default_factory=dict)
+    steps: int = 0
 
 
 def graph_reach(
@@ -151,6 +153,7 @@ class _Walk:
             like = {True: np.zeros(shape, np.float32), False: np.zeros(shape[1:], np.float32)}
             return [anything(like[port.timed]) for port in schema.outputs]
         count = shape[0]
+        self.found.steps = max(self.found.steps, count)
         reach = neuron_reach(
             schema.neuron,
             node_attributes(node, schema),

@@ -35,6 +35,9 @@ def print_evaluation(speaker: Speaker, result: Evaluation) -> None:
     else:
         speaker.result(f"{result.samples} samples, no labels and no reference to compare with")
     columns = ["layer", "neurons", "rate", "dead", "saturated"]
+    # Of states that are proved to fit there is nothing to tell.
+    limits = any(layer.overflow for layer in result.layers)
+    columns += ["at limits"] if limits else []
     table = new_table(*columns, *(["float rate", "equal spikes", "F1"] if compared else []))
     for layer in result.layers:
         row = [
@@ -43,6 +46,7 @@ def print_evaluation(speaker: Speaker, result: Evaluation) -> None:
             f"{layer.firing_rate:.4f}",
             percent(layer.dead, 1),
             percent(layer.saturated, 1),
+            *([percent(layer.overflow)] if limits else []),
         ]
         if compared:
             row += [_rate(layer.firing_rate_float), percent(layer.agreement), _rate(layer.spike_f1)]

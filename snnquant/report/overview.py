@@ -97,12 +97,15 @@ def layers(report: Report) -> Html | None:
     if report.compared:
         columns += [f"rate, {other}", "rate drift", "earth mover’s distance", "equal spikes", "F1"]
     columns += ["dead", "saturated"]
-    rows = [_layer_row(layer, report.compared) for layer in report.result.layers]
+    # Of states that are proved to fit there is nothing to tell.
+    limits = any(layer.overflow for layer in report.result.layers)
+    columns += ["at limits"] if limits else []
+    rows = [_layer_row(layer, report.compared, limits) for layer in report.result.layers]
     caption = "Spiking layers; rates in spikes per step and neuron"
     return table(caption, columns, rows, class_="sortable", id="layer-table")
 
 
-def _layer_row(layer: LayerReport, compared: bool) -> Html:
+def _layer_row(layer: LayerReport, compared: bool, limits: bool) -> Html:
     cells = [
         Cell(f"{layer.neurons:,}", layer.neurons),
         Cell(rate(layer.firing_rate), layer.firing_rate),
@@ -122,6 +125,7 @@ def _layer_row(layer: LayerReport, compared: bool) -> Html:
             percent(layer.saturated, 1), layer.saturated, "n bad" if layer.saturated == 1 else "n"
         ),
     ]
+    cells += [Cell(percent(layer.overflow), layer.overflow)] if limits else []
     return row(layer.name, *cells, data_layer=layer.name)
 
 

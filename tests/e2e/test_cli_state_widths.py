@@ -43,7 +43,7 @@ def test_the_narrowest_proved_width_is_written(folder):
         assert layer["state_bits"] == layer["proved_bits_any_length"] >= layer["proved_bits"]
 
 
-@pytest.mark.parametrize("more", [(), ("--mode", "step"), ("--wtwenty-bits", "4"), ("--no-fuse",)])
+@pytest.mark.parametrize("more", [(), ("--mode", "step"), ("--weight-bits", "4"), ("--no-fuse",)])
 def test_states_are_narrowed_until_it_is_proved(folder, more):
     _, told, model = converted(folder, "narrow", "--state-bits", "12", *more)
     assert set(written(model)) == {12}
@@ -58,9 +58,9 @@ def test_states_are_narrowed_until_it_is_proved(folder, more):
     assert verified.code == 0, verified
 
 
-def test_wtwentys_that_are_searched_are_narrowed_too(folder, made):
+def test_weights_that_are_searched_are_narrowed_too(folder, made):
     shutil.copy(made / "digits_calibration.npz", folder)
-    more = ("--data", "digits_calibration.npz", "--wtwenty-bits", "3", "--state-bits", "11")
+    more = ("--data", "digits_calibration.npz", "--weight-bits", "3", "--state-bits", "11")
     _, told, model = converted(folder, "found", *more)
     assert set(written(model)) == {11}
     assert all(layer["proved_bits"] <= 11 for layer in neurons(told))
@@ -74,15 +74,32 @@ def test_one_layer_can_have_its_own_width(folder):
 
 
 def test_what_is_not_proved_saturates_or_is_refused(folder):
-    text = GENERIC.read_text().replace("state_bits = 32", "state_bits = 20")
-    (folder / "twenty.toml").write_text(text)
-    ran, told, _ = converted(folder, "twenty", "--target", "twenty.toml")
-    assert "warning: the states of 'lif1' can leave 20 bits" in ran.err
+    text = GENERIC.read_text().replace("state_bits = 32", "state_bits = 12")
+    (folder / "twelve.toml").write_text(text)
+    ran, told, _ = converted(folder, "twelve", "--target", "twelve.toml")
+    assert "warning: the states of 'lif1' can leave 12 bits" in ran.err
     assert "width_not_proved" in {warning["code"] for warning in told["warnings"]}
-    (folder / "twenty.onnx").unlink()
-    wrong = (*CONVERT, "--target", "twenty.toml", "--overflow", "error", "-o", "twenty.onnx")
-    refuses(folder, 5, *wrong, says=["'lif1' can leave 20 bits", "--state-bits"])
-    assert not (folder / "twenty.onnx").exists()
+    for more in ((), ("--mode", "step"), ("--no-fuse",)):
+        converted(folder, "twelve", "--target", "twelve.toml", *more)
+        gate = ("--max-overflow", "0", "--json")
+        ran = snnquant("eval", "twelve.onnx", "--data", "digits_test.npz", *gate, cwd=folder)
+        assert ran.code == 4, ran
+        found = {layer["name"]: layer["overflow"] for layer in json.loads(ran.out)["layers"]}
+        assert 0 < found["lif2"] < found["lif1"] < 0.5
+        assert "max-overflow" in ran.err
+    shown = snnquant("eval", "twelve.onnx", "--data", "digits_test.npz", cwd=folder)
+    assert "at limits" in shown.out
+    model = onnx.load(folder / "twelve.onnx")
+    kept = [entry for entry in model.metadata_props if entry.key != "snnquant.proved_steps"]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    onnx.save(model, folder / "unknown.onnx")
+    unknown = ("eval", "-q", "unknown.onnx", "--data", "digits_test.npz", "--max-overflow", "0")
+    refuses(folder, 2, *unknown, says=["--max-overflow"])
+    (folder / "twelve.onnx").unlink()
+    wrong = (*CONVERT, "--target", "twelve.toml", "--overflow", "error", "-o", "twelve.onnx")
+    refuses(folder, 5, *wrong, says=["'lif1' can leave 12 bits", "--state-bits"])
+    assert not (folder / "twelve.onnx").exists()
     refuses(folder, 2, *CONVERT, "--state-bits", "40", "-o", "x.onnx", says=["--state-bits"])
     refuses(
         folder,
