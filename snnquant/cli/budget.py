@@ -20,7 +20,7 @@ class SizeBudget:
     Attributes:
         text: as the user wrote it.
         number: of the unit.
-        unit_bits: bits that one unit has; None: the number is a mean over weights, in bits.
+        unit_bits: bits that one unit has; None: the number is a mean, in bits.
     """
 
     text: str
@@ -31,9 +31,9 @@ class SizeBudget:
         """Return what the user wrote."""
         return self.text
 
-    def bits(self, weights: int) -> float:
-        """Return how many bits so many weights may take."""
-        return self.number * (weights if self.unit_bits is None else self.unit_bits)
+    def bits(self, count: int) -> float:
+        """Return how many bits so many numbers may take."""
+        return self.number * (count if self.unit_bits is None else self.unit_bits)
 
 
 class SizeType(click.ParamType):  # type: ignore[type-arg]

@@ -78,7 +78,11 @@ def read_layers(path: Path) -> dict[str, LayerOptions]:
         document = read_json(path, "widths of layers", _MAX_BYTES)
         if document["schema"] != schema_name("tune"):
             raise ValueError(f"its schema is {document['schema']!r}")  # noqa: TRY301
-        return {str(entry["name"]): _chosen(entry) for entry in document["layers"]}
+        found: dict[str, LayerOptions] = {}
+        for entry in document["layers"]:
+            name = str(entry["name"])
+            found[name] = found.get(name, LayerOptions()).with_other(_chosen(entry))
+        return found  # noqa: TRY300
     except OSError as error:
         raise UsageError(f"--layers {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -63,8 +63,8 @@ def _widths(
     if value is None:
         return None
     words = value.split(",")
-    if not all(word.isascii() and word.isdigit() and 2 <= int(word) <= 8 for word in words):
-        raise click.BadParameter(f"'{value}' are no widths; give some of 2 to 8, such as 2,4,8.")
+    if not all(word.isascii() and word.isdigit() and 2 <= int(word) <= 32 for word in words):
+        raise click.BadParameter(f"'{value}' are no widths; give some such as 2,4,8.")
     return tuple(sorted({int(word) for word in words}))
 
 
@@ -81,7 +81,7 @@ def _widths(
     type=SizeType(),
     metavar="SIZE",
     help="Take the smallest error within this: mean bits per weight (3.5bits), or the size of all "
-    "weights (20kB, 4096B). [default: no limit]",
+    "weights (20kB, 4096B); of states too, with --state-widths. [default: no limit]",
 )
 @click.option(
     "--max-drop",
@@ -94,6 +94,13 @@ def _widths(
     callback=_widths,
     metavar="BITS,...",
     help="Widths of weights to try: 2,4,8. [default: all that the target has]",
+)
+@click.option(
+    "--state-widths",
+    callback=_widths,
+    metavar="BITS,...",
+    help="Widths of states to try, which then count in the size: 8,12,16. [default: none; states "
+    "have what they need]",
 )
 @layer_option
 @click.option(
@@ -123,6 +130,7 @@ def command(
     budget: SizeBudget | None,
     max_drop: float | None,
     widths: tuple[int, ...] | None,
+    state_widths: tuple[int, ...] | None,
     layer: tuple[str, ...],
     points: int,
     target: str,
@@ -148,6 +156,7 @@ def command(
     snnquant tune net.onnx --data train.npz --budget 3bits
     snnquant tune net.onnx --data train.npz --max-drop 0.005 --test test.npz
     snnquant tune net.onnx --data train.npz --budget 20kB --widths 2,4,8 --layer fc3=8
+    snnquant tune net.onnx --data train.npz --budget 30kB --state-widths 8,12,16
     snnquant convert net.onnx --data train.npz --layers tune.json -o net.mixed.onnx
     """  # noqa: D301
     speaker = Speaker(quiet, keep_stdout=as_json)
@@ -155,6 +164,8 @@ def command(
     tried = widths or profile.weight_bits_allowed
     for bits in tried:
         choose_options(profile, bits)  # refuses what the target does not have
+    for bits in state_widths or ():
+        choose_options(profile, state_bits=bits)
     options = choose_options(
         profile,
         max(tried),
@@ -172,6 +183,7 @@ def command(
         "budget": None if budget is None else str(budget),
         "max_drop": max_drop,
         "widths": ",".join(map(str, tried)),
+        "state_widths": ",".join(map(str, state_widths or ())) or None,
         "layer": layer_words(options.layers) or None,
         "points": points,
         **_arithmetic(options),
@@ -217,15 +229,16 @@ def command(
             "data": dataset.sha256,
             "test": None if tests is None else tests.sha256,
             "settings": {**_arithmetic(options), "widths": tried, "layer": config["layer"]}
+            | {"state_widths": state_widths}
             | {**scoring, **reading.settings(), "samples": [searched, len(held_out)]},
         }
     )
 
-    def limits(weights: int) -> Limits:
-        return Limits(None if budget is None else budget.bits(weights), max_drop)
+    def limits(count: int) -> Limits:
+        return Limits(None if budget is None else budget.bits(count), max_drop)
 
     with telling_progress(speaker, kept.path):
-        found = tune(study, tried, limits, points, kept, speaker.progress)
+        found = tune(study, tried, state_widths or (), limits, points, kept, speaker.progress)
     chosen = Chosen(found, searched, len(held_out), max_drop)
     inputs = {
         "model": source.record(source.sha256()),

@@ -36,9 +36,14 @@ class Chosen:
     max_drop: float | None
 
     @property
-    def weights(self) -> int:
-        """Number of all weights that have a width."""
-        return sum(unit.weights for unit in self.found.units)
+    def count(self) -> int:
+        """Number of all weights, and states, that have a width."""
+        return sum(unit.count for unit in self.found.units)
+
+    @property
+    def states(self) -> int:
+        """Number of the states among them."""
+        return sum(unit.count for unit in self.found.units if unit.of_states)
 
     def float_accuracy(self) -> float | None:
         """Return the float model's accuracy, None without labels."""
@@ -76,30 +81,19 @@ def tuned_document(
         inputs=inputs,
         config=config,
         metrics={
-            "weights": chosen.weights,
+            "weights": chosen.count - chosen.states,
+            "states": chosen.states,
             "searched_samples": chosen.searched,
             "samples": chosen.samples,
             "float_accuracy": chosen.float_accuracy(),
             "models": len(found.points),
         },
         gates=[asdict(gate) for gate in drop_gates(chosen)],
-        layers=[
-            {
-                "name": entry.name,
-                "kind": "recurrent" if entry.recurrent else "synapse",
-                "weights": entry.weights,
-                "weight_bits": None if taken is None else taken.config[index],
-                "effect": found.effects[index],
-                "errors": [
-                    {"bits": bits, "error": error} for bits, error in sorted(entry.errors.items())
-                ],
-            }
-            for index, entry in enumerate(found.errors)
-        ],
+        layers=_layers(found),
         points=[
             {
                 "widths": list(point.config),
-                "bits_per_weight": point.bits / chosen.weights,
+                "mean_bits": point.bits / chosen.count,
                 "bytes": _bytes(point),
                 "uniform": point.config in found.uniform,
                 "on_front": point in front,
@@ -111,6 +105,40 @@ def tuned_document(
             for point in found.points
         ],
     )
+
+
+def _layers(found: Tuned) -> list[dict[str, Any]]:
+    """Return what is said of each layer: of its weights, or of its states."""
+    known = {entry.name: entry for entry in found.errors}
+    entries: list[dict[str, Any]] = []
+    for index, unit in enumerate(found.units):
+        bits = None if found.chosen is None else found.chosen.config[index]
+        if unit.of_states:
+            costs = sorted(unit.costs.items())
+            entries += [
+                {
+                    "name": name,
+                    "kind": "neuron",
+                    "states": unit.count,
+                    "state_bits": bits,
+                    "effect": found.effects[index],
+                    "costs": [{"bits": width, "error": cost} for width, cost in costs],
+                }
+                for name in unit.layers
+            ]
+            continue
+        errors = sorted(known[unit.name].errors.items())
+        entries.append(
+            {
+                "name": unit.name,
+                "kind": "recurrent" if known[unit.name].recurrent else "synapse",
+                "weights": unit.count,
+                "weight_bits": bits,
+                "effect": found.effects[index],
+                "errors": [{"bits": width, "error": error} for width, error in errors],
+            }
+        )
+    return entries
 
 
 def write_tuned(
@@ -128,7 +156,7 @@ def print_tuned(speaker: Speaker, chosen: Chosen, output: Path, wanted: int) -> 
     found = chosen.found
     labelled = chosen.float_accuracy() is not None
     right = "accuracy" if labelled else "same"
-    heads = ["", "bits per\nweight", "\nbytes", "\nerror", "equal\nspikes", f"\n{right}"]
+    heads = ["", "mean\nbits", "\nbytes", "\nerror", "equal\nspikes", f"\n{right}"]
     if found.test:
         heads.append(f"test\n{right}")
     table = new_table("\nwidths", *heads, texts=2)
@@ -138,7 +166,7 @@ def print_tuned(speaker: Speaker, chosen: Chosen, output: Path, wanted: int) -> 
         cells = [
             _widths(point),
             _mark(point, found),
-            f"{point.bits / chosen.weights:.2f}",
+            f"{point.bits / chosen.count:.2f}",
             f"{_bytes(point):,}",
             percent(measures.error),
             percent(measures.spike_agreement),
@@ -185,11 +213,14 @@ def _widths(point: Point) -> str:
 def _closing(chosen: Chosen, output: Path, wanted: int) -> Iterator[str]:
     """Yield what to say below the table."""
     found = chosen.found
-    names = [printable(unit.name) for unit in found.units]
-    if len(names) <= _MOST_LISTED:
-        yield f"Widths of {', '.join(names)}; {chosen.weights:,} weights"
-    else:
-        yield f"{len(names)} layers, {chosen.weights:,} weights"
+    names = [
+        f"states of {printable(unit.name)}" if unit.of_states else printable(unit.name)
+        for unit in found.units
+    ]
+    counted = f"{chosen.count - chosen.states:,} weights"
+    counted += f", {chosen.states:,} states" if chosen.states else ""
+    listed = f"Widths of {', '.join(names)}"
+    yield f"{listed if len(names) <= _MOST_LISTED else f'{len(names)} widths'}; {counted}"
     accuracy = chosen.float_accuracy()
     known = "" if accuracy is None else f"; float accuracy {percent(accuracy)}"
     behind = f"{chosen.samples} samples behind the first {chosen.searched}"

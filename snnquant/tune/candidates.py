@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from snnquant.lowering.layer_options import LayerOptions
+
 #: The width of every unit, in their order.
 Config = tuple[int, ...]
 #: Size, cost, and the widths so far.
@@ -23,13 +25,17 @@ class Unit:
 
     Attributes:
         name: of the layer.
-        weights: how many numbers have that width.
+        count: how many numbers have that width.
         costs: expected cost by width, those that may be chosen.
+        of_states: they are states of neurons, not weights.
+        layers: names of all layers that get the width; none: the one of that name.
     """
 
     name: str
-    weights: int
+    count: int
     costs: Mapping[int, float]
+    of_states: bool = False
+    layers: tuple[str, ...] = ()
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -38,8 +44,8 @@ class Unit:
 
 
 def size_of(units: Sequence[Unit], config: Config) -> int:
-    """Return the bits of all weights."""
-    return sum(unit.weights * bits for unit, bits in zip(units, config, strict=True))
+    """Return the bits of all numbers."""
+    return sum(unit.count * bits for unit, bits in zip(units, config, strict=True))
 
 
 def expected_cost(units: Sequence[Unit], config: Config) -> float:
@@ -48,12 +54,25 @@ def expected_cost(units: Sequence[Unit], config: Config) -> float:
 
 
 def uniform(units: Sequence[Unit]) -> list[Config]:
-    """Return one configuration per width that any unit may have, the widest first.
+    """Return one configuration per width that any weights may have, the widest first.
 
-    A unit that does not have the width gets the next wider one, or its widest.
+    Weights that do not have the width get the next wider one, or their widest; so do states.
     """
-    every = sorted({bits for unit in units for bits in unit.widths}, reverse=True)
-    return [tuple(_at_least(unit, bits) for unit in units) for bits in every]
+    every = {bits for unit in units if not unit.of_states for bits in unit.widths}
+    return [
+        tuple(unit.widths[0] if unit.of_states else _at_least(unit, bits) for unit in units)
+        for bits in sorted(every, reverse=True)
+    ]
+
+
+def layer_choices(units: Sequence[Unit], config: Config) -> dict[str, LayerOptions]:
+    """Return what a configuration chooses, by name of the layer."""
+    found: dict[str, LayerOptions] = {}
+    for unit, bits in zip(units, config, strict=True):
+        own = LayerOptions(state_bits=bits) if unit.of_states else LayerOptions(weight_bits=bits)
+        for name in unit.layers or (unit.name,):
+            found[name] = found.get(name, LayerOptions()).with_other(own)
+    return found
 
 
 def best_by_size(units: Sequence[Unit]) -> list[Config]:
@@ -64,7 +83,7 @@ def best_by_size(units: Sequence[Unit]) -> list[Config]:
     states: list[_State] = [(0, 0.0, ())]
     for unit in units:
         longer = [
-            (size + unit.weights * bits, cost + unit.costs[bits], (*config, bits))
+            (size + unit.count * bits, cost + unit.costs[bits], (*config, bits))
             for size, cost, config in states
             for bits in unit.widths
         ]

@@ -17,7 +17,7 @@ _ROW, _NAMES, _HEAD = 22, 150, 62
 _MOST_ROWS, _MOST_COLUMNS = 40, 24
 _NAME_LIMIT = 20
 _STYLE = """
-svg { background: #ffffff; font: 12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+svg { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 text { fill: #57606a; } .title { fill: #1b1f24; font-size: 14px; font-weight: 600; }
 .end { text-anchor: end; } .mid { text-anchor: middle; }
 .grid { stroke: #d8dee4; } .axis { stroke: #57606a; }
@@ -41,6 +41,8 @@ def front_chart(found: Tuned, title: str) -> str:
     whole = tag(
         "svg",
         tag("style", Html(_STYLE)),
+        # Readable on any ground.
+        tag("rect", width=_WIDTH, height=height, fill="#ffffff"),
         _plot(found, title),
         below,
         xmlns="http://www.w3.org/2000/svg",
@@ -48,14 +50,14 @@ def front_chart(found: Tuned, title: str) -> str:
         width=_WIDTH,
         height=height,
         role="img",
-        aria_label=f"{title}: error of the scores over bits per weight",
+        aria_label=f"{title}: error of the scores over {_bits(found)}",
     )
     return f"{whole}\n"
 
 
 def _plot(found: Tuned, title: str) -> Html:
     """Return the models as dots, those with one width for all as rings, and the front as steps."""
-    count = max(sum(unit.weights for unit in found.units), 1)
+    count = max(sum(unit.count for unit in found.units), 1)
     errors = [p.measures.error for p in found.points]
     seen = [error for error in errors if error > 0] or [1.0]
     low, high = math.log10(min(seen)) - 0.15, math.log10(max(seen)) + 0.15
@@ -89,7 +91,7 @@ def _plot(found: Tuned, title: str) -> Html:
     ]
     drawn.append(tag("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=base, y2=base, class_="axis"))
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    drawn.append(tag("text", "bits per weight", x=_n(middle), y=base + 36, class_="mid"))
+    drawn.append(tag("text", _bits(found), x=_n(middle), y=base + 36, class_="mid"))
     drawn.append(tag("text", "error of the scores", x=_LEFT, y=_TOP - 4))
     corners = [place(point) for point in found.front]
     if corners:
@@ -125,10 +127,10 @@ def _widths(found: Tuned, top: int) -> tuple[Html, int]:
     """Return the widths of the layers in the models of the front, and where the picture ends."""
     columns = _some(found.front, found.chosen)
     rows = range(min(len(found.units), _MOST_ROWS))
-    count = max(sum(unit.weights for unit in found.units), 1)
+    count = max(sum(unit.count for unit in found.units), 1)
     step = min(64.0, (_WIDTH - _NAMES - _RIGHT) / max(len(columns), 1))
     drawn = [tag("text", "Width of each layer along the front", x=8, y=top + 22, class_="title")]
-    drawn.append(tag("text", "bits per weight", x=_NAMES - 10, y=top + _HEAD - 10, class_="end"))
+    drawn.append(tag("text", "mean bits", x=_NAMES - 10, y=top + _HEAD - 10, class_="end"))
     for column, point in enumerate(columns):
         at = _NAMES + (column + 0.5) * step
         kind = "mid strong" if point is found.chosen else "mid"
@@ -137,7 +139,9 @@ def _widths(found: Tuned, top: int) -> tuple[Html, int]:
         )
     for row in rows:
         up = top + _HEAD + row * _ROW
-        name = found.units[row].name
+        unit = found.units[row]
+        name = f"{unit.name} states" if unit.of_states else unit.name
+        widest = max(8, *unit.costs)
         short = name if len(name) <= _NAME_LIMIT else f"{name[: _NAME_LIMIT - 1]}\u2026"
         drawn.append(tag("text", short, x=_NAMES - 10, y=up + 15, class_="end"))
         for column, point in enumerate(columns):
@@ -150,10 +154,10 @@ def _widths(found: Tuned, top: int) -> tuple[Html, int]:
                     width=_n(step - 2),
                     height=_ROW - 2,
                     class_="cell",
-                    fill_opacity=f"{0.08 + 0.92 * (bits - 1) / 7:.2f}",
+                    fill_opacity=f"{0.08 + 0.92 * (bits - 1) / (widest - 1):.2f}",
                 )
             )
-            kind = "mid light" if bits > 4 else "mid dark"
+            kind = "mid light" if 2 * bits > widest else "mid dark"
             at = _NAMES + (column + 0.5) * step
             drawn.append(tag("text", bits, x=_n(at), y=up + 15, class_=kind))
     bottom = top + _HEAD + len(rows) * _ROW + 14
@@ -162,6 +166,12 @@ def _widths(found: Tuned, top: int) -> tuple[Html, int]:
         drawn.append(tag("text", f"and {left} more layers", x=8, y=bottom + 4))
         bottom += 16
     return join(*drawn), bottom
+
+
+def _bits(found: Tuned) -> str:
+    """Return what the size is."""
+    states = any(unit.of_states for unit in found.units)
+    return "bits per weight and state" if states else "bits per weight"
 
 
 def _some(front: Sequence[Point], chosen: Point | None) -> list[Point]:

@@ -18,7 +18,7 @@ class Point:
 
     Attributes:
         config: its widths.
-        bits: of all weights.
+        bits: of all numbers that have a width.
         expected: error that was expected of the widths.
         measures: what was measured.
     """
@@ -34,7 +34,7 @@ class Limits:
     """A budget; None: no limit.
 
     Attributes:
-        bits: of all weights.
+        bits: of all numbers that have a width.
         drop: largest drop of accuracy, as a fraction.
     """
 

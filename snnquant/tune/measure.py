@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -14,8 +15,12 @@ from snnquant.calibration import Calibration
 from snnquant.convert_model import convert_model
 from snnquant.data import Dataset
 from snnquant.evaluate import Judged, evaluate_model
-from snnquant.lowering.layer_options import LayerOptions
+from snnquant.instrument import Runner
+from snnquant.lowering.layer_options import LayerOptions, neuron_layers
 from snnquant.lowering.plan import make_plan
+from snnquant.ops.schema import schemas
+from snnquant.ops.states import runs_of
+from snnquant.passes.edit import int_attribute
 from snnquant.progress import Progress
 from snnquant.quantize_options import QuantizeOptions
 from snnquant.search.widths import WidthErrors, layer_sizes, width_errors
@@ -40,6 +45,19 @@ class Measures:
     rate_emd: float | None
     accuracy: float | None = None
     drop: float | None = None
+
+
+@dataclass(frozen=True)
+class StateLayer:
+    """Neurons whose states have one width.
+
+    Attributes:
+        names: of the layers, more than one where a loop over time was written out.
+        states: how many numbers a sample's states are.
+    """
+
+    names: tuple[str, ...]
+    states: int
 
 
 @dataclass(frozen=True)
@@ -91,18 +109,35 @@ class Study:
             progress=progress,
         )
 
-    def measure(self, widths: Mapping[str, int]) -> list[Measures]:
+    def state_layers(self) -> list[StateLayer]:
+        """Return the layers of neurons in order; one that was written out step by step is one."""
+        proto = ir.to_proto(self.graph)
+        known = set(neuron_layers(make_plan(self.graph, self.options.target)))
+        runs = [run for run in runs_of(proto.graph.node).values() if run[0].name in known]
+        runner = Runner(proto, [run[0].output[0] for run in runs], custom_ops=False)
+        (batch,) = self.dataset.batches(1, 1)
+        values = runner.run(batch.inputs)
+        nodes = {node.name or "": node for node in self.graph.graph}
+        found = []
+        for run in runs:
+            neurons = int(np.prod(values[run[0].output[0]].shape[2:], dtype=np.int64))
+            states = _states_of(nodes[run[0].name])
+            found.append(StateLayer(tuple(node.name for node in run), neurons * states))
+        return found
+
+    def measure(self, chosen: Mapping[str, LayerOptions]) -> list[Measures]:
         """Make the model with these widths and run it: on held-out samples, then on others to test.
 
         Args:
-            widths: of the weights, by layer.
+            chosen: widths by layer.
 
         Raises:
             NumericalError: values for which no faithful integers exist.
         """
         layers = dict(self.options.layers)
-        for name, bits in widths.items():
-            layers[name] = layers.get(name, LayerOptions()).with_other(LayerOptions(bits))
+        for name, own in chosen.items():
+            layers[name] = layers.get(name, LayerOptions()).with_other(own)
+        narrow = any(own.state_bits is not None for own in layers.values())
         made = convert_model(
             self.graph,
             self.calibration,
@@ -112,9 +147,17 @@ class Study:
             dataset=self.dataset,
             samples=self.samples,
             threads=self.threads,
+            # States that are as wide as they need change no integer.
+            shapes=self._shapes() if narrow else None,
         )
         sets = [self.held_out, *([] if self.test is None else [self.test])]
         return [self._measured(made.model, dataset) for dataset in sets]
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the inputs of one sample."""
+        (batch,) = self.dataset.batches(1, 1)
+        feeds = Runner(ir.to_proto(self.graph), custom_ops=False).feeds(batch.inputs)
+        return {name: values.shape for name, values in feeds.items()}
 
     def _measured(self, model: onnx.ModelProto, dataset: Dataset) -> Measures:
         scores = Power("a score")
@@ -139,3 +182,10 @@ class Study:
             accuracy=found.accuracy,
             drop=found.drop,
         )
+
+
+def _states_of(node: ir.Node) -> int:
+    """Return how many states each neuron of a layer has."""
+    neuron = schemas()[node.op_type].neuron
+    choices = {c.name: int_attribute(node, c.name, c.default) for c in neuron.choices}
+    return len(neuron.states_in_use(choices))

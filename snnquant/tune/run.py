@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snnquant.errors import UsageError
 from snnquant.progress import Stage
@@ -14,6 +14,7 @@ from snnquant.tune.candidates import (
     Unit,
     best_by_size,
     expected_cost,
+    layer_choices,
     size_of,
     spread,
     uniform,
@@ -36,8 +37,9 @@ class Tuned:
 
     Attributes:
         errors: what widths cost the weights of each layer, in order.
-        effects: by how much the error of the scores grows, per layer, where it alone is narrowest.
-        units: the layers with what their widths are expected to cost.
+        effects: by how much the error of the scores grows, per unit, where it alone is narrowest.
+        units: what has widths, with what they are expected to cost: weights in the order of
+            ``errors``, then states.
         points: all models that were measured, the smallest first.
         uniform: those with one width for all layers that may have it.
         front: those that no other beats in size and error.
@@ -58,9 +60,9 @@ class Tuned:
 class _Bench:
     """Measures models, each once."""
 
-    def __init__(self, study: Study, errors: Sequence[WidthErrors], kept: KeptMeasures) -> None:
+    def __init__(self, study: Study, units: Sequence[Unit], kept: KeptMeasures) -> None:
         self._study = study
-        self._names = [entry.name for entry in errors]
+        self._units = units
         self._kept = kept
         self.wanted: dict[Config, None] = {}
 
@@ -68,8 +70,8 @@ class _Bench:
         """Return what is measured of a model on held-out samples."""
         self.wanted[config] = None
         if config not in self._kept.models:
-            widths = dict(zip(self._names, config, strict=True))
-            self._kept.keep_model(config, self._study.measure(widths))
+            chosen = layer_choices(self._units, config)
+            self._kept.keep_model(config, self._study.measure(chosen))
         return self._kept.models[config][0]
 
     def run(self, configs: Sequence[Config], title: str, stage: Stage) -> list[Measures]:
@@ -86,6 +88,7 @@ class _Bench:
 def tune(
     study: Study,
     widths: Sequence[int],
+    state_widths: Sequence[int],
     limits: Callable[[int], Limits],
     points: int,
     kept: KeptMeasures,
@@ -95,8 +98,9 @@ def tune(
 
     Args:
         study: model, settings, samples.
-        widths: to try.
-        limits: the budget of a model with so many weights.
+        widths: of weights, to try.
+        state_widths: of states, to try; none: they have what they need, and do not count.
+        limits: the budget of a model in which so many numbers have a width.
         points: about so many models are measured between the widest and the narrowest.
         kept: what was measured already.
         stage: progress of each stage.
@@ -104,28 +108,29 @@ def tune(
     Raises:
         UsageError: nothing has a width to choose, or the budget is below the narrowest widths.
     """
-    sizes = study.sizes()
-    budget = limits(sum(sizes.values()))
     given = study.options.layers
     fixed = {name: own.weight_bits for name, own in given.items() if own.weight_bits is not None}
-    _check_choice(sizes, widths, fixed, budget)
+    states = _state_units(study, state_widths)
+
+    def of_weights(name: str, count: int, costs: Mapping[int, float]) -> Unit:
+        own = [fixed[name]] if name in fixed else widths
+        return Unit(name, count, {bits: costs.get(bits, 0.0) for bits in own})
+
+    weights = [of_weights(name, count, {}) for name, count in study.sizes().items()]
+    budget = limits(sum(unit.count for unit in (*weights, *states)))
+    _check_choice([*weights, *states], budget)
     if kept.errors is None:
         with stage("measuring layers") as progress:
             kept.keep_errors(study.width_errors(widths, progress))
     errors = kept.errors or []
-    plain = [
-        Unit(
-            entry.name,
-            entry.weights,
-            {fixed[entry.name]: 0.0} if entry.name in fixed else entry.errors,
-        )
-        for entry in errors
-    ]
-    bench = _Bench(study, errors, kept)
-    base, effects = _effects(plain, bench, stage)
-    units = [
-        _weighed(unit, effect, max(effects)) for unit, effect in zip(plain, effects, strict=True)
-    ]
+    weights = [of_weights(entry.name, entry.weights, entry.errors) for entry in errors]
+    bench = _Bench(study, [*weights, *states], kept)
+    base, effects = _effects(weights, states, bench, stage)
+    most = max(effects)
+    weights = [_weighed(unit, effect, most) for unit, effect in zip(weights, effects, strict=True)]
+    states = _measured_states(weights, states, bench, stage)
+    units = [*weights, *states]
+    effects += [unit.costs[unit.widths[-1]] for unit in states]
     path = best_by_size(units)
     whole = uniform(units)
     places = spread(units, path, points)
@@ -155,33 +160,77 @@ def tune(
     )
 
 
-def _check_choice(
-    sizes: Mapping[str, int], widths: Sequence[int], fixed: Mapping[str, int], budget: Limits
-) -> None:
+def _state_units(study: Study, widths: Sequence[int]) -> list[Unit]:
+    """Return what has a width of states, where any are to be tried."""
+    if not widths:
+        return []
+    given = study.options.layers
+    units = []
+    for layer in study.state_layers():
+        own = [given[n].state_bits for n in layer.names if n in given]
+        fixed = [bits for bits in own if bits is not None]
+        costs = dict.fromkeys(fixed[:1] or widths, 0.0)
+        units.append(Unit(layer.names[0], layer.states, costs, True, layer.names))
+    return units
+
+
+def _check_choice(units: Sequence[Unit], budget: Limits) -> None:
     """Refuse where nothing can be chosen, or not so little.
 
     Raises:
         UsageError: nothing has a width to choose, or the budget is below the narrowest widths.
     """
-    if len(widths) < 2 or not set(sizes) - set(fixed):
+    if not any(len(unit.costs) > 1 for unit in units):
         raise UsageError("no layer has a width to choose; give more --widths, or fewer --layer")
-    least = sum(count * fixed.get(name, min(widths)) for name, count in sizes.items())
+    least = size_of(units, tuple(unit.widths[-1] for unit in units))
     if budget.bits is not None and least > budget.bits:
+        count = sum(unit.count for unit in units)
         raise UsageError(
-            f"the budget is below the narrowest widths, which take "
-            f"{least / sum(sizes.values()):.4g} bits per weight, {-(-least // 8)} bytes; "
-            "raise --budget, or allow narrower --widths"
+            f"the budget is below the narrowest widths, which take {least / count:.4g} bits in "
+            f"the mean, {-(-least // 8)} bytes; raise --budget, or allow narrower widths"
         )
 
 
-def _effects(units: Sequence[Unit], bench: _Bench, stage: Stage) -> tuple[float, list[float]]:
-    """Return the error of the scores at the widest, and its growth per unit that is narrowest."""
-    widest = tuple(unit.widths[0] for unit in units)
-    alone = [
-        (*widest[:index], unit.widths[-1], *widest[index + 1 :]) for index, unit in enumerate(units)
-    ]
+def _effects(
+    weights: Sequence[Unit], states: Sequence[Unit], bench: _Bench, stage: Stage
+) -> tuple[float, list[float]]:
+    """Return the error of the scores at the widest, and its growth where weights are narrowest."""
+    widest = tuple(unit.widths[0] for unit in (*weights, *states))
+    alone = [_changed(widest, index, unit.widths[-1]) for index, unit in enumerate(weights)]
     base, *found = bench.run([widest, *alone], "measuring layers alone", stage)
     return base.error, [max(measures.error - base.error, 0.0) for measures in found]
+
+
+def _measured_states(
+    weights: Sequence[Unit], states: Sequence[Unit], bench: _Bench, stage: Stage
+) -> list[Unit]:
+    """Return states with what each of their widths adds to the error of the scores.
+
+    The weights have a width in the middle: how fine membranes can be depends on them.
+    """
+    if not states:
+        return []
+    middle = [unit.widths[len(unit.widths) // 2] for unit in weights]
+    widest = (*middle, *(unit.widths[0] for unit in states))
+    trials = [
+        _changed(widest, len(weights) + index, bits)
+        for index, unit in enumerate(states)
+        for bits in unit.widths[1:]
+    ]
+    base, *found = bench.run([widest, *trials], "measuring states alone", stage)
+    grown = iter([measures.error - base.error for measures in found])
+    units = []
+    for unit in states:
+        costs, most = {unit.widths[0]: 0.0}, 0.0
+        for bits in unit.widths[1:]:
+            most = max(most, next(grown))
+            costs[bits] = most
+        units.append(replace(unit, costs=costs))
+    return units
+
+
+def _changed(config: Config, index: int, bits: int) -> Config:
+    return (*config[:index], bits, *config[index + 1 :])
 
 
 def _weighed(unit: Unit, effect: float, largest: float) -> Unit:
@@ -197,9 +246,7 @@ def _weighed(unit: Unit, effect: float, largest: float) -> Unit:
         bits: max(cost - first, 0.0) / span if span > 0 else 0.0
         for bits, cost in unit.costs.items()
     }
-    return Unit(
-        unit.name, unit.weights, {bits: most * share**0.5 for bits, share in shares.items()}
-    )
+    return replace(unit, costs={bits: most * share**0.5 for bits, share in shares.items()})
 
 
 def _refine(

@@ -63,15 +63,15 @@ def test_what_is_written_follows_its_schema(whole):
     own = [layer["weights"] for layer in told["layers"]]
     for point in told["points"]:
         bits = np.dot(own, point["widths"])
-        assert point["bits_per_weight"] == bits / count
+        assert point["mean_bits"] == bits / count
         assert point["bytes"] == -(-bits // 8)
         assert point["uniform"] == (len(set(point["widths"])) == 1)
         assert point["test"] is None
         assert told["metrics"]["float_accuracy"] - point["accuracy"] == pytest.approx(point["drop"])
     (chosen,) = (point for point in told["points"] if point["chosen"])
-    assert chosen["bits_per_weight"] <= 3.5
+    assert chosen["mean_bits"] <= 3.5
     assert chosen["widths"] == [layer["weight_bits"] for layer in told["layers"]]
-    fitting = [p["error"] for p in told["points"] if p["bits_per_weight"] <= 3.5]
+    fitting = [p["error"] for p in told["points"] if p["mean_bits"] <= 3.5]
     assert chosen["error"] == min(fitting)
     assert {(2, 2, 2), (4, 4, 4), (8, 8, 8)} <= {tuple(p["widths"]) for p in told["points"]}
     assert "wrote tune.json, tune.svg\n" in ran.out
@@ -182,9 +182,9 @@ def test_a_drop_chooses_the_smallest_and_test_data_only_reports(data, whole):
     assert problems(told, SCHEMA) == []
     assert told["config"]["layer"] == "fc1=8"
     assert {point["widths"][0] for point in told["points"]} == {8}
-    fitting = [p["bits_per_weight"] for p in told["points"] if p["drop"] <= 0.1]
+    fitting = [p["mean_bits"] for p in told["points"] if p["drop"] <= 0.1]
     (chosen,) = (point for point in told["points"] if point["chosen"])
-    assert chosen["bits_per_weight"] == min(fitting)
+    assert chosen["mean_bits"] == min(fitting)
     (gate,) = told["gates"]
     assert (gate["id"], gate["status"], gate["value"]) == ("max-drop", "passed", chosen["drop"])
     assert [e["path"] for e in told["artifacts"]] == ["tune.json", "tune.svg"]
@@ -195,6 +195,33 @@ def test_a_drop_chooses_the_smallest_and_test_data_only_reports(data, whole):
     assert not any(point.pop("test") for point in told["points"])
     assert other["points"] == told["points"]
     assert other["layers"] == told["layers"]
+
+
+def test_states_have_widths_too_and_count(data):
+    words = ("--widths", "2,8", "--state-widths", "6,16", "--layer", "lif3=state:12")
+    few = ("--points", "2", "--budget", "7bits", "--json")
+    ran = forked(*TUNE[:-4], *words, *few, cwd=data)
+    assert ran.code == 0, ran
+    told = json.loads(ran.out)
+    assert problems(told, SCHEMA) == []
+    states = [layer for layer in told["layers"] if layer["kind"] == "neuron"]
+    assert [(layer["name"], layer["states"]) for layer in states] == [
+        *(("lif1", 64), ("lif2", 64), ("lif3", 10)),
+    ]
+    assert states[0]["costs"][0]["error"] >= states[0]["costs"][1]["error"] == 0
+    assert [entry["bits"] for entry in states[2]["costs"]] == [12]
+    counts = [layer.get("weights", layer.get("states")) for layer in told["layers"]]
+    for point in told["points"]:
+        assert point["mean_bits"] == np.dot(counts, point["widths"]) / sum(counts)
+        assert point["widths"][-1] == 12
+    (chosen,) = (point for point in told["points"] if point["chosen"])
+    assert chosen["mean_bits"] <= 7
+    convert = ("--data", DATA, "--rounding-samples", "24", "--layers", "tune.json", "-o", "m.onnx")
+    made = forked("convert", *NET, *convert, cwd=data)
+    assert made.code == 0, made
+    held = json.loads((data / "m.manifest.json").read_text())["layers"]
+    bits = {e["name"]: e["state_bits"] for e in held if e["kind"] == "neuron"}
+    assert bits == {layer["name"]: layer["state_bits"] for layer in states}
 
 
 def test_a_drop_that_no_model_meets_is_told_after_all_was_written(data):
@@ -214,9 +241,11 @@ def test_a_drop_that_no_model_meets_is_told_after_all_was_written(data):
         (2, ("--budget", "0bits"), ["is no size"]),
         (2, ("--budget", "-1kB"), ["is no size"]),
         (2, ("--budget", "12apples"), ["is no size"]),
-        (2, ("--budget", "1.9bits"), ["below the narrowest widths, which take 2 bits per weight"]),
-        (2, ("--budget", "1kB"), ["bits per weight, 2208 bytes; raise --budget"]),
+        (2, ("--budget", "1.9bits"), ["below the narrowest widths, which take 2 bits in the mean"]),
+        (2, ("--budget", "1kB"), ["2208 bytes; raise --budget"]),
         (2, ("--widths", "8"), ["no layer has a width to choose"]),
+        (2, ("--state-widths", "8,33"), ["are no widths"]),
+        (2, ("--state-widths", "8,30", "--target", "tianjic"), ["target tianjic has"]),
         (2, ("--max-drop", "nan"), ["--max-drop"]),
         (2, ("--widths", "1,8"), ["are no widths"]),
         (2, ("--widths", "2,,8"), ["are no widths"]),
