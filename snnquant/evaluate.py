@@ -62,11 +62,19 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Judged:
-    """One batch, with the classes that were predicted: by the model, and by the reference."""
+    """One batch, with what was predicted for it: by the model, and by the reference.
+
+    Attributes:
+        batch: the samples.
+        predicted, predicted_float: classes; None without a reference.
+        scores, scores_float: ``[B, classes]``.
+    """
 
     batch: Batch
     predicted: Array
     predicted_float: Array | None
+    scores: Array | None = None
+    scores_float: Array | None = None
 
 
 def _ignore(judged: Judged) -> None:
@@ -175,7 +183,7 @@ def evaluate_model(
             check_labels(batch.labels, scores.shape[1])
             right += int((predicted == batch.labels).sum())
         expected: Mapping[str, Array] = {}
-        predicted_float = None
+        predicted_float = origin_scores = None
         if floats is not None and float_layout is not None:
             expected = floats.run(batch.inputs)
             origin_scores = read_out(expected[float_layout.name], float_layout, readout)
@@ -190,7 +198,7 @@ def evaluate_model(
         limits.add(values, len(batch), runner.layout.fixed_batch)
         if bench is not None:
             bench.add(values, len(batch), runner.layout.fixed_batch)
-        observe(Judged(batch, predicted, predicted_float))
+        observe(Judged(batch, predicted, predicted_float, scores, origin_scores))
         done += len(batch)
         progress(done, total)
     reports = tuple(

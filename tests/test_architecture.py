@@ -57,6 +57,7 @@ LAYERS = [
         "schemas",
     },
     {"analyze"},
+    {"tune"},
     {"nn"},
     {"frontends"},
     {"inspection"},

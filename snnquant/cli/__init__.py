@@ -70,6 +70,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("convert", "snnquant.cli.convert", "Write the integer model."),
     Verb("eval", "snnquant.cli.eval", "Measure an integer model against its float origin."),
     Verb("analyze", "snnquant.cli.analyze", "Rank layers by what quantizing them costs."),
+    Verb("tune", "snnquant.cli.tune", "Choose a width for each layer, within a budget."),
     Verb("verify", "snnquant.cli.verify", "Replay a model's golden vectors and check all hashes."),
     Verb("diff", "snnquant.cli.diff", "Tell what changed between two models or calibrations."),
     Verb("trace", "snnquant.cli.trace", "Write every integer step by step, for test benches."),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from snnquant.cli.options import (
     threads_option,
 )
 from snnquant.cli.reading import read_options
+from snnquant.cli.resuming import RESUME_HELP, telling_progress
 from snnquant.cli.source import Source, source_options
 from snnquant.data import ReadOptions, open_data
 from snnquant.errors import UsageError
@@ -63,7 +62,7 @@ _METHOD_HELP = "How a scale is chosen. auto: as the target prefers. " + " ".join
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on from where an interrupted run stopped; the result has the same bytes.",
+    help=RESUME_HELP,
 )
 @output_option("calibration.json", "Where to write the statistics.")
 @quiet_option
@@ -125,7 +124,7 @@ def run(
     speaker.notes(source.read().notes)
     graph = source.graph()
     dataset = open_data(data, reading)
-    with speaker.progress("calibrating") as progress, telling_progress(speaker, partial):
+    with speaker.progress("calibrating") as progress, telling_progress(speaker, partial.path):
         calibration = calibrate_model(
             graph,
             dataset,
@@ -147,17 +146,6 @@ def run(
         speaker.say(f"  {name}: {'spikes or counts' if entry.spikes else analog}")
     speaker.result(f"wrote {output_file} ({calibration.settings.samples} samples)")
     return calibration
-
-
-@contextmanager
-def telling_progress(speaker: Speaker, partial: PartialFile) -> Iterator[None]:
-    """Say, where the run in this context is interrupted, how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if partial.path.exists():
-            speaker.say(f"  progress is kept in {partial.path}; --resume goes on from there")
-        raise
 
 
 def _forced(inputs: tuple[str, ...]) -> dict[str, str]:

@@ -18,13 +18,14 @@ _STATE = "state:"
 #: Far more than the widths of many layers.
 _MAX_BYTES = 1 << 26
 
+layer_option = click.option(
+    "--layer",
+    multiple=True,
+    metavar="NAME=BITS|NAME=state:BITS",
+    help="The width of the weights, or states, of one layer; may be repeated.",
+)
 _OPTIONS = (
-    click.option(
-        "--layer",
-        multiple=True,
-        metavar="NAME=BITS|NAME=state:BITS",
-        help="Another width of the weights, or states, of one layer; may be repeated.",
-    ),
+    layer_option,
     click.option(
         "--layers",
         type=PATH,
@@ -39,12 +40,12 @@ def layer_options(command: Command) -> Command:
     return result
 
 
-def layer_widths(texts: Iterable[str], file: Path | None) -> dict[str, LayerOptions]:
+def layer_widths(texts: Iterable[str], file: Path | None = None) -> dict[str, LayerOptions]:
     """Return what the options say, by name of the layer.
 
     Args:
         texts: of ``--layer``.
-        file: of ``--layers``.
+        file: of ``--layers``; None: not given.
 
     Raises:
         UsageError: a text or the file says no width.
@@ -77,7 +78,11 @@ def read_layers(path: Path) -> dict[str, LayerOptions]:
         document = read_json(path, "widths of layers", _MAX_BYTES)
         if document["schema"] != schema_name("tune"):
             raise ValueError(f"its schema is {document['schema']!r}")  # noqa: TRY301
-        return {str(entry["name"]): _chosen(entry) for entry in document["layers"]}
+        found: dict[str, LayerOptions] = {}
+        for entry in document["layers"]:
+            name = str(entry["name"])
+            found[name] = found.get(name, LayerOptions()).with_other(_chosen(entry))
+        return found  # noqa: TRY300
     except OSError as error:
         raise UsageError(f"--layers {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

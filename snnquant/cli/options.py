@@ -116,17 +116,17 @@ def _target_names() -> list[str]:
     return target_names()
 
 
-_WIDTHS = (
-    click.option(
-        "--target",
-        type=NamedFile(_target_names),
-        default="generic",
-        show_default=True,
-        help="Arithmetic profile: generic, tianjic, or a .toml file.",
-    ),
-    click.option(
-        "--weight-bits", type=click.IntRange(2, 8), help="Width of weights. [default: the target's]"
-    ),
+_TARGET = click.option(
+    "--target",
+    type=NamedFile(_target_names),
+    default="generic",
+    show_default=True,
+    help="Arithmetic profile: generic, tianjic, or a .toml file.",
+)
+_WEIGHT_BITS = click.option(
+    "--weight-bits", type=click.IntRange(2, 8), help="Width of weights. [default: the target's]"
+)
+_OTHERS = (
     click.option(
         "--input-bits",
         type=click.IntRange(2, 8),
@@ -148,9 +148,28 @@ def with_options(command: Callable[..., Any], options: Iterable[Callable[[Any], 
     return decorated
 
 
+def options_of(command: click.Command, names: tuple[str, ...]) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command the named options of another one."""
+
+    def decorate(function: Command) -> Command:
+        held = {parameter.name: parameter for parameter in command.params}
+        # Where click's own decorators keep parameters until there is a command, the last one first.
+        kept = function.__dict__.setdefault("__click_params__", [])
+        kept.extend(held[name] for name in reversed(names))
+        return function
+
+    return decorate
+
+
 def width_options(command: Command) -> Command:
     """Give a command the options of how numbers become integers."""
-    result: Command = with_options(command, _WIDTHS)
+    result: Command = with_options(command, (_TARGET, _WEIGHT_BITS, *_OTHERS))
+    return result
+
+
+def arithmetic_options(command: Command) -> Command:
+    """Give a command the options of :func:`width_options` but for the width of weights."""
+    result: Command = with_options(command, (_TARGET, *_OTHERS))
     return result
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ from snnquant.cli.options import (
     DATA,
     PATH,
     SAMPLES_HELP,
-    Command,
     check_output,
     json_option,
+    options_of,
     output_option,
     quiet_option,
 )
@@ -49,19 +48,6 @@ _OF_CONVERT = (
 _OF_EVAL = ("output", "readout", "neurobench")
 
 
-def _options_of(command: click.Command, names: tuple[str, ...]) -> Callable[[Command], Command]:
-    """Return a decorator that gives a command the named options of another one."""
-
-    def decorate(function: Command) -> Command:
-        held = {parameter.name: parameter for parameter in command.params}
-        # Where click's own decorators keep parameters until there is a command, the last one first.
-        kept = function.__dict__.setdefault("__click_params__", [])
-        kept.extend(held[name] for name in reversed(names))
-        return function
-
-    return decorate
-
-
 @click.command(cls=VerbCommand)
 @click.option("--data", type=DATA, required=True, help=f"To calibrate on. {SAMPLES_HELP}")
 @click.option(
@@ -78,9 +64,9 @@ def _options_of(command: click.Command, names: tuple[str, ...]) -> Callable[[Com
     type=PATH,
     help="Where to write the calibration. [default: beside the model]",
 )
-@_options_of(calibrate.command, _OF_CALIBRATE)
-@_options_of(convert.command, _OF_CONVERT)
-@_options_of(eval.command, _OF_EVAL)
+@options_of(calibrate.command, _OF_CALIBRATE)
+@options_of(convert.command, _OF_CONVERT)
+@options_of(eval.command, _OF_EVAL)
 @gate_options
 @report_options
 @json_option

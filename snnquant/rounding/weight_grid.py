@@ -75,7 +75,7 @@ def _best(parts: Sequence[WeightRows]) -> FloatArray:
     error = np.full(len(best), np.inf)
     for scale in tried:
         usable = np.where(scale > 0, scale, 1.0)[:, None]
-        trial = np.sum([_expected_error(part, usable) for part in parts], axis=0)
+        trial = np.sum([expected_error(part, usable) for part in parts], axis=0)
         better = trial < error
         best[better], error[better] = scale[better], trial[better]
     return best
@@ -99,7 +99,7 @@ def _largest(rows: FloatArray) -> FloatArray:
     return np.asarray(np.abs(rows).max(axis=1, initial=0.0), np.float64)
 
 
-def _expected_error(part: WeightRows, scale: FloatArray) -> FloatArray:
+def expected_error(part: WeightRows, scale: FloatArray) -> FloatArray:
     """Return the expected squared error of the current per channel, in units of the variance."""
     near = np.clip(np.rint(part.rows / scale), part.limits.low, part.limits.high) * scale
     error = near - part.rows

@@ -75,7 +75,25 @@ class _Names(Emission):
                 self.read[node.name or ""] = made.inputs[0].name or ""
 
 
-class _Search:
+class Search:
+    """A search under way: the layers in order, and what was decided of those in front.
+
+    Args:
+        model: canonical float graph.
+        scales: calibrated input scales by value name.
+        options: target, widths, method of rounding.
+        rates: calibrated firing rates by neuron name.
+        dataset: calibration samples.
+        samples: use at most the first so many.
+        threads: threads of ONNX Runtime.
+        coarser: bits by which membranes are coarser than they would be, per channel by neuron.
+
+    Attributes:
+        plan: what becomes integers, and all weights.
+        layers: with weights, each behind all that it receives spikes from.
+        result: what was decided so far.
+    """
+
     def __init__(
         self,
         model: ir.Model,
@@ -143,8 +161,8 @@ class _Search:
         self.result.decided |= decided
         self.made = None
 
-    def choose(self, layer: SearchLayer) -> None:
-        """Choose everything of one layer."""
+    def measured(self, layer: SearchLayer) -> dict[ir.Node, Moments]:
+        """Measure what the weights of one layer receive, behind all that was decided."""
         made, read = self.quantized()
         names = [read[node.name or ""] for node in layer.synapses]
         reals = [input_of(node) for node in layer.synapses]
@@ -155,11 +173,14 @@ class _Search:
             for node, name, real in zip(layer.synapses, names, reals, strict=True)
             if self.plan.terms[node].rows.shape[1] <= _MOST_INPUTS
         }
-        moments |= {
+        return moments | {
             node: self.recurrent_moments(layer, node)
             for node in layer.recurrent
             if self.plan.terms[node].rows.shape[1] <= _MOST_INPUTS
         }
+
+    def choose(self, layer: SearchLayer, moments: Mapping[ir.Node, Moments]) -> None:
+        """Choose everything of one layer from what its weights receive."""
         decided, finding = choose_weights(layer, self.plan, moments, self.options)
         self.decide(decided)
         told: dict[str, Any] = {"name": layer.name, **finding.shares()}
@@ -270,10 +291,10 @@ def search_model(
         progress: told after every layer.
         coarser: bits by which membranes are coarser than they would be, per channel by neuron.
     """
-    search = _Search(model, scales, options, rates, dataset, samples, threads, coarser or {})
+    search = Search(model, scales, options, rates, dataset, samples, threads, coarser or {})
     progress(0, len(search.layers))
     for done, layer in enumerate(search.layers, 1):
-        search.choose(layer)
+        search.choose(layer, search.measured(layer))
         progress(done, len(search.layers))
     return search.result
 

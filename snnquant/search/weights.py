@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from snnquant.lowering.decided import Decided
 from snnquant.lowering.plan import Plan
-from snnquant.numerics import IntRange, quantize
+from snnquant.numerics import FloatArray, IntArray, IntRange, quantize
 from snnquant.quantize_options import QuantizeOptions
 from snnquant.rounding import METHODS
 from snnquant.search.layers import SearchLayer
@@ -18,7 +18,7 @@ from snnquant.search.moments import Moments
 
 #: How much the weights of the float model hold against what the samples ask for, in shares of the
 #: mean second moment.
-_HOLD = 1.0
+HOLD = 1.0
 
 
 @dataclass
@@ -58,14 +58,13 @@ def choose_weights(
             known the layer has the nearest weights.
         options: granularity of the scales, method of rounding.
     """
-    method = METHODS[options.rounding]
     weighted = (*layer.synapses, *layer.recurrent)
     real = {node: plan.terms[node].rows for node in weighted}
     measured = all(node in moments for node in weighted)
     hessians = {node: moments[node].hessian for node in weighted} if measured else {}
     for node, hessian in hessians.items():
         plan.terms[node].hessian = hessian
-        plan.terms[node].rows = moments[node].best_rows(real[node], _HOLD)
+        plan.terms[node].rows = moments[node].best_rows(real[node], HOLD)
     scale = layer.group.choose_scale(options.target, options.per_channel)
     decided = {
         member.name: Decided(
@@ -78,13 +77,7 @@ def choose_weights(
         term, known = plan.terms[node], moments[node]
         limits = IntRange.signed(term.bits)
         step = term.gain * np.broadcast_to(scale, (len(term.rows),))[:, None]
-        parts = np.split(term.rows / step, len(hessians[node]))
-        integers = np.concatenate(
-            [
-                method.round(part, limits, hessian)
-                for part, hessian in zip(parts, hessians[node], strict=True)
-            ]
-        )
+        integers = rounded(term.rows / step, limits, hessians[node], options)
         shift = known.best_bias(integers * step, real[node])
         nearest = quantize(real[node], step, limits)
         finding.total += known.energy(real[node]).sum()
@@ -98,3 +91,21 @@ def choose_weights(
         if before is None or before.shape == shift.shape:
             decided[owner] = decided[owner].with_bias(shift)
     return decided, finding
+
+
+def rounded(
+    steps: FloatArray, limits: IntRange, hessians: FloatArray, options: QuantizeOptions
+) -> IntArray:
+    """Return integers for weights, as the method of rounding says.
+
+    Args:
+        steps: real weights in units of their scale, ``[channels, weights]``.
+        limits: of the integers.
+        hessians: second moments of the inputs, ``[groups, weights, weights]``.
+        options: names the method.
+    """
+    method = METHODS[options.rounding]
+    parts = np.split(steps, len(hessians))
+    return np.concatenate(
+        [method.round(part, limits, own) for part, own in zip(parts, hessians, strict=True)]
+    )

@@ -43,7 +43,8 @@ from snnquant.frontends import load_canonical
 from snnquant.instrument import Runner
 from snnquant.membranes import MembraneProbe
 from snnquant.numerics import FloatArray, IntRange, quantize
-from snnquant.quantize import QuantizedModel, choose_options
+from snnquant.quantize import QuantizedModel
+from snnquant.quantize_options import choose_options
 from snnquant.report.charts import ticks
 from snnquant.report.html import Html, tag
 from snnquant.rounding import METHODS

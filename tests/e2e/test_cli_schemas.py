@@ -15,6 +15,7 @@ SAMPLES = ("--samples", "16")
 DATA = ("--data", "digits_test.npz", *SAMPLES)
 MODEL = "digits_mlp.int.onnx"
 GATED = ("--test", "digits_test.npz", "--golden", "1", "--max-size", "1")
+TUNED = ("--calibration", "digits_mlp.json", "--rounding-samples", "16", "--points", "2")
 #: Arguments of verbs that print JSON, and the exit code.
 PRINTED = [
     (0, "inspect", "digits_mlp.onnx"),
@@ -29,6 +30,8 @@ PRINTED = [
     (0, "doctor"),
     (0, "config"),
     (0, "eval", "digits_mlp.onnx", *DATA),
+    (0, "tune", "digits_mlp.onnx", *TUNED, *DATA, "--test", "digits_test.npz"),
+    (4, "tune", "digits_mlp.onnx", *TUNED, *DATA, "--max-drop", "0", "--widths", "2,3"),
     (4, "eval", MODEL, *DATA, "--max-size", "1", "--neurobench"),
     (0, "quantize", "digits_mlp.onnx", *DATA, "-o", "q.onnx"),
     (4, "quantize", "digits_mlp.onnx", *DATA, "-o", "q.onnx", *GATED),

@@ -30,6 +30,7 @@ def test_pictures_are_found():
         pictures.ACCURACY,
         pictures.SCALE,
         pictures.MEMBRANE,
+        "tune.svg",
     }
 
 
@@ -75,6 +76,22 @@ def test_numbers_beside_a_picture_are_those_it_was_drawn_from(name):
     numbers = re.findall(r"\d+\.\d+", f"{alt} {caption}")
     assert len(numbers) >= 2
     assert set(numbers) <= set(re.findall(r"\d+\.\d+", title))
+
+
+def test_the_picture_of_tune_is_of_the_models_in_the_text():
+    text = README.split("\n### A width for each layer\n")[1].split("\n### ")[0]
+    rows = re.findall(r"^((?:\d ){3}) *(.*?) +(\d\.\d\d) +[\d,]+ ", text, re.MULTILINE)
+    front = [(widths.split(), mean) for widths, mark, mean in rows if "beaten" not in mark]
+    whole = ElementTree.parse(BENCH / "tune.svg")
+    shown = ["".join(each.itertext()) for each in whole.iter() if each.get("class")]
+    for layer, name in enumerate(["conv1", "conv2.1", "fc.2"]):
+        after = shown[shown.index(name) + 1 :]
+        cells = [words for words in after[: 2 * len(front)] if words]
+        assert cells == [widths[layer] for widths, _ in front]
+    means = shown[shown.index("mean bits") + 1 :][: len(front)]
+    assert [float(mean) for mean in means] == [
+        pytest.approx(float(mean), abs=0.006) for _, mean in front
+    ]
 
 
 def test_tables_and_picture_of_few_bits_are_what_the_benchmark_wrote():
