@@ -128,6 +128,7 @@ def neuron_attributes(schema: FusedSchema, rng: np.random.Generator) -> dict[str
     if rng.random() < 0.6:
         plain = {"refractory": 0, "max_spikes": 1, "current_shift": 0, "leak_shift": 15}
         plain["leak_rounding"] = int(rng.integers(2))
+        plain["current_shift"] = int(rng.choice([0, 0, 3, -1, -5, -12, -31]))
         chosen |= {name: value for name, value in plain.items() if name in chosen}
     return chosen
 

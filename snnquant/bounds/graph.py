@@ -79,32 +79,42 @@ class _Walk:
         self.opset = standard_opset(model)
         self.any_length = any_length
         self.found = GraphReach()
-        self.functions = {(f.domain, f.name) for f in model.functions}
-        self.values: dict[str, Interval | Weighted] = {
+        self.values: dict[str, Interval | Weighted | None] = {
             tensor.name: constant(numpy_helper.to_array(tensor))
             for tensor in model.graph.initializer
         }
 
     def visit(self, node: onnx.NodeProto) -> None:
-        """Give the outputs of a node what they can be."""
-        schema = schemas().get(node.op_type) if node.domain == DOMAIN else None
-        if schema is not None:
-            results: list[Any] = self._neuron(node, schema)
-        elif node.domain == "" and node.op_type in SYNAPSE_OPS:
-            results = [open_synapse(node, [self.value(name) for name in node.input], self.opset)]
-        else:
-            kept = self._still_open(node)
-            results = [kept] if kept is not None else self._standard(node)
+        """Give the outputs of a node what they can be; None behind what no rule can follow."""
+        if any(self.values[name] is None for name in node.input if name):
+            self.values.update(dict.fromkeys(filter(None, node.output)))
+            return
+        try:
+            results = self._results(node)
+        except _NOT_FOLLOWED:
+            self.values.update(dict.fromkeys(filter(None, node.output)))
+            return
         self.values.update(
             (name, result) for name, result in zip(node.output, results, strict=False) if name
         )
+
+    def _results(self, node: onnx.NodeProto) -> list[Any]:
+        schema = schemas().get(node.op_type) if node.domain == DOMAIN else None
+        if schema is not None:
+            return list(self._neuron(node, schema))
+        if node.domain not in ("", "ai.onnx"):
+            raise NotImplementedError(node.op_type)
+        if node.op_type in SYNAPSE_OPS:
+            return [open_synapse(node, [self.value(name) for name in node.input], self.opset)]
+        kept = self._still_open(node)
+        return [kept] if kept is not None else list(self._standard(node))
 
     def value(self, name: str) -> Interval | None:
         """Return what a value can be; a synapse is applied for that."""
         if not name:
             return None
         held = self.values[name]
-        if isinstance(held, Interval):
+        if not isinstance(held, Weighted):
             return held
         total, passed = held.current()
         width = Extent(passed.low.shape)
@@ -184,6 +194,15 @@ class _Walk:
         return results
 
 
+#: What onnx's evaluator raises for an op that it does not know, or cannot run on such values.
+_NOT_FOLLOWED = (
+    NotImplementedError,
+    RuntimeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
 #: Types that hold every current.
 _WIDE = frozenset(
     {

@@ -162,3 +162,26 @@ def test_shapes_are_known_whatever_the_values():
     shape = ends("Shape", anything(np.zeros((2, 5), np.float32)))
     assert shape.low is shape.high
     assert shape.low.tolist() == [2, 5]
+
+
+def test_nothing_is_proved_behind_what_cannot_be_followed():
+    lif = {"leak_shift": 8, "leak_rounding": 0, "current_shift": 0, "state_bits": 32}
+    lif |= {"reset": 0, "reset_after_leak": 0, "max_spikes": 1, "refractory": 0}
+    constants = {"alpha": 230, "leak_bias": 0, "fire_above": 4, "reset_by": 4, "v_reset": 0}
+    constants |= {"refractory_steps": 0, "v_init": 0}
+
+    def neuron(name, current):
+        made = helper.make_node("QLIF", [current, *constants], [f"{name}.s"], name, **lif)
+        made.domain = "snnquant"
+        return made
+
+    lost = helper.make_node("Foreign", ["x"], ["lost"], domain="elsewhere")
+    graph = helper.make_graph(
+        [neuron("first", "x"), lost, neuron("second", "lost"), neuron("third", "x")],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.INT32, [3, 1, 2])],
+        [helper.make_tensor_value_info("third.s", TensorProto.UINT8, [3, 1, 2])],
+        [numpy_helper.from_array(np.array([v], np.int32), k) for k, v in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    assert list(graph_reach(model, {"x": (3, 1, 2)}).neurons) == ["first", "third"]

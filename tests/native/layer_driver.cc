@@ -121,7 +121,7 @@ void draw_neuron(Draw& draw, Drawn* d) {
   a[attribute::leak_rounding] =
       plain ? draw.one_of<int32_t>({0, 0, 1}) : static_cast<int32_t>(draw.between(0, 2));
   a[attribute::current_shift] =
-      plain ? draw.one_of<int32_t>({0, 0, 2}) : static_cast<int32_t>(draw.between(-4, 8));
+      plain ? draw.one_of<int32_t>({0, 0, 2, -1, -7, -31}) : static_cast<int32_t>(draw.between(-4, 8));
   a[attribute::state_bits] = draw.one_of<int32_t>({32, 32, 28, 16, 8});
   a[attribute::synaptic] = draw.chance(50);
   const int64_t unit = int64_t{1} << a[attribute::leak_shift];

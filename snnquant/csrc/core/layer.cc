@@ -186,8 +186,10 @@ void PreparedLayer::prepare_lif(const LayerSource& source) {
   std::copy(std::begin(source.attributes), std::end(source.attributes), problem.attributes);
   const Arithmetic ops(problem);
   if (source.neuron != neuron::LIF || ops.max_spikes != 1 || ops.refractory) return;
-  if (ops.current_shift < 0 || ops.leak_rounding == rounding::toward_zero) return;
-  const int left = source.shape.gain_shift + ops.current_shift;
+  if (ops.leak_rounding == rounding::toward_zero) return;
+  // A current that goes right takes its gain and bias along, in front of the tile.
+  const bool goes_right = ops.current_shift < 0;
+  const int left = goes_right ? 0 : source.shape.gain_shift + ops.current_shift;
   if (left > 30) return;
   const Form form = form_of(ops);
   const int64_t unit = int64_t{1} << ops.leak_shift;
@@ -195,6 +197,7 @@ void PreparedLayer::prepare_lif(const LayerSource& source) {
   lif.form = static_cast<int32_t>(form);
   lif.floors = ops.leak_rounding == rounding::floor;
   lif.left = left;
+  lif.right = goes_right ? -ops.current_shift : 0;
   lif.shift = ops.leak_shift;
   lif.limit = ops.high;
   lif.fits16 = true;
@@ -223,7 +226,8 @@ void PreparedLayer::prepare_lif(const LayerSource& source) {
     const int64_t alpha = constant(constant::alpha);
     if (alpha < 0 || alpha > unit) return;
     const int64_t offset =
-        static_cast<int64_t>(source.bias[channel]) * (int64_t{1} << ops.current_shift);
+        goes_right ? 0
+                   : static_cast<int64_t>(source.bias[channel]) * (int64_t{1} << ops.current_shift);
     if (offset > INT32_MAX || offset < -int64_t{INT32_MAX}) return;
     const int32_t reset_by = ops.reset == reset::none ? 0 : constant(constant::reset_by);
     const bool subtracts = form != Form::replace;

@@ -45,6 +45,7 @@ class LayerNeurons {
       states_out_[slot] = scratch.take<int32_t>(size.channels);
     }
     narrow_sums_ = scratch.take<int16_t>(size.steps * kTile);
+    shifted_ = scratch.take<int32_t>(size.steps * kTile);
     currents_ = scratch.take<int32_t>(size.steps * size.channels);
     outputs_ = scratch.take<int32_t>(size.steps * size.channels);
     spikes_ = scratch.take<uint8_t>(size.steps * size.channels);
@@ -66,7 +67,7 @@ class LayerNeurons {
   void take(int64_t position, int64_t local, int64_t group, int64_t tile, const int16_t* sums,
             int64_t stride, int64_t total, int32_t* wide) {
     const TileLif* lif = lif_;
-    if (tile16_ != nullptr && call_.residual == nullptr) {
+    if (tile16_ != nullptr && call_.residual == nullptr && lif->right == 0) {
       const int64_t rise = steps_ * lif->growth + (total << lif->left);
       if (!states_.kept()) {
         if (lif->start + rise <= limit16_) {
@@ -99,9 +100,16 @@ class LayerNeurons {
     if (lif != nullptr && (call_.residual == nullptr || shape_.gain_shift == 0)) {
       if (call_.residual != nullptr) add_residual(1, position, group, tile, sums, stride);
       const int64_t rows = stride == 0 ? 1 : steps_, lanes = lanes_of(valid_channels(tile));
+      const int32_t* given = sums;
+      int64_t given_stride = stride;
+      if (lif->right != 0) {
+        shift_right(*lif, place(group, tile), rows, lanes, sums, stride);
+        given = shifted_;
+        given_stride = stride == 0 ? 0 : kTile;
+      }
       int64_t largest = 0;
       for (int64_t t = 0; t < rows; ++t)
-        largest = larger(largest, largest_of(sums + t * stride, lanes));
+        largest = larger(largest, largest_of(given + t * given_stride, lanes));
       alignas(64) int32_t before[kTile], after[kTile];
       const TileMembranes v = membranes(position, local, group, tile, before, after);
       const int64_t bound =
@@ -110,7 +118,7 @@ class LayerNeurons {
       if (tile16_ != nullptr && bound <= limit16_) {
         for (int64_t t = 0; t < rows; ++t) {
           for (int64_t n = 0; n < lanes; ++n) {
-            narrow_sums_[t * kTile + n] = static_cast<int16_t>(sums[t * stride + n]);
+            narrow_sums_[t * kTile + n] = static_cast<int16_t>(given[t * given_stride + n]);
           }
         }
         tile16_(*lif, place(group, tile), steps_, narrow_sums_, stride == 0 ? 0 : kTile, v, out);
@@ -118,7 +126,8 @@ class LayerNeurons {
         return;
       }
       if (bound <= lif->limit) {
-        tile32_of(*lif, bound)(*lif, narrow_, place(group, tile), steps_, sums, stride, v, out);
+        tile32_of(*lif, bound)(*lif, narrow_, place(group, tile), steps_, given, given_stride, v,
+                               out);
         finish(position, local, group, tile, v);
         return;
       }
@@ -180,6 +189,22 @@ class LayerNeurons {
       for (int64_t n = 0; n < valid; ++n) {
         const auto added = static_cast<uint32_t>(sign) * static_cast<uint32_t>(residual[n]);
         sums[t * stride + n] = wrapped_sum(sums[t * stride + n], static_cast<int32_t>(added));
+      }
+    }
+  }
+
+  // Brings sums to the membrane's scale: the current of a tile, shifted to nearest.
+  void shift_right(const TileLif& lif, int64_t place, int64_t rows, int64_t lanes,
+                   const int32_t* sums, int64_t stride) const {
+    const int32_t* bias = layer_.weights.biases + place;
+    const int gain = shape_.gain_shift, right = lif.right;
+    for (int64_t t = 0; t < rows; ++t) {
+      const int32_t* from = sums + t * stride;
+      int32_t* to = shifted_ + t * kTile;
+      for (int64_t n = 0; n < lanes; ++n) {
+        const auto current = static_cast<int32_t>((static_cast<uint32_t>(from[n]) << gain) +
+                                                  static_cast<uint32_t>(bias[n]));
+        to[n] = (current >> right) + ((current >> (right - 1)) & 1);
       }
     }
   }
@@ -308,6 +333,7 @@ class LayerNeurons {
   int64_t limit16_ = 0;
   int32_t *states_in_[state::count], *states_out_[state::count];
   int16_t* narrow_sums_;
+  int32_t* shifted_;
   int32_t *currents_, *outputs_;
   uint8_t* spikes_;
   char* definition_;  // scratch memory

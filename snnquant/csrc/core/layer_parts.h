@@ -137,7 +137,7 @@ inline int64_t layer_scratch_bytes(const LayerCall& call) {
   // Runs of inputs, membranes carried from chunk to chunk, and neurons that run as a Problem.
   bytes += shape.y.kernel * shape.x.kernel * static_cast<int64_t>(sizeof(Run));
   bytes += state::count * size.positions * shape.channels_out * 4;
-  bytes += size.steps * (size.channels * 9 + kTile * 2) + state::count * size.channels * 8;
+  bytes += size.steps * (size.channels * 9 + kTile * 6) + state::count * size.channels * 8;
   bytes += definition_scratch_bytes(call);
   return bytes;
 }

@@ -22,6 +22,7 @@ struct TileLif {
   bool fits16;            // the leak can be rounded in 16-bit lanes
   bool floors;            // its products are floored, else rounded to nearest
   int32_t left;           // shift of the sums of a synapse: its gain, and the neuron's own
+  int32_t right;          // shift of currents, after which `left` and the offsets are 0; 0: none
   int32_t shift;          // of products that are not split
   int64_t start;          // largest magnitude of a membrane at the start or after a reset
   int64_t growth;         // most that one step adds beyond the shifted sum
