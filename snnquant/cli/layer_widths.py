@@ -82,6 +82,10 @@ def read_layers(path: Path) -> dict[str, LayerOptions]:
         for entry in document["layers"]:
             name = str(entry["name"])
             found[name] = found.get(name, LayerOptions()).with_other(_chosen(entry))
+        if all(chosen == LayerOptions() for chosen in found.values()):
+            raise UsageError(
+                f"--layers {path}: tune chose no widths there; run it with --budget or --max-drop"
+            )
         return found  # noqa: TRY300
     except OSError as error:
         raise UsageError(f"--layers {path}: {error.strerror or error}") from error

@@ -154,10 +154,9 @@ def command(
 
     \b
     snnquant tune net.onnx --data train.npz --budget 3bits
-    snnquant tune net.onnx --data train.npz --max-drop 0.005 --test test.npz
-    snnquant tune net.onnx --data train.npz --budget 20kB --widths 2,4,8 --layer fc3=8
-    snnquant tune net.onnx --data train.npz --budget 30kB --state-widths 8,12,16
-    snnquant convert net.onnx --data train.npz --layers tune.json -o net.mixed.onnx
+    snnquant tune net.onnx --data a.npz --max-drop 0.005 --test b.npz
+    snnquant tune net.onnx --data a.npz --budget 20kB --widths 2,4,8 --layer fc=8
+    snnquant tune net.onnx --data a.npz --budget 30kB --state-widths 8,12,16
     """  # noqa: D301
     speaker = Speaker(quiet, keep_stdout=as_json)
     profile = load_target(target)

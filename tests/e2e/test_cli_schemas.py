@@ -15,6 +15,7 @@ SAMPLES = ("--samples", "16")
 DATA = ("--data", "digits_test.npz", *SAMPLES)
 MODEL = "digits_mlp.int.onnx"
 GATED = ("--test", "digits_test.npz", "--golden", "1", "--max-size", "1")
+NARROW = ("--widths", "2,3", "--layer", "lif1=state:3", "--layer", "lif2=state:3")
 TUNED = ("--calibration", "digits_mlp.json", "--rounding-samples", "16", "--points", "2")
 #: Arguments of verbs that print JSON, and the exit code.
 PRINTED = [
@@ -31,7 +32,7 @@ PRINTED = [
     (0, "config"),
     (0, "eval", "digits_mlp.onnx", *DATA),
     (0, "tune", "digits_mlp.onnx", *TUNED, *DATA, "--test", "digits_test.npz"),
-    (4, "tune", "digits_mlp.onnx", *TUNED, *DATA, "--max-drop", "0", "--widths", "2,3"),
+    (4, "tune", "digits_mlp.onnx", *TUNED, *DATA, "--max-drop", "0", *NARROW),
     (4, "eval", MODEL, *DATA, "--max-size", "1", "--neurobench"),
     (0, "quantize", "digits_mlp.onnx", *DATA, "-o", "q.onnx"),
     (4, "quantize", "digits_mlp.onnx", *DATA, "-o", "q.onnx", *GATED),

@@ -225,13 +225,19 @@ def test_states_have_widths_too_and_count(data):
 
 
 def test_a_drop_that_no_model_meets_is_told_after_all_was_written(data):
-    few = ("--widths", "2,3", "--max-drop", "0", "--per-tensor")
-    ran = forked(*TUNE[:-4], "--points", "2", *few, cwd=data)
+    narrow = ("--widths", "2,3", "--layer", "lif1=state:3", "--layer", "lif2=state:3")
+    ran = forked(*TUNE[:-4], "--points", "2", *narrow, "--max-drop", "0.01", cwd=data)
+    assert ran.code == 4, ran
+    assert "error: gate failed: max-drop" in ran.err
+    assert "to have the chosen one" not in ran.out
     told = json.loads((data / "tune.json").read_text())
     assert problems(told, SCHEMA) == []
-    drop = min(point["drop"] for point in told["points"])
-    assert ran.code == (4 if drop > 0 else 0), ran
-    assert ("error: gate failed: max-drop" in ran.err) == (drop > 0)
+    assert min(point["drop"] for point in told["points"]) == told["gates"][0]["value"] > 0.01
+    assert not any(point["chosen"] for point in told["points"])
+    assert {layer["weight_bits"] for layer in told["layers"]} == {None}
+    assert not (data / "tune.partial.json").exists()
+    words = ("--layers", "tune.json", "-o", "m.onnx")
+    refuses(data, 2, "convert", *NET, *words, "-q", says=["tune.json", "chose no"])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """A search over drawn networks: it chooses integers that every way to run them agrees on."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -13,9 +15,11 @@ from snnquant.calibration import AUTO, CalibrationSettings
 from snnquant.data import open_data
 from snnquant.errors import ModelError, NumericalError
 from snnquant.instrument import Runner
+from snnquant.lowering.layer_options import LayerOptions, weighted_layers
 from snnquant.ops.schema import DOMAIN
 from snnquant.passes import canonicalise
 from snnquant.quantize import quantize_model
+from snnquant.quantize_options import plan_model
 from snnquant.rounding import WITH_SAMPLES
 from snnquant.search import search_model
 
@@ -55,6 +59,10 @@ def test_searched_integers_agree_everywhere(tmp_path_factory, target, data):
     )
     scales = known.input_scales(8, target.input_observer)
     rates = known.firing_rates()
+    named = weighted_layers(plan_model(model, scales, options))
+    widths = st.none() | st.sampled_from(target.weight_bits_allowed)
+    layers = {name: LayerOptions(data.draw(widths)) for name in named}
+    options = replace(options, layers=layers)
     found = search_model(model, scales, options, rates, dataset, threads=1)
     result = quantize_model(model, scales, options, rates=rates, decided=found.decided)
     synapses = [layer for layer in result.layers if layer["kind"] != "neuron"]
