@@ -124,8 +124,9 @@ class Search:
         spikes = neuron_nodes(self.proto)[0].output[0]
         runner = Runner(self.proto, [*inputs, spikes], custom_ops=False, threads=threads)
         fixed = runner.layout.fixed_batch
-        size = fixed or max(1, min(_BATCH, samples // 8))
-        batches = [batch.inputs for batch in dataset.batches(size, min(samples, len(dataset)))]
+        total = min(samples, len(dataset))
+        size = fixed or max(1, min(_BATCH, total // 8))
+        batches = [batch.inputs for batch in dataset.batches(size, total)]
         probe = {key: value[: fixed or 3] for key, value in batches[0].items()}
         steps = len(runner.run(probe)[spikes])
         self.axes: dict[ir.Node, Axes] = find_axes(runner, probe, synapses, steps)
