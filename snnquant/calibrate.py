@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from snnquant.calibration import COUNT_RANGES, SPIKES, Calibration, CalibrationSettings
+from snnquant.calibration import DECLARED, SPIKES, Calibration, CalibrationSettings
 from snnquant.collected import Collected
 from snnquant.data import Dataset, first_samples, samples_bytes
 from snnquant.errors import DataError, NumericalError, UsageError
@@ -235,15 +235,14 @@ def calibration_warnings(calibration: Calibration) -> list[str]:
 
 
 def _refuse_false_spikes(statistics: dict[str, TensorStatistics], forced: dict[str, str]) -> None:
-    """Raise if a value that was declared spikes holds what no 8-bit count can."""
+    """Raise if a value that was declared spikes holds what those cannot be."""
     for name, choice in forced.items():
         known = statistics[name]
-        counts = any(known.holds_only_integers(limits) for limits in COUNT_RANGES)
-        if choice == "spikes" and known.count and not counts:
+        ranges, words = DECLARED.get(choice, ((), ""))
+        if ranges and known.count and not any(map(known.holds_only_integers, ranges)):
             raise UsageError(
-                f"--input {name}=spikes: the values go from {known.minimum:g} to {known.maximum:g}"
-                f"{'' if known.all_integer else ' and are not whole'}; spikes and counts are "
-                "integers in -128..127 or 0..255, use analog"
+                f"--input {name}={choice}: the values go from {known.minimum:g} to "
+                f"{known.maximum:g}{'' if known.all_integer else ' and are not whole'}; {words}"
             )
 
 

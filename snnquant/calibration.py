@@ -29,8 +29,16 @@ SPIKE_RANGE = IntRange.signed(8)
 #: other counts than the samples, so the whole type is possible.
 SPIKES = InputScale(1.0, SPIKE_RANGE.low, SPIKE_RANGE.high, spikes=True)
 LARGE_COUNTS = InputScale(1.0, 0, 255, spikes=True)
-#: Ranges that spikes and counts may have.
-COUNT_RANGES = tuple(IntRange(entry.low, entry.high) for entry in (SPIKES, LARGE_COUNTS))
+#: Spikes of which there is one per step at most, where somebody says so.
+BINARY = InputScale(1.0, 0, 1, spikes=True)
+#: Ranges that values may have of which somebody says what they are, with words for them.
+DECLARED = {
+    "spikes": (
+        tuple(IntRange(entry.low, entry.high) for entry in (SPIKES, LARGE_COUNTS)),
+        "spikes and counts are integers in -128..127 or 0..255, use analog",
+    ),
+    "binary": ((IntRange(BINARY.low, BINARY.high),), "they must be 0 or 1, use spikes or analog"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class CalibrationSettings:
             target.
         samples: number of samples used.
         batch_size: samples per batch (matters to the mean of batch maxima).
-        inputs: forced treatment by tensor name: "spikes", "analog", or a scale.
+        inputs: forced treatment by tensor name: "spikes", "binary", "analog", or a scale.
         data: what was declared about the data, as
             :meth:`~snnquant.data.options.ReadOptions.settings` gives it.
     """
@@ -140,9 +148,11 @@ def input_scale(
         statistics: of the values.
         bits: width of analog inputs.
         method: name of the observer.
-        forced: "spikes", "analog", a scale, or "": by the values.
+        forced: "spikes", "binary", "analog", a scale, or "": by the values.
     """
     coherence = coherence_of(*_mean_and_variance(statistics))
+    if forced == "binary":
+        return replace(BINARY, coherence=coherence)
     spikes = forced == "spikes" or (not forced and statistics.holds_only_integers(SPIKE_RANGE))
     if spikes:
         large = statistics.maximum > SPIKE_RANGE.high
@@ -235,7 +245,7 @@ def _activity(stored: Mapping[str, Any]) -> dict[str, float]:
 
 def check_input_choice(choice: str) -> str:
     """Return a forced input treatment, or raise ValueError."""
-    if choice in ("spikes", "analog"):
+    if choice in (*DECLARED, "analog"):
         return choice
     scale = float(choice)
     if not np.isfinite(scale) or np.float32(scale) < np.finfo(np.float32).tiny:

@@ -55,7 +55,7 @@ _METHOD_HELP = "How a scale is chosen. auto: as the target prefers. " + " ".join
     "--input",
     "inputs",
     multiple=True,
-    metavar="NAME=spikes|analog|SCALE",
+    metavar="NAME=spikes|binary|analog|SCALE",
     help="Say what a value is instead of letting the data decide; may be repeated.",
 )
 @threads_option
@@ -159,6 +159,7 @@ def _forced(inputs: tuple[str, ...]) -> dict[str, str]:
             forced[name] = check_input_choice(choice)
         except ValueError as error:
             raise UsageError(
-                f"--input {text}: give NAME=spikes, NAME=analog or NAME=SCALE with SCALE > 0"
+                f"--input {text}: give NAME=spikes, NAME=binary (spikes of 0 or 1), NAME=analog, "
+                "or NAME=SCALE with SCALE > 0"
             ) from error
     return forced
