@@ -3,7 +3,8 @@
 A membrane that remembers for long leaks little per step, so that rounding matters: floored, it
 comes to lie ``0.5 / (1 - alpha)`` steps too low (:mod:`snnquant.lowering.leak`); and a target with
 shifts has few decays, so that a threshold may have to be another one. Nothing is tried where
-neither is large enough to matter, as with a leak that is rounded to nearest.
+neither matters, as with a leak that is rounded to nearest, nor where a threshold is so few steps
+that the mean error says little.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from snnquant.search.correction import NeuronTrials
 from snnquant.search.layers import SearchLayer
 from snnquant.target import Target
 
-#: Share of the threshold by which rounding has to move the membrane.
-_MATTERS = 0.01
+#: Shares of the threshold by which rounding has to move the membrane, at least and at most: a
+#: membrane that has few states to take is not moved evenly, and there it did not help.
+_MATTERS, _TOO_MUCH = 0.01, 0.25
 #: Relative error of ``1 - alpha`` that matters, too.
 _MATTERS_PER_STEP = 0.02
 #: A change has to bring the distance of the spikes below this share.
@@ -49,16 +51,18 @@ def leak_matters(layer: SearchLayer, real: Mapping[str, FloatArray], target: Tar
     alpha = real.get(ALPHA.name)
     if alpha is None or not can_be_centred(schema, target, soft=soft) or (alpha == 1).all():
         return False
-    left = 1 - alpha[alpha < 1]
-    given = 1 - target.decay(alpha[alpha < 1]) / 2**target.leak_shift
-    if (np.abs(given - left) > _MATTERS_PER_STEP * left).any():
-        return True
     current = neuron.inputs[0]
     rank = 1 if current is None or current.shape is None else len(current.shape) - 2
     step = np.asarray(layer.group.scale, np.float64) / 2**layer.group.current_shift
     scale = aligned_scale(step, rank)
     moved = float(np.abs(membrane_offset(real, scale, target, rank) * scale).max(initial=0.0))
-    return moved > _MATTERS * float(np.abs(real[V_THRESHOLD.name]).max(initial=0.0))
+    threshold = float(np.abs(real[V_THRESHOLD.name]).max(initial=0.0))
+    if moved > _TOO_MUCH * threshold:
+        return False
+    left = 1 - alpha[alpha < 1]
+    given = 1 - target.decay(alpha[alpha < 1]) / 2**target.leak_shift
+    forgets = bool((np.abs(given - left) > _MATTERS_PER_STEP * left).any())
+    return forgets or moved > _MATTERS * threshold
 
 
 def search_levels(

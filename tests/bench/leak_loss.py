@@ -27,7 +27,7 @@ from snnquant.data import open_data
 from snnquant.evaluate import evaluate_model
 from snnquant.frontends import load_canonical
 from snnquant.numerics import Rounding
-from snnquant.quantize import choose_options
+from snnquant.quantize_options import choose_options
 from snnquant.search import run
 from snnquant.target import load_target
 
@@ -37,13 +37,10 @@ FLOOR = replace(COARSE, leak_rounding=Rounding.FLOOR)
 SHIFT = replace(COARSE, leak_rounding=Rounding.CEIL, leak_form="shift")
 #: Name, target, bits of weights.
 ROWS = (
-    ("floor, 4 bit", FLOOR, 4),
     ("floor, 8 bit", FLOOR, 8),
-    ("floor, 4 bit, 8 fraction bits", replace(FLOOR, fraction_bits=8), 4),
-    ("v - (v >> s), 4 bit", SHIFT, 4),
     ("v - (v >> s), 8 bit", SHIFT, 8),
-    ("nearest, 4 bit", COARSE, 4),
     ("tianjic, 8 bit", load_target("tianjic"), 8),
+    ("floor, 4 bit", FLOOR, 4),
 )
 COLUMNS = ("nearest weights", "searched but for the levels", "searched")
 Found = dict[tuple[str, str], list[tuple[float, float]]]
