@@ -109,7 +109,8 @@ def search_summary(layer: Mapping[str, Any]) -> str:
         parts.append(f"membrane error {found} of the current, {nearest} with the nearest weights")
     if "distance" in layer:
         before, after = (f"{layer[key]:.3g}" for key in ("distance_before", "distance"))
-        parts.append(f"spikes off by {after}, {before} before thresholds moved")
+        moved = "levels and thresholds" if layer["centred"] else "thresholds"
+        parts.append(f"spikes off by {after}, {before} before {moved} moved")
     return f"{layer['name']}: {'; '.join(parts) or 'the nearest weights'}"
 
 

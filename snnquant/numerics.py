@@ -32,6 +32,8 @@ class Rounding(IntEnum):
     """``x >> n``."""
     TOWARD_ZERO = 2
     """Truncation, as C's division does."""
+    CEIL = 3
+    """``(x + 2**n - 1) >> n``; of ``x = v * (2**n - 1)`` that is ``v - (v >> n)``."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,29 @@ def quantize_threshold(
 
 def quantize_multiplier(alpha: npt.ArrayLike, shift: int, what: str = "alpha") -> IntArray:
     """Return ``k`` of ``alpha ~ k / 2**shift`` for decays in [0, 1]; 1 is exactly ``2**shift``."""
+    return round_to_int(_decays(alpha, what) * 2.0**shift)
+
+
+def quantize_shift(alpha: npt.ArrayLike, shift: int, what: str = "alpha") -> IntArray:
+    """Return ``k = 2**shift - 2**(shift - s)`` of the decay ``1 - 2**-s`` most like ``alpha``.
+
+    Behind a decay an input is remembered as ``1, alpha, alpha**2, ...``. The angle between two such
+    vectors has the cosine ``1 / cosh(artanh a - artanh b)``, so the nearest ``artanh`` is the best
+    one when what comes behind may be scaled. 1 stays 1, and nothing else becomes 1.
+    """
+    values = _decays(alpha, what)
+    found = 2**shift - 2 ** (shift - np.arange(shift + 1))
+    with np.errstate(divide="ignore"):
+        apart = np.abs(np.arctanh(values)[..., None] - np.arctanh(found / 2**shift))
+    nearest: IntArray = found[apart.argmin(axis=-1)]
+    return np.where(values == 1, 2**shift, nearest)
+
+
+def _decays(alpha: npt.ArrayLike, what: str) -> FloatArray:
     values = require_finite(alpha, what)
     if (values < 0).any() or (values > 1).any():
         worst = float(values.min() if (values < 0).any() else values.max())
         raise NumericalError(
             f"{what} is {worst:g}, outside [0, 1]; an integer leak needs a decay between 0 and 1"
         )
-    return round_to_int(values * 2.0**shift)
+    return values

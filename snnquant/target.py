@@ -11,15 +11,20 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from snnquant.errors import UsageError
 from snnquant.neurons import Reset
-from snnquant.numerics import IntRange, Rounding
+from snnquant.numerics import IntArray, IntRange, Rounding, quantize_multiplier, quantize_shift
 from snnquant.rounding.weight_grid import GRIDS
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:  # pragma: no cover - the same parser under its name before 3.11
     import tomli as tomllib
+
+#: What decides the integers of a decay, by the name of the form.
+LEAK_FORMS = {"multiplier": quantize_multiplier, "shift": quantize_shift}
 
 _FOLDER = Path(__file__).parent / "targets"
 _MAX_FILE_BYTES = 65536
@@ -43,6 +48,8 @@ class Target:
         fraction_bits: the largest constant gets at least this many bits, by a membrane scale that
             is a power of two finer than the weights'; 0: always the weights' own scale.
         leak_shift, leak_rounding: decays are ``k / 2**leak_shift``, rounded so.
+        leak_form: "multiplier" (every ``k``), or "shift" (``1 - 2**-s`` only: with rounding "ceil"
+            it is ``v - (v >> s)``).
         threshold: "exact" (two integers) or "rounded" (one for comparing and subtracting).
         resets, reset_after_leak, max_spikes, max_refractory_steps: what the neurons may use.
     """
@@ -60,6 +67,7 @@ class Target:
     fraction_bits: int
     leak_shift: int
     leak_rounding: Rounding
+    leak_form: str
     threshold: str
     resets: tuple[Reset, ...]
     reset_after_leak: bool
@@ -70,6 +78,10 @@ class Target:
     def state_range(self) -> IntRange:
         """Integers that a state can hold."""
         return IntRange.signed(self.state_bits)
+
+    def decay(self, alpha: npt.ArrayLike, what: str = "alpha") -> IntArray:
+        """Return ``k`` of the best ``k / 2**leak_shift`` that the target has for a decay."""
+        return LEAK_FORMS[self.leak_form](alpha, self.leak_shift, what)
 
 
 def target_names() -> list[str]:
@@ -130,6 +142,7 @@ def parse_target(path: Path, table: dict[str, Any]) -> Target:
             raise UsageError(f"target file {path}: {key} is {value!r}, must be {low}..{high}")
     for key, allowed in (
         ("weight_grid", set(GRIDS)),
+        ("leak_form", set(LEAK_FORMS)),
         ("threshold", {"exact", "rounded"}),
         ("weight_gains", {True, False}),
         ("per_channel", {True, False}),

@@ -127,7 +127,7 @@ def neuron_attributes(schema: FusedSchema, rng: np.random.Generator) -> dict[str
         chosen["max_spikes"] = int(rng.choice([1, 1, 3]))
     if rng.random() < 0.6:
         plain = {"refractory": 0, "max_spikes": 1, "current_shift": 0, "leak_shift": 15}
-        plain["leak_rounding"] = int(rng.integers(2))
+        plain["leak_rounding"] = int(rng.choice([0, 1, 3]))
         plain["current_shift"] = int(rng.choice([0, 0, 3, -1, -5, -12, -31]))
         chosen |= {name: value for name, value in plain.items() if name in chosen}
     return chosen
@@ -187,7 +187,7 @@ def synapse_case(
     feeds: dict[str, Array] = {
         INPUT: seen.astype(np.uint8),
         WEIGHT: pack_weight(weight, stored),
-        BIAS: rng.integers(-900, 900, outgoing).astype(np.int32) * int(rng.integers(2)),
+        BIAS: rng.integers(-900, 900, outgoing).astype(np.int32) * int(rng.choice([0, 1, 3])),
     }
     currents = _output_shape(lead, axes, outgoing, window)
     if schema.residual:

@@ -149,4 +149,5 @@ def test_values_that_are_no_numbers_are_refused(value):
 
 
 def test_rounding_numbers_are_those_of_the_ops():
-    assert {r.name: r.value for r in Rounding} == {"NEAREST": 0, "FLOOR": 1, "TOWARD_ZERO": 2}
+    assert [r.name for r in Rounding] == ["NEAREST", "FLOOR", "TOWARD_ZERO", "CEIL"]
+    assert [r.value for r in Rounding] == [0, 1, 2, 3]

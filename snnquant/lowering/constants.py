@@ -15,7 +15,6 @@ from snnquant.numerics import (
     FloatArray,
     IntArray,
     quantize,
-    quantize_multiplier,
     quantize_threshold,
     require_finite,
     round_to_int,
@@ -59,7 +58,7 @@ def quantized_constant(
         fire_on_equal: the float neuron compares with ``>=``.
     """
     if parameter.rule is Quantization.MULTIPLIER:
-        return quantize_multiplier(value, target.leak_shift, parameter.name)
+        return target.decay(value, parameter.name)
     if parameter.rule is Quantization.STEPS:
         return INT32.saturate(round_to_int(value))
     if parameter.rule is Quantization.THRESHOLD:
@@ -80,7 +79,7 @@ def warn_of_lost_leak(
         if parameter.rule is not Quantization.MULTIPLIER:
             continue
         value = real[parameter.name]
-        integers = quantize_multiplier(value, target.leak_shift, parameter.name)
+        integers = target.decay(value, parameter.name)
         if ((integers == 2**target.leak_shift) & (value < 1)).any():
             out.warn(
                 "lost_leak",

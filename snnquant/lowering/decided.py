@@ -28,6 +28,8 @@ class Decided:
         bias_shift: real value that is added to the bias, ``[channels]``; None: nothing.
         threshold_factor: what the neuron's threshold to fire is multiplied by, ``[channels]`` or
             ``[1]``; None: nothing.
+        centred: share by which the neuron's levels are moved to where rounding moves its membrane
+            (see :mod:`snnquant.lowering.leak`).
     """
 
     scale: FloatArray
@@ -36,6 +38,7 @@ class Decided:
     integers: IntArray | None = None
     bias_shift: FloatArray | None = None
     threshold_factor: FloatArray | None = None
+    centred: float = 0.0
 
     def with_bias(self, added: FloatArray) -> Decided:
         """Return the same with more added to the bias."""
@@ -132,6 +135,7 @@ def choose_scales(plan: Plan, per_channel: bool, decided: Mapping[str, Decided])
         for name, known in decided.items()
         if known.threshold_factor is not None
     }
+    plan.centred = {name: known.centred for name, known in decided.items() if known.centred}
 
 
 def members_of(plan: Plan) -> list[Member]:

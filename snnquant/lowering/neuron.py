@@ -18,6 +18,7 @@ from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Flow, Kind, StaysFloat
 from snnquant.lowering.inference import Neuron, neuron
 from snnquant.lowering.integers import aligned_scale, neuron_integers, recurrent_integers
+from snnquant.lowering.leak import centred
 from snnquant.lowering.plan import Plan
 from snnquant.lowering.rule import Rule, first, operand
 from snnquant.lowering.state import emit_states, infer_states, state_scales
@@ -98,6 +99,9 @@ def emit(node: ir.Node, out: Emitter) -> None:
     if factor is not None:
         held = along_features(real[V_THRESHOLD.name], rank)
         real = real | {V_THRESHOLD.name: held * along_features(factor, rank)}
+    share = out.plan.centred.get(node.name or "")
+    if share is not None:
+        real = centred(real, share, aligned, target, rank)
     inputs = [current]
     if schema.recurrent:
         inputs.append(_recurrent_weight(node, out, aligned * 2**shift, features))

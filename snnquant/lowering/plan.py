@@ -81,6 +81,7 @@ class Plan:
         steps_of: values that are single steps of another, which gives all of them one scale.
         threshold_factors: by neuron name, what its threshold to fire is multiplied by.
         layers: widths of single layers, by name.
+        centred: by neuron name, by which share its levels are moved as rounding moves its membrane.
     """
 
     target: Target
@@ -99,6 +100,7 @@ class Plan:
     steps_of: dict[Named, str] = field(default_factory=dict)
     threshold_factors: dict[str, FloatArray] = field(default_factory=dict)
     layers: Mapping[str, LayerOptions] = field(default_factory=dict)
+    centred: dict[str, float] = field(default_factory=dict)
 
     def flow(self, value: Named | None) -> Flow:
         """Return the verdict on a value (FLOAT for constants and what is unknown)."""

@@ -231,9 +231,11 @@ class IntegerArithmetic(_Shared):
         )
 
     def _shift(self, x: Any, divisor: Any, rounding: Rounding) -> Any:
-        """Return ``x / divisor`` for a power of two, the definition of the three roundings."""
+        """Return ``x / divisor`` for a power of two, the definition of all roundings."""
         if rounding is Rounding.NEAREST:
             x = x + self.backend.floor_divide(divisor, 2)
+        elif rounding is Rounding.CEIL:
+            x = x + (divisor - 1)
         elif rounding is Rounding.TOWARD_ZERO:
             negative = self.backend.spikes_above(0 * x, x, False)
             x = x + negative * (divisor - 1)

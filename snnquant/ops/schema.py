@@ -21,7 +21,7 @@ DOMAIN = "snnquant"
 OPSET_VERSION = 1
 
 LEAK_SHIFT = Choice("leak_shift", 15, 0, 16, "m of the multipliers k / 2**m")
-LEAK_ROUNDING = Choice("leak_rounding", 0, 0, 2, "0 nearest, 1 floor, 2 toward zero")
+LEAK_ROUNDING = Choice("leak_rounding", 0, 0, 3, "0 nearest, 1 floor, 2 toward zero, 3 ceil")
 CURRENT_SHIFT = Choice(
     "current_shift", 0, -31, 24, "left shift of the current; negative: right, to nearest"
 )

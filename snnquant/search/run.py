@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from snnquant.data import Dataset
 from snnquant.instrument import Runner
+from snnquant.lowering.constants import parameters_of
 from snnquant.lowering.decided import Coarser, Decided, make_coarser
 from snnquant.lowering.emission import Emission
 from snnquant.lowering.emitter import Emitter
@@ -22,12 +23,13 @@ from snnquant.lowering.flow import Kind
 from snnquant.lowering.plan import InputScale, Plan
 from snnquant.lowering.rule import Rule
 from snnquant.model_file import last_layers, neuron_nodes
-from snnquant.ops.schema import DOMAIN, schemas
+from snnquant.ops.schema import schemas
 from snnquant.progress import Progress, silent
 from snnquant.quantize import QuantizedModel, quantize_model
 from snnquant.quantize_options import QuantizeOptions, plan_model
 from snnquant.search.correction import NeuronTrials, correct
 from snnquant.search.layers import SearchLayer, search_layers
+from snnquant.search.leak import STARTS, WORTH, leak_matters, search_levels
 from snnquant.search.moments import Moments
 from snnquant.search.rows import Axes, SynapseRows, find_axes, input_of
 from snnquant.search.segments import Segments
@@ -218,15 +220,56 @@ class Search:
         return found
 
     def correct(self, layer: SearchLayer) -> dict[str, Any]:
-        """Move thresholds and biases of a layer where that helps; return what to tell."""
+        """Move leak, thresholds and biases of a layer where that helps; return what to tell."""
         if len(layer.neurons) != 1 or not _corrigible(layer, self.plan):
             return {}
-        neuron = layer.neurons[0]
-        if neuron.name in self.last:
+        (neuron,) = layer.neurons
+        name, synapse = neuron.name or "", layer.synapses[-1].name or ""
+        real = parameters_of(neuron, schemas()[neuron.op_type])
+        leaks = leak_matters(layer, real, self.options.target)
+        if name in self.last and not leaks:
             return {}
+        trials = self.trials(layer)
+        if trials is None:
+            return {}
+        scale = np.asarray(layer.group.scale, np.float64)
+        known = self.result.decided.get(name)
+        base = known or Decided(scale, 1, layer.group.current_shift)
+
+        def centred(share: float) -> NeuronTrials:
+            self.decide({name: replace(base, centred=share)})
+            return trials.of_model(self.quantized()[0].model)
+
+        alone = name not in self.last
+        before, found = trials.as_it_is(), correct(trials, alone=alone)
+        if leaks:
+            share, moved = search_levels(trials, centred)
+            other = correct(moved, STARTS, alone=alone)
+            if other.beats(found, WORTH):
+                found, base = other, replace(base, centred=share)
+            self.result.decided.pop(name)
+            self.decide({} if known is None else {name: known})
+        if not found.moves and not base.centred:
+            return {}
+        factor, fed = found.threshold_factor, self.result.decided[synapse]
+        self.decide(
+            {
+                name: replace(base, threshold_factor=factor),
+                synapse: fed.with_bias(found.current_shift * scale),
+            }
+        )
+        return {
+            "distance": found.distance,
+            "distance_before": before.distance,
+            "threshold_factor": [float(factor.min()), float(factor.max())],
+            "centred": base.centred,
+        }
+
+    def trials(self, layer: SearchLayer) -> NeuronTrials | None:
+        """Return the layer's neuron ready to run; None: there are too few samples for that."""
+        (neuron,) = layer.neurons
         made, read = self.quantized()
         current, spikes = read[neuron.name or ""], neuron.outputs[0].name or ""
-        (node,) = (n for n in made.model.graph.node if n.name == neuron.name and n.domain == DOMAIN)
         batches, wanted, size = [], [], 0
         held = [value.name for value in made.model.graph.input]
         pairs = zip(
@@ -243,28 +286,9 @@ class Search:
                 break
         held_out = max(1, round(len(batches) * _HELD_OUT))
         if held_out == len(batches):
-            return {}
-        found = correct(NeuronTrials(made.model, node, batches, wanted, layer.leaks, held_out))
-        if found is None:
-            return {}
-        name, synapse = neuron.name or "", layer.synapses[-1].name or ""
-        scale = np.asarray(layer.group.scale, np.float64)
-        known = self.result.decided
-        base = known.get(name) or Decided(scale, 1, layer.group.current_shift)
-        self.decide(
-            {
-                name: replace(base, threshold_factor=found.threshold_factor),
-                synapse: known[synapse].with_bias(found.current_shift * scale),
-            }
-        )
-        return {
-            "distance": found.distance,
-            "distance_before": found.distance_before,
-            "threshold_factor": [
-                float(found.threshold_factor.min()),
-                float(found.threshold_factor.max()),
-            ],
-        }
+            return None
+        name = neuron.name or ""
+        return NeuronTrials(made.model, name, batches, wanted, layer.leaks, held_out)
 
 
 def search_model(

@@ -40,8 +40,8 @@ _MEANING = """## What is what
   the value to compare a test bench with first.
 * `spikes`: what leaves the neurons in this step, usually 0 or 1.
 * Constants are one value for all neurons, one per channel, or one per neuron. Multipliers such as
-  `alpha` are `k` of `k / 2**leak_shift`; `leak_rounding` is 0 to nearest, 1 floor, 2 toward zero.
-  States saturate at `state_bits`.
+  `alpha` are `k` of `k / 2**leak_shift`; `leak_rounding` is 0 to nearest, 1 floor, 2 toward zero,
+  3 ceil. States saturate at `state_bits`.
 """
 
 

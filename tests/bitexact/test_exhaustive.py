@@ -73,8 +73,8 @@ def test_lif_step_at_4_bits_for_all_states_currents_and_constants(backend: str) 
         "alpha": np.arange(2**LEAK_SHIFT + 1),
     }
     calls = [exhaustive_case("LIF", 4, a, constants) for a in spiking_attributes()]
-    assert len(calls) == 96
-    assert check(calls, backend) >= 96 * 16 * 20 * 864
+    assert len(calls) == 128
+    assert check(calls, backend) >= 128 * 16 * 20 * 864
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -115,5 +115,5 @@ def test_read_out_step_at_5_bits_for_all_states_and_currents(backend: str) -> No
         )
         for s, r in product((0, 1), map(int, Rounding))
     ]
-    assert len(calls) == 6
+    assert len(calls) == 8
     assert check(calls, backend) > 0

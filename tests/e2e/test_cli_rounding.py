@@ -2,13 +2,17 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from cli_process import refuses, snnquant
 
+from snnquant import targets
+
 CONVERT = ("convert", "digits_mlp.onnx", "--calibration", "digits_mlp.json", "--weight-bits", "3")
 DATA = ("--data", "digits_calibration.npz")
+SHIPPED = Path(targets.__file__).parent
 
 
 @pytest.fixture
@@ -91,3 +95,29 @@ def test_few_samples_are_enough(data, count):
         np.savez(data / "few.npz", x=stored["x"][:count])
     ran = snnquant(*CONVERT, "--data", "few.npz", "-o", "a.onnx", cwd=data)
     assert ran.code == 0, ran
+
+
+def test_a_target_with_shifts_is_converted_searched_and_verified(data):
+    own = (SHIPPED / "generic.toml").read_text()
+    for old, new in (
+        ('leak_rounding = "nearest"', 'leak_rounding = "ceil"'),
+        ('leak_form = "multiplier"', 'leak_form = "shift"'),
+        ("state_bits = 32", "state_bits = 16"),
+        ("fraction_bits = 8", "fraction_bits = 0"),
+    ):
+        assert old in own
+        own = own.replace(old, new)
+    (data / "shifts.toml").write_text(own)
+    ran = snnquant(*CONVERT, *DATA, "--target", "shifts.toml", "-o", "a.onnx", cwd=data)
+    assert ran.code == 0, ran
+    assert "integers in 8 samples equal the reference" in ran.err
+    told = manifest(data, "a")
+    neurons = [layer for layer in told["layers"] if layer["kind"] == "neuron"]
+    # 0.9 lies between 7/8 and 15/16.
+    assert {n["integer"]["alpha"]["min"] for n in neurons} <= {28672, 30720}
+    assert all(0 <= layer.get("centred", 0) <= 1 for layer in told["search"])
+    verified = snnquant("verify", "a.onnx", "--data", "digits_test.npz", cwd=data)
+    assert verified.code == 0, verified
+    (data / "wrong.toml").write_text(own.replace('"shift"', '"table"'))
+    refuses(data, 2, *CONVERT, "--target", "wrong.toml", "-q", "-o", "b.onnx",
+            says=("leak_form is 'table', must be multiplier, shift",))  # fmt: skip

@@ -119,7 +119,7 @@ void draw_neuron(Draw& draw, Drawn* d) {
   a[attribute::refractory] = plain ? 0 : draw.chance(40);
   a[attribute::leak_shift] = draw.one_of<int32_t>({0, 3, 8, 15, 15, 16});
   a[attribute::leak_rounding] =
-      plain ? draw.one_of<int32_t>({0, 0, 1}) : static_cast<int32_t>(draw.between(0, 2));
+      plain ? draw.one_of<int32_t>({0, 0, 1, 3}) : static_cast<int32_t>(draw.between(0, 3));
   a[attribute::current_shift] =
       plain ? draw.one_of<int32_t>({0, 0, 2, -1, -7, -31}) : static_cast<int32_t>(draw.between(-4, 8));
   a[attribute::state_bits] = draw.one_of<int32_t>({32, 32, 28, 16, 8});

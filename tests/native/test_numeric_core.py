@@ -68,7 +68,7 @@ def test_core_computes_the_reference(op: str, driver: Path, tmp_path: Path) -> N
         attributes = {
             **choice,
             "leak_shift": int(rng.integers(0, 17)),
-            "leak_rounding": k % 3,
+            "leak_rounding": k % 4,
             "state_bits": (8, 28, 32)[k // 2 % 3],
         }
         draw = (drawing_uniformly if k % 2 else drawing_corners)(rng)

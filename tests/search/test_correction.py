@@ -42,7 +42,7 @@ def trials(float_model, integer_model, shape, held_out=2, change=lambda wanted, 
         _, current = run_float(peek, {"x": x})
         batches.append({node.input[0]: current})
         wanted.append(change(run_float(float_model, {"x": x})[0], index))
-    return NeuronTrials(integer_model, node, batches, wanted, (0.9,), held_out)
+    return NeuronTrials(integer_model, node.name, batches, wanted, (0.9,), held_out)
 
 
 def with_thresholds(model, factor):
@@ -61,17 +61,20 @@ def with_thresholds(model, factor):
 def test_moved_thresholds_are_found_again(shape):
     real, integers = layer(shape)
     off = np.linspace(0.9, 1.1, shape[0])
-    found = correct(trials(real, with_thresholds(integers, off), shape))
-    assert found is not None
-    assert found.distance < 0.5 * found.distance_before
+    tried = trials(real, with_thresholds(integers, off), shape)
+    found = correct(tried)
+    assert found.moves
+    assert found.beats(tried.as_it_is())
+    assert found.distance < 0.5 * tried.as_it_is().distance
     assert found.threshold_factor.shape == found.current_shift.shape == (shape[0],)
     assert found.threshold_factor[0] > 1 > found.threshold_factor[-1]
 
 
 def test_what_is_right_already_stays():
     real, integers = layer((4,))
-    found = correct(trials(real, integers, (4,)))
-    assert found is None or found.distance < found.distance_before
+    tried = trials(real, integers, (4,))
+    found = correct(tried)
+    assert found.distance < tried.as_it_is().distance or not found.moves
 
 
 def test_a_gain_that_unseen_samples_deny_is_not_taken():
@@ -82,8 +85,8 @@ def test_a_gain_that_unseen_samples_deny_is_not_taken():
         # The samples that are held out want fewer spikes, not more.
         return wanted if index < BATCHES - 2 else 0 * wanted
 
-    assert correct(trials(real, off, (4,))) is not None
-    assert correct(trials(real, off, (4,), change=other)) is None
+    assert correct(trials(real, off, (4,))).moves
+    assert not correct(trials(real, off, (4,), change=other)).moves
 
 
 def test_distances_are_those_of_filtered_trains():
@@ -95,4 +98,6 @@ def test_distances_are_those_of_filtered_trains():
     assert searched.tolist() == held.tolist() == [0, 0]
     searched, held = made.distances(threshold, np.zeros(2, np.int64))
     assert (searched > held).all()  # seven batches against one
-    assert made.entries() == T * B * 2
+    as_it_is = made.as_it_is()
+    assert as_it_is.searched * T * B * 2 * (BATCHES - 1) == pytest.approx(searched.sum())
+    assert as_it_is.distance * T * B * 2 == pytest.approx(held.sum())

@@ -75,6 +75,8 @@ struct Arithmetic {
     const int64_t divisor = int64_t{1} << shift;
     if (how == rounding::nearest) {
       x = add(x, divisor >> 1);
+    } else if (how == rounding::ceil) {
+      x = add(x, divisor - 1);
     } else if (how == rounding::toward_zero) {
       x = add(x, x < 0 ? divisor - 1 : 0);
     }

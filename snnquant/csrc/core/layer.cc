@@ -200,7 +200,7 @@ void PreparedLayer::prepare_lif(const LayerSource& source) {
   lif.right = goes_right ? -ops.current_shift : 0;
   lif.shift = ops.leak_shift;
   lif.limit = ops.high;
-  lif.fits16 = true;
+  lif.fits16 = ops.leak_rounding != rounding::ceil;
 
   const auto places = static_cast<size_t>(source.shape.places());
   lanes16_.assign(8 * places, 0);
@@ -218,6 +218,8 @@ void PreparedLayer::prepare_lif(const LayerSource& source) {
   const SynapseShape& shape = source.shape;
   const int spare = spare_bits(source, ops.leak_shift);
   lif.shift -= spare;
+  lif.half =
+      static_cast<int32_t>(baseline::rounding_addend(ops.leak_rounding, uint32_t{1} << lif.shift));
   bool any_unit = false;
   for (int64_t channel = 0; channel < shape.channels_out; ++channel) {
     const auto constant = [&](constant::Slot slot) {

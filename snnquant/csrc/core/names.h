@@ -95,6 +95,7 @@ enum Value : int {
   nearest = 0,
   floor = 1,
   toward_zero = 2,
+  ceil = 3,
 };
 }
 

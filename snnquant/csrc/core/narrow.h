@@ -21,6 +21,12 @@ inline int32_t add_saturated(int32_t a, int32_t b) {
   return ((a ^ sum) & (b ^ sum)) < 0 ? limit : sum;
 }
 
+// What is added to every product, whatever its sign, before it is shifted.
+inline uint32_t rounding_addend(int how, uint32_t divisor) {
+  if (how == rounding::nearest) return divisor >> 1;
+  return how == rounding::ceil ? divisor - 1 : 0;
+}
+
 // Multipliers are brought to k / 2**16, whatever the leak shift, so that lanes shift by constants.
 constexpr int kNarrowShift = 16;
 
@@ -34,7 +40,7 @@ struct NarrowArithmetic {
   explicit NarrowArithmetic(const Arithmetic& ops) {
     const uint32_t divisor = uint32_t{1} << ops.leak_shift;
     multiplier_shift = kNarrowShift - ops.leak_shift;
-    half = (ops.leak_rounding == rounding::nearest ? divisor >> 1 : 0) << multiplier_shift;
+    half = rounding_addend(ops.leak_rounding, divisor) << multiplier_shift;
     negative_half = (ops.leak_rounding == rounding::toward_zero ? divisor - 1 : 0)
                     << multiplier_shift;
     left = ops.current_shift > 0 ? ops.current_shift : 0;

@@ -20,7 +20,8 @@ struct TileLif {
   int32_t form;           // Form
   bool leaks;             // false: every alpha is 1
   bool fits16;            // the leak can be rounded in 16-bit lanes
-  bool floors;            // its products are floored, else rounded to nearest
+  bool floors;            // its products are floored
+  int32_t half;           // added to products that are not split before their shift
   int32_t left;           // shift of the sums of a synapse: its gain, and the neuron's own
   int32_t right;          // shift of currents, after which `left` and the offsets are 0; 0: none
   int32_t shift;          // of products that are not split
@@ -28,7 +29,7 @@ struct TileLif {
   int64_t growth;         // most that one step adds beyond the shifted sum
   int64_t largest_alpha;  // as k of k / 2**shift
   int64_t limit;          // largest membrane that the state's width holds
-  // 16-bit lanes: k / 2**15 to nearest, or k / 2**16 floored, of which `wraps` says by an addend
+  // 16-bit lanes: k / 2**15 to nearest, or k / 2**16 floored (none for ceil), of which `wraps` says by an addend
   // that k does not fit a signed number.
   const int16_t *multiplier16, *wraps16, *fire_above16, *on_spike16, *bias16, *spike_bias16;
   const int16_t *offset16, *initial16;
@@ -150,7 +151,7 @@ void tile_steps32(const TileLif& p, const NarrowArithmetic& ops, int64_t place, 
   const int64_t spike_stride = whole.stride();
   const int left = p.left, shift = p.shift;
   const uint32_t split_half = ops.half;
-  const int32_t half = p.floors || p.shift == 0 ? 0 : int32_t{1} << (p.shift - 1);
+  const int32_t half = p.half;
   // Two vectors side by side, since a step of one waits for the step before.
   constexpr int kTogether = 2;
   for (int64_t n = 0; n < out.valid; n += kTogether * kLanes32) {

@@ -33,6 +33,7 @@ state_bits = 8
 fraction_bits = 0
 leak_shift = 4
 leak_rounding = "toward_zero"
+leak_form = "multiplier"
 threshold = "exact"
 resets = ["hard", "soft", "soft_constant", "none"]
 reset_after_leak = true
