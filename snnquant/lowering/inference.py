@@ -6,6 +6,7 @@ group a synapse opens, what a neuron adds to it, and what becomes of bounds and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -203,16 +204,23 @@ def sum_of(name: str, a: Flow, b: Flow, sign: int = 1) -> Flow:
     if a.kind is Kind.CURRENT and b.kind is Kind.CURRENT:
         if a.factor != b.factor:
             raise StaysFloat("its sides are currents of different scales")
-        group = join(name, [a, b])
-        channels = _wider(a.channels, b.channels)
-        membrane = a.membrane or b.membrane
-        return Flow(Kind.CURRENT, a.factor, group=group, channels=channels, membrane=membrane)
+        return added_currents(name, a, b)
     current, spikes = (a, b) if a.kind is Kind.CURRENT else (b, a)
     if current.group is None:
         raise StaysFloat("its current has no scale")
-    shortcut = Term(np.array([[spikes.factor]]), every_channel=True, reach=spikes.reach)
-    current.group.root().terms.append(shortcut)
+    row = np.array([[spikes.factor / current.factor]])
+    current.group.root().terms.append(Term(row, every_channel=True, reach=spikes.reach))
     return current
+
+
+def added_currents(name: str, a: Flow, b: Flow) -> Flow:
+    """Return the sum of two currents, in the finer of their steps; they share a scale."""
+    group = join(name, [a, b])
+    factor = min(a.factor, b.factor)
+    group.summands = max(group.summands, math.ceil(max(a.factor, b.factor) / factor))
+    channels = _wider(a.channels, b.channels)
+    membrane = a.membrane or b.membrane
+    return Flow(Kind.CURRENT, factor, group=group, channels=channels, membrane=membrane)
 
 
 def _in_steps_of(factor: float, flow: Flow) -> Flow:
