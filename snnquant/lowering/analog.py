@@ -163,8 +163,10 @@ def matrix_product(plan: Plan, node: ir.Node) -> Flow:
 
 def mean_of(plan: Plan, flow: Flow, size: int) -> Flow:
     """Return the mean over ``size`` values of one window; of currents a finer current."""
-    if not plan.analog or flow.kind is not Kind.CURRENT or flow.group is None:
+    if not plan.analog:
         return average_of(flow, size)
+    if flow.kind is not Kind.CURRENT or flow.group is None:
+        return average_of(flow, size, INT32.high)
     if not flow.membrane:
         group = flow.group.root()
         group.summands = max(group.summands, size)

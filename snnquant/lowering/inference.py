@@ -291,8 +291,13 @@ def product_of(a: Flow, b: Flow) -> Flow:
     return Flow(Kind.INTEGER, a.factor * b.factor, min(corners), max(corners))
 
 
-def average_of(flow: Flow, size: int) -> Flow:
+def average_of(flow: Flow, size: int, most: int = FLOAT32_EXACT - 1) -> Flow:
     """Return the mean over ``size`` integers of one window: their sum, at a smaller factor.
+
+    Args:
+        flow: of the integers.
+        size: number of values of a window.
+        most: largest sum that whoever adds up can hold.
 
     Raises:
         StaysFloat: it averages currents, or the sums are too large.
@@ -300,8 +305,8 @@ def average_of(flow: Flow, size: int) -> Flow:
     if flow.kind is not Kind.INTEGER:
         raise StaysFloat("it averages currents; average the spikes in front of the synapse")
     low, high = flow.low * size, flow.high * size
-    if max(abs(low), abs(high)) >= FLOAT32_EXACT:
-        raise StaysFloat("its sums can exceed 2**24")
+    if max(abs(low), abs(high)) > most:
+        raise StaysFloat(f"its sums can exceed 2**{most.bit_length()}")
     # Sums of size independent values: the mean grows as size, the deviation as its root.
     coherence = flow.coherence * size
     return Flow(Kind.INTEGER, flow.factor / size, min(low, 0), max(high, 0), coherence=coherence)

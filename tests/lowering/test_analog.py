@@ -224,6 +224,17 @@ def test_an_average_of_currents_is_a_finer_current(pool, large):
     np.testing.assert_allclose(found, expected, atol=0.03 * np.abs(expected).max())
 
 
+def test_an_average_of_large_integers_is_exact():
+    """Products of currents are too large for float32 to add up a window of them."""
+    net = Net(5, maps=True)
+    y = net.g.op("Mul", net.g.op("Mul", net.current(), net.current()), net.current())
+    y = net.g.op("AveragePool", net.g.reshape(y, [-1, 2, SIZE, SIZE]), kernel_shape=[3, 3])
+    result, found, expected = net.finish(net.g.reshape(y, [STEPS, -1, 2, SIZE - 2, SIZE - 2]))
+    assert not result.left
+    assert "Slice" in op_types(result.model)
+    np.testing.assert_allclose(found, expected, atol=0.03 * np.abs(expected).max())
+
+
 def test_large_sums_are_narrowed_in_front_of_what_could_not_add_them_up():
     """Products of products exceed 32 bits: the larger one is brought to input width."""
     net = Net()
