@@ -24,7 +24,7 @@ from snnquant.errors import DataError, NumericalError, UsageError
 from snnquant.files import replace_files
 from snnquant.instrument import Runner
 from snnquant.interrupts import Interruptions
-from snnquant.lowering.plan import make_plan
+from snnquant.lowering.plan import InputScale, make_plan
 from snnquant.model_file import graph_hash, last_layers, neuron_nodes
 from snnquant.observers import TensorStatistics
 from snnquant.ops.schema import schemas
@@ -60,16 +60,17 @@ class RealSamples:
 def calibration_points(model: ir.Model, target: Target | None = None) -> list[str]:
     """Return the names of all values that may be quantized where they enter integers.
 
-    Both readings of the inputs (analog, or spikes already) are walked, since data decides later.
+    Both readings of the inputs (analog, or spikes already) are walked, since data decides later,
+    and both of what comes between layers, since some layers may be kept float.
     """
     profile = target or load_target("generic")
-    analog = make_plan(model, profile)
-    spikes = make_plan(
-        model,
-        profile,
-        {value.name or "": SPIKES for value in model.graph.inputs},
-    )
-    return list(dict.fromkeys([*analog.entries(), *spikes.entries()]))
+    read_as: list[dict[str, InputScale]] = [{}, {v.name or "": SPIKES for v in model.graph.inputs}]
+    plans = [
+        make_plan(model, profile, scales, analog=analog)
+        for analog in (True, False)
+        for scales in read_as
+    ]
+    return list(dict.fromkeys(name for plan in plans for name in plan.entries()))
 
 
 def same_elements(model: ir.Model, points: Sequence[str]) -> dict[str, str]:

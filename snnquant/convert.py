@@ -101,6 +101,12 @@ def width_summary(result: QuantizedModel, most: int = 8) -> str:
     return f"{line}, bits: {', '.join(words)}" if words else line
 
 
+def requantized_summary(result: QuantizedModel) -> str:
+    """Return one line on the values between layers that have steps of their own."""
+    names = [entry["value"] for entry in result.requantized]
+    return f"requantized {len(names)} values between layers: {', '.join(dict.fromkeys(names))}"
+
+
 def search_summary(layer: Mapping[str, Any]) -> str:
     """Return one line on what a search did to a layer."""
     parts = []

@@ -73,6 +73,7 @@ def manifest(
         "gates": [],
         "layers": result.layers,
         "search": result.search,
+        "requantized": result.requantized,
         "stays_float": [vars(entry) for entry in result.left],
         "input_scales": result.input_scales,
         "output_scales": result.output_scales,

@@ -45,6 +45,7 @@ class QuantizedModel:
         unfused: the model before it was fused.
         warnings: what a user should know, as code and message.
         search: what a search of the weights and thresholds did, one entry per layer.
+        requantized: values between layers that were brought to steps of their own.
     """
 
     model: onnx.ModelProto
@@ -57,6 +58,7 @@ class QuantizedModel:
     fusion: Fusion | None = None
     unfused: onnx.ModelProto | None = None
     search: list[dict[str, Any]] = field(default_factory=list)
+    requantized: list[dict[str, Any]] = field(default_factory=list)
 
 
 def quantize_model(
@@ -70,6 +72,8 @@ def quantize_model(
     float_spikes: Mapping[str, InputScale] | None = None,
     emission: Emission | None = None,
     coarser: Coarser | None = None,
+    *,
+    analog: bool = True,
 ) -> QuantizedModel:
     """Rewrite a canonical float graph in integers.
 
@@ -86,6 +90,8 @@ def quantize_model(
         emission: writes the nodes that become integers; default: each once.
         coarser: bits by which membranes are coarser than they would be, per channel by name of
             the neuron, where nothing was decided.
+        analog: values between layers that have no common step become integers too, on calibrated
+            steps of their own; without it they stay float, as they are in torch's layers.
 
     Raises:
         UsageError: widths were chosen for layers that are not there.
@@ -93,7 +99,7 @@ def quantize_model(
             that do not fit.
         NumericalError: values for which no faithful integers exist.
     """
-    plan = plan_model(model, scales, options, rates, keep_float, float_spikes)
+    plan = plan_model(model, scales, options, rates, keep_float, float_spikes, analog=analog)
     check_layers(model, plan, options.layers, keep_float)
     emission = emission or Emission()
     known = {**scales, **(float_spikes or {})}
@@ -137,7 +143,14 @@ def quantize_model(
     _check(proto)
     state_scales = {name: _plain(scale) for name, scale in out.state_scales.items()}
     result_of = QuantizedModel(
-        proto, out.layers, plan.left, output_scales, out.warnings, input_scales, state_scales
+        proto,
+        out.layers,
+        plan.left,
+        output_scales,
+        out.warnings,
+        input_scales,
+        state_scales,
+        requantized=out.requantizations,
     )
     return fuse_result(result_of) if options.fuse else result_of
 

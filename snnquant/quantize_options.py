@@ -137,6 +137,8 @@ def plan_model(
     rates: Mapping[str, float] | None = None,
     keep_float: Collection[str] = (),
     float_spikes: Mapping[str, InputScale] | None = None,
+    *,
+    analog: bool = True,
 ) -> Plan:
     """Return what becomes of a model's values, before scales are chosen.
 
@@ -147,6 +149,7 @@ def plan_model(
         rates: calibrated firing rates by neuron name, where known.
         keep_float: names of nodes that are not to become integers.
         float_spikes: how the spikes of neurons that stay float enter the integers, by value name.
+        analog: see :func:`~snnquant.lowering.plan.make_plan`.
     """
     return make_plan(
         model,
@@ -158,4 +161,5 @@ def plan_model(
         layers=options.layers,
         keep_float=keep_float,
         float_spikes=float_spikes,
+        analog=analog,
     )

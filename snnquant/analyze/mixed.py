@@ -250,9 +250,15 @@ class _Beside(_Mixing):
         return True
 
     def emit(self, rule: Rule, node: ir.Node, out: Emitter) -> None:
-        """Write a node both ways; spikes go on as those of the float neuron."""
+        """Write a node both ways; what goes on to other layers is the float model's."""
         self._enter_states(node, out)
+        for value in node.inputs:
+            if value is not None and out.plan.is_narrowed(value) and out.has_float(value):
+                out.narrow_again(value)
         super().emit(rule, node, out)
+        for value in node.outputs:
+            if value in out.plan.made:
+                out.enter_again(value)
         if node.domain == DOMAIN and schemas()[node.op_type].neuron.spiking:
             out.enter_again(node.outputs[0])
 

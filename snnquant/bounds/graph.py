@@ -203,15 +203,8 @@ _NOT_FOLLOWED = (
     TypeError,
     ValueError,
 )
-#: Types that hold every current.
-_WIDE = frozenset(
-    {
-        onnx.TensorProto.FLOAT,
-        onnx.TensorProto.DOUBLE,
-        onnx.TensorProto.INT32,
-        onnx.TensorProto.INT64,
-    }
-)
+#: Types that hold every current; in int64 one is brought to other steps, and is no sum any more.
+_WIDE = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.INT32})
 
 
 def _integers(value: Interval) -> Interval:

@@ -28,6 +28,7 @@ from snnquant.convert import (
     fusion_summary,
     kept_samples,
     quantization_warnings,
+    requantized_summary,
     search_summary,
     width_summary,
     write_conversion,
@@ -236,6 +237,8 @@ def run(
         speaker.warn(warning["message"])
     for entry in result.search:
         speaker.say(f"  {search_summary(entry)}")
+    if result.requantized:
+        speaker.say(f"  {requantized_summary(result)}")
     speaker.say(f"  {width_summary(result)}")
     speaker.say(
         f"  self-check: {check.integers} integers in {check.samples} samples equal the reference"

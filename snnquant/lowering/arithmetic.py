@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from snnquant.lowering import analog
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Flow, Kind, StaysFloat
-from snnquant.lowering.inference import product_of, sum_of, times_constant, with_constant
 from snnquant.lowering.plan import Plan
+from snnquant.lowering.requantize import Part, part_of, reach_of, requantized, rescaled
 from snnquant.lowering.rule import Rule, operand, standard
-from snnquant.numerics import INT32, FloatArray, IntArray, require_finite, round_to_int
+from snnquant.numerics import INT32, FloatArray, require_finite, round_to_int
 from snnquant.passes.edit import constant
 
 
@@ -32,9 +33,8 @@ def infer_sum(node: ir.Node, plan: Plan) -> list[Flow]:
     if constant_side is not None:
         data, offset, index = constant_side
         negated = sign < 0 and index == 0
-        return [with_constant(plan.flow(data), offset, sign, negated)]
-    a, b = plan.flow(operand(node, 0)), plan.flow(operand(node, 1))
-    return [sum_of(node.name or "Add", a, b, sign)]
+        return [analog.sum_with_constant(plan, node, plan.flow(data), offset, sign, negated)]
+    return [analog.sum_in_steps(plan, node, [operand(node, 0), operand(node, 1)], sign)]
 
 
 def emit_sum(node: ir.Node, out: Emitter) -> None:
@@ -42,9 +42,15 @@ def emit_sum(node: ir.Node, out: Emitter) -> None:
     result = node.outputs[0]
     flow = out.flow(result)
     name = result.name or node.op_type
+    sign = -1 if node.op_type == "Sub" else 1
     constant_side = _constant_side(node)
     if constant_side is not None:
         data, offset, index = constant_side
+        if result in out.plan.made:
+            signs = (1, sign) if index == 1 else (sign, 1)
+            parts = [part_of(out, data, flow.factor, signs[0])]
+            _set_made(out, result, parts, signs[1] * offset / flow.factor)
+            return
         steps = INT32.saturate(round_to_int(offset / flow.scale()))
         bound = out.bound(data) + int(np.abs(steps).max(initial=0))
         kind = out.sum_type(bound)
@@ -56,28 +62,46 @@ def emit_sum(node: ir.Node, out: Emitter) -> None:
         out.set(result, out.op(node.op_type, ordered, name, kind), bound)
         return
     values = [v for v in node.inputs if v is not None]
-    gains = [_steps_of(value, flow, out) for value in values]
-    bounds = [
-        out.bound(value) * int(np.abs(gain).max(initial=0))
-        for value, gain in zip(values, gains, strict=True)
-    ]
+    if result in out.plan.made:
+        signs = (1, sign)
+        parts = [part_of(out, v, flow.factor, s) for v, s in zip(values, signs, strict=True)]
+        _set_made(out, result, parts)
+        return
+    carriers, bounds = zip(*(_on_steps_of(value, flow, out, name) for value in values), strict=True)
     kind = out.sum_type(sum(bounds))
-    operands = []
-    for index, (value, gain) in enumerate(zip(values, gains, strict=True)):
-        carried = out.cast(out.carrier(value), kind)
-        if (gain != 1).any():
-            factor = out.constant(gain.astype(kind), f"{name}.{index}.steps")
-            carried = out.op("Mul", [carried, factor], f"{name}.{index}.current", kind)
-        operands.append(carried)
+    operands = [out.cast(carrier, kind) for carrier in carriers]
     out.set(result, out.op(node.op_type, operands, name, kind, node_name=node.name), sum(bounds))
 
 
-def _steps_of(value: ir.Value, flow: Flow, out: Emitter) -> IntArray:
-    """Return by what the integers of a value are multiplied to lie on the scale of a sum."""
+def _set_made(
+    out: Emitter, result: ir.Value, parts: list[Part], offset: FloatArray | None = None
+) -> None:
+    """Emit a value on steps of its own."""
+    flow = out.flow(result)
+    out.set(result, requantized(out, result, flow, parts, offset), flow.reach)
+
+
+def _on_steps_of(value: ir.Value, flow: Flow, out: Emitter, name: str) -> tuple[ir.Value, int]:
+    """Return the integers of a value on the steps of a sum, and their bound."""
     own = out.flow(value)
+    carrier, bound = out.carrier(value), out.bound(value)
     if own.kind is flow.kind is Kind.CURRENT and own.membrane == flow.membrane:
-        return np.ones(1, np.int64)
-    return INT32.saturate(round_to_int(own.scale() / flow.scale()))
+        ratio = np.array([own.factor / flow.factor])
+    else:
+        ratio = own.scale() / flow.scale()
+    gain = INT32.saturate(round_to_int(ratio))
+    real = out.plan.rescales(own) or (out.plan.analog and own.kind is Kind.CURRENT)
+    if real and (gain != ratio).any():
+        part = Part(carrier, ratio, bound)
+        limits = reach_of([part])
+        moved, _ = rescaled(out, [part], limits, f"{name}.{value.name}.rescaled")
+        return moved, limits.high
+    if (gain == 1).all():
+        return carrier, bound
+    bound *= int(np.abs(gain).max(initial=0))
+    kind = out.sum_type(bound)
+    factor = out.constant(gain.astype(kind), f"{name}.{value.name}.steps")
+    return out.op("Mul", [out.cast(carrier, kind), factor], f"{name}.current", kind), bound
 
 
 def infer_product(node: ir.Node, plan: Plan) -> list[Flow]:
@@ -88,26 +112,56 @@ def infer_product(node: ir.Node, plan: Plan) -> list[Flow]:
         divides = node.op_type == "Div"
         if divides and index == 0:
             raise StaysFloat("it divides a constant by values")
-        if factor.size != 1:
-            raise StaysFloat("its factor is not one positive constant on integers")
         if data.shape is None or factor.ndim > data.shape.rank():
             raise StaysFloat("its factor adds axes")
-        return [times_constant(plan.flow(data), float(factor.reshape(-1)[0]), divides)]
+        return [analog.product_with_constant(plan, node, plan.flow(data), factor, divides)]
     if node.op_type == "Div":
         raise StaysFloat("it divides by computed values")
-    return [product_of(plan.flow(operand(node, 0)), plan.flow(operand(node, 1)))]
+    return [analog.product_in_steps(plan, node)]
 
 
 def emit_product(node: ir.Node, out: Emitter) -> None:
-    """Emit nothing for a constant factor (only the scale changes), else an int32 product."""
+    """Emit a product of integers; for one positive constant only the scale changes."""
     result = node.outputs[0]
+    name = result.name or "product"
     constant_side = _constant_side(node)
     if constant_side is not None:
-        data, _, _ = constant_side
-        out.set(result, out.carrier(data), out.bound(data))
+        data, factor, _ = constant_side
+        _emit_factor(node, out, data, analog.factor_of(factor, node.op_type == "Div"))
         return
-    sides = [out.cast(out.carrier(v), np.int32) for v in node.inputs if v is not None]
-    out.set(result, out.op("Mul", sides, result.name or "product", np.int32))
+    sides = analog.factors(out.plan, node)
+    if sides is None:
+        whole = [out.cast(out.carrier(v), np.int32) for v in node.inputs if v is not None]
+        out.set(result, out.op("Mul", whole, name, np.int32))
+        return
+    bounds = [flow.reach if flow.kind is Kind.INTEGER else out.bound(v) for v, flow in sides]
+    bound = bounds[0] * bounds[1]
+    kind = out.sum_type(bound)
+    carriers = [
+        out.narrowed(v, flow) if flow.kind is Kind.INTEGER else out.carrier(v) for v, flow in sides
+    ]
+    product = out.op("Mul", [out.cast(carrier, kind) for carrier in carriers], name, kind)
+    out.set(result, product, bound)
+
+
+def _emit_factor(node: ir.Node, out: Emitter, data: ir.Value, factor: FloatArray) -> None:
+    """Emit nothing for one positive factor, the opposite for one negative, else real factors."""
+    result = node.outputs[0]
+    name = result.name or "product"
+    flow, carrier, bound = out.flow(result), out.carrier(data), out.bound(data)
+    if result in out.plan.made:
+        part = part_of(out, data, flow.factor)
+        _set_made(out, result, [Part(carrier, part.factor * factor, bound)])
+    elif factor.size > 1:
+        part = Part(carrier, factor * (out.flow(data).factor / flow.factor), bound)
+        limits = reach_of([part])
+        moved, _ = rescaled(out, [part], limits, f"{name}.rescaled")
+        out.set(result, moved, limits.high)
+    elif float(factor.reshape(-1)[0]) < 0:
+        kind = out.sum_type(bound)
+        out.set(result, out.op("Neg", [out.cast(carrier, kind)], name, kind), bound)
+    else:
+        out.set(result, carrier, bound)
 
 
 RULES = (

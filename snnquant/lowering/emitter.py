@@ -12,6 +12,7 @@ import onnx_ir as ir
 from snnquant.errors import ModelError, NumericalError
 from snnquant.lowering.flow import Flow, Kind
 from snnquant.lowering.plan import Plan
+from snnquant.lowering.requantize import part_of, requantized
 from snnquant.names import take_name
 from snnquant.numerics import FLOAT32_EXACT, INT32, INT64, FloatArray, IntRange
 from snnquant.passes.edit import constant
@@ -28,6 +29,7 @@ class Emitter:
     Attributes:
         state_scales: real value of one integer step of what goes on from time step to time step,
             as ``<node>.<state>``: states of neurons, sums and maxima.
+        requantizations: what reports say of values that were brought to other steps.
     """
 
     def __init__(self, model: ir.Model, plan: Plan) -> None:
@@ -38,6 +40,8 @@ class Emitter:
         self.layers: list[dict[str, Any]] = []
         self.state_scales: dict[str, FloatArray] = {}
         self.warnings: list[dict[str, str]] = []
+        self.requantizations: list[dict[str, Any]] = []
+        self._narrow: dict[ir.Value, ir.Value] = {}
         self._carriers: dict[ir.Value, ir.Value] = {}
         self._floats: dict[ir.Value, ir.Value] = {}
         self._casts: dict[tuple[ir.Value, str], ir.Value] = {}
@@ -98,6 +102,11 @@ class Emitter:
             self._casts[key].shape = value.shape
         return self._casts[key]
 
+    def cast_exactly(self, value: ir.Value, dtype: DTypeLike, hint: str) -> ir.Value:
+        """Return a value that the other type holds, in that type and under a name of its own."""
+        wanted = ir.DataType.from_numpy(np.dtype(dtype))
+        return self.op("Cast", [value], hint, dtype, {"to": wanted})
+
     # -- values --------------------------------------------------------------------------------
 
     def set(self, old: ir.Value, new: ir.Value, bound: int | None = None) -> None:
@@ -149,13 +158,28 @@ class Emitter:
             self._enter(value)
         return self._carriers[value]
 
-    def requantized(self, value: ir.Value) -> tuple[ir.Value, Flow]:
-        """Return carrier and flow as :meth:`Plan.integer` decided for an input of a synapse."""
-        flow = self.plan.integer(value)
-        if self.plan.flow(value).kind is Kind.CURRENT:
-            name = f"{value.name}.requantized"
-            return self._quantize(self.float(value), flow, name), flow
-        return self.carrier(value), flow
+    def narrowed(self, value: ir.Value, flow: Flow) -> ir.Value:
+        """Return a value as the integers that one of its readers takes.
+
+        Args:
+            value: of the float graph.
+            flow: an INTEGER one: the value's own, or what it is brought to.
+        """
+        own = self.plan.flow(value)
+        if own.kind is Kind.FLOAT or own is flow:
+            return self.carrier(value)
+        if value not in self._narrow:
+            if self.plan.analog:
+                parts = [part_of(self, value, flow.factor)]
+                self._narrow[value] = requantized(self, value, flow, parts)
+            else:
+                self.narrow_again(value)
+        return self._narrow[value]
+
+    def narrow_again(self, value: ir.Value) -> None:
+        """Let the float version of a value be what its readers on other steps take."""
+        flow, name = self.plan.points[value], f"{value.name}.requantized"
+        self._narrow[value] = self._quantize(self.float(value), flow, name)
 
     def has_float(self, value: ir.Value) -> bool:
         """Whether a value is there as it is in the float graph, or dequantized already."""

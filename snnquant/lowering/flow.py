@@ -56,6 +56,7 @@ class Group:
             ``scale / 2**current_shift``.
         merged_into: the group that this one became part of.
         twins: terms that have the gain of another one, of which they are a copy.
+        summands: how many currents are added up where most are, in windows that are averaged.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Group:
     scale: FloatArray | None = None
     merged_into: Group | None = None
     twins: list[tuple[Term, Term]] = field(default_factory=list)
+    summands: int = 1
 
     def root(self) -> Group:
         """Return the group that this one became part of."""
@@ -95,6 +97,7 @@ class Group:
         first.per_tensor |= second.per_tensor or not same_channels
         first.constants += second.constants
         first.largest_current = max(first.largest_current, second.largest_current)
+        first.summands = max(first.summands, second.summands)
         return first
 
     def _without_copies(self, terms: Sequence[Term]) -> list[Term]:
@@ -166,13 +169,14 @@ class Group:
         idle = scale.max(initial=0.0) or float(peaks.max(initial=0.0)) / 2**10 or 1.0
         coarse = np.maximum(np.where(scale > 0, scale, idle), floor)
         fraction = fraction_bits(self.terms, coarse, peaks, target) if weighted else 0
+        wider = (self.summands - 1).bit_length()
         if not target.weight_gains:
-            room = room_for(self.terms, coarse, peaks, target.state_bits)
+            room = max(0, room_for(self.terms, coarse, peaks, target.state_bits) - wider)
             self.current_shift = min(fraction, room, CURRENT_SHIFT.high)
             self.scale = coarse
             return self.scale
         # Beyond 24 bits a sum would no longer be exact in one float32 operation.
-        fraction = min(fraction, room_for(self.terms, coarse, peaks, 24))
+        fraction = min(fraction, max(0, room_for(self.terms, coarse, peaks, 24) - wider))
         for term in weighted:
             term.gain *= 2**fraction
         self.scale = np.asarray(coarse / 2**fraction, np.float64)

@@ -6,6 +6,7 @@ group a synapse opens, what a neuron adds to it, and what becomes of bounds and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -203,16 +204,23 @@ def sum_of(name: str, a: Flow, b: Flow, sign: int = 1) -> Flow:
     if a.kind is Kind.CURRENT and b.kind is Kind.CURRENT:
         if a.factor != b.factor:
             raise StaysFloat("its sides are currents of different scales")
-        group = join(name, [a, b])
-        channels = _wider(a.channels, b.channels)
-        membrane = a.membrane or b.membrane
-        return Flow(Kind.CURRENT, a.factor, group=group, channels=channels, membrane=membrane)
+        return added_currents(name, a, b)
     current, spikes = (a, b) if a.kind is Kind.CURRENT else (b, a)
     if current.group is None:
         raise StaysFloat("its current has no scale")
-    shortcut = Term(np.array([[spikes.factor]]), every_channel=True, reach=spikes.reach)
-    current.group.root().terms.append(shortcut)
+    row = np.array([[spikes.factor / current.factor]])
+    current.group.root().terms.append(Term(row, every_channel=True, reach=spikes.reach))
     return current
+
+
+def added_currents(name: str, a: Flow, b: Flow) -> Flow:
+    """Return the sum of two currents, in the finer of their steps; they share a scale."""
+    group = join(name, [a, b])
+    factor = min(a.factor, b.factor)
+    group.summands = max(group.summands, math.ceil(max(a.factor, b.factor) / factor))
+    channels = _wider(a.channels, b.channels)
+    membrane = a.membrane or b.membrane
+    return Flow(Kind.CURRENT, factor, group=group, channels=channels, membrane=membrane)
 
 
 def _in_steps_of(factor: float, flow: Flow) -> Flow:
@@ -283,8 +291,13 @@ def product_of(a: Flow, b: Flow) -> Flow:
     return Flow(Kind.INTEGER, a.factor * b.factor, min(corners), max(corners))
 
 
-def average_of(flow: Flow, size: int) -> Flow:
+def average_of(flow: Flow, size: int, most: int = FLOAT32_EXACT - 1) -> Flow:
     """Return the mean over ``size`` integers of one window: their sum, at a smaller factor.
+
+    Args:
+        flow: of the integers.
+        size: number of values of a window.
+        most: largest sum that whoever adds up can hold.
 
     Raises:
         StaysFloat: it averages currents, or the sums are too large.
@@ -292,8 +305,8 @@ def average_of(flow: Flow, size: int) -> Flow:
     if flow.kind is not Kind.INTEGER:
         raise StaysFloat("it averages currents; average the spikes in front of the synapse")
     low, high = flow.low * size, flow.high * size
-    if max(abs(low), abs(high)) >= FLOAT32_EXACT:
-        raise StaysFloat("its sums can exceed 2**24")
+    if max(abs(low), abs(high)) > most:
+        raise StaysFloat(f"its sums can exceed 2**{most.bit_length()}")
     # Sums of size independent values: the mean grows as size, the deviation as its root.
     coherence = flow.coherence * size
     return Flow(Kind.INTEGER, flow.factor / size, min(low, 0), max(high, 0), coherence=coherence)

@@ -20,6 +20,7 @@ from snnquant.lowering.inference import Neuron, neuron
 from snnquant.lowering.integers import aligned_scale, neuron_integers, recurrent_integers
 from snnquant.lowering.leak import centred
 from snnquant.lowering.plan import Plan
+from snnquant.lowering.requantize import Part, reach_of, rescaled
 from snnquant.lowering.rule import Rule, first, operand
 from snnquant.lowering.state import emit_states, infer_states, state_scales
 from snnquant.neurons import Quantization
@@ -201,6 +202,9 @@ def _current(node: ir.Node, out: Emitter) -> tuple[ir.Value, FloatArray, int]:
     scale = group.scale if group.scale is not None else np.ones(1)
     shift = group.current_shift
     name = f"{node.name}.current"
+    if out.plan.rescales(flow):
+        part = Part(out.carrier(source), flow.factor / scale, out.bound(source))
+        return out.cast(rescaled(out, [part], reach_of([part]), name)[0], np.int32), scale, shift
     if flow.kind is Kind.INTEGER:
         carried = out.cast(out.carrier(source), np.int32)
         steps = out.constant(

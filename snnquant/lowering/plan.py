@@ -26,6 +26,10 @@ from snnquant.passes.edit import (
 from snnquant.rounding.weight_grid import DEFAULT_COHERENCE, coherence_of
 from snnquant.target import Target
 
+#: Largest integer that spikes, counts and values of input width can be.
+MOST_COUNT = 255
+_GOLDEN = (5**0.5 - 1) / 2
+
 
 class Named(Protocol):
     """A value or a layer, known by identity; the name is for scales, rates and reports."""
@@ -82,6 +86,10 @@ class Plan:
         threshold_factors: by neuron name, what its threshold to fire is multiplied by.
         layers: widths of single layers, by name.
         centred: by neuron name, by which share its levels are moved as rounding moves its membrane.
+        analog: values between layers that have no common step become integers too, on steps of
+            their own.
+        made: values that come out of their node on steps of their own.
+        unknown: steps that are not calibrated are taken to be all different.
     """
 
     target: Target
@@ -101,6 +109,9 @@ class Plan:
     threshold_factors: dict[str, FloatArray] = field(default_factory=dict)
     layers: Mapping[str, LayerOptions] = field(default_factory=dict)
     centred: dict[str, float] = field(default_factory=dict)
+    analog: bool = False
+    made: set[Named] = field(default_factory=set)
+    unknown: bool = False
 
     def flow(self, value: Named | None) -> Flow:
         """Return the verdict on a value (FLOAT for constants and what is unknown)."""
@@ -109,12 +120,43 @@ class Plan:
     def integer(self, value: Named) -> Flow:
         """Return the value as an integer flow, quantizing it here if it is none yet."""
         flow = self.flow(value)
-        if flow.kind is Kind.INTEGER:
-            return flow
+        return flow if flow.kind is Kind.INTEGER else self._point(value)
+
+    def narrow(self, value: Named, most: int = 0) -> Flow:
+        """Return the value as an integer flow of input width, or one of at most this magnitude."""
+        flow = self.flow(value)
+        small = flow.kind is Kind.INTEGER and flow.reach <= max(most, MOST_COUNT)
+        return flow if small else self._point(value)
+
+    def is_narrowed(self, value: Named) -> bool:
+        """Whether some readers of integers take them on other steps than they are on."""
+        known = self.flow(value)
+        return known.kind is not Kind.FLOAT and self.points.get(value, known) is not known
+
+    def rescales(self, flow: Flow) -> bool:
+        """Whether integers come to the steps of a current by a real factor, not by whole steps."""
+        return self.analog and flow.kind is Kind.INTEGER and flow.reach > MOST_COUNT
+
+    def make(self, value: Named, verdict: StaysFloat) -> Flow:
+        """Return the flow of a value that its node brings to steps of its own.
+
+        Raises:
+            StaysFloat: the verdict, where values between layers are not to be.
+        """
+        if not self.analog:
+            raise verdict
+        self.made.add(value)
+        return self._point(value)
+
+    def _point(self, value: Named) -> Flow:
+        """Return the flow of a value that is quantized here, on calibrated steps."""
         if value not in self.points:
             limits = IntRange.signed(self.input_bits)
             entry = self.scales.get(self.scale_name(value))
-            entry = entry or InputScale(1.0, limits.low, limits.high)
+            if entry is None:
+                # No two of these, and no whole number of one, make another.
+                step = 1 + (len(self.points) + 1) * _GOLDEN % 1 if self.unknown else 1.0
+                entry = InputScale(step, limits.low, limits.high)
             self.points[value] = entering(entry)
         return self.points[value]
 
@@ -160,6 +202,7 @@ def make_plan(
     layers: Mapping[str, LayerOptions] | None = None,
     keep_float: Collection[str] = (),
     float_spikes: Mapping[str, InputScale] | None = None,
+    analog: bool = True,
 ) -> Plan:
     """Walk a canonical graph and return the plan.
 
@@ -174,6 +217,7 @@ def make_plan(
         keep_float: names of nodes that are not to become integers.
         float_spikes: how the spikes of neurons that stay float enter the integers, by value name;
             what follows them is then as it is behind integer neurons.
+        analog: values between layers that have no common step become integers too.
 
     Raises:
         ModelError: a neuron that the target cannot express.
@@ -187,6 +231,8 @@ def make_plan(
         scales or {},
         rates or {},
         layers=layers or {},
+        analog=analog,
+        unknown=True,
     )
     plan.state_inputs = frozenset(state_inputs(model.graph))
     for step, name in picked_steps(model.graph).items():

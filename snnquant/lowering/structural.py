@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
+from snnquant.lowering import analog
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Flow, Kind, StaysFloat
-from snnquant.lowering.inference import concatenated
 from snnquant.lowering.plan import Plan
+from snnquant.lowering.requantize import part_of, requantized
 from snnquant.lowering.rule import Rule, first, standard
 from snnquant.numerics import IntArray
 from snnquant.passes.edit import Shape, constant, int_attribute, ints_attribute, shape_of
@@ -137,21 +138,25 @@ def emit(node: ir.Node, out: Emitter) -> None:
 
 def infer_concat(node: ir.Node, plan: Plan) -> list[Flow]:
     """Concatenated integers need one factor; concatenated currents one scale."""
-    flows = [plan.flow(v) for v in node.inputs if v is not None]
-    return [concatenated(node.name or "Concat", flows)]
+    return [analog.joined(plan, node)]
 
 
 def emit_concat(node: ir.Node, out: Emitter) -> None:
     """Emit Concat in the widest of the input types."""
     values = [v for v in node.inputs if v is not None]
-    carriers = [out.carrier(v) for v in values]
+    result = node.outputs[0]
+    flow = out.flow(result)
+    if result in out.plan.made:
+        carriers = [requantized(out, v, flow, [part_of(out, v, flow.factor)]) for v in values]
+        bound = flow.reach
+    else:
+        carriers, bound = [out.carrier(v) for v in values], max(out.bound(v) for v in values)
     types = {c.dtype for c in carriers}
     if len(types) > 1:
         carriers = [out.cast(c, np.int32) for c in carriers]
     attributes = {"axis": int_attribute(node, "axis", 0)}
-    result = node.outputs[0]
     joined = out.op("Concat", carriers, result.name or "concat", None, attributes)
-    out.set(result, joined, max(out.bound(v) for v in values))
+    out.set(result, joined, bound)
 
 
 RULES = (

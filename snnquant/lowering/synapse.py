@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx_ir as ir
 
 from snnquant.errors import NumericalError
-from snnquant.lowering import inference
+from snnquant.lowering import analog, inference
 from snnquant.lowering.emitter import DTypeLike, Emitter
 from snnquant.lowering.flow import Flow, Kind, StaysFloat
 from snnquant.lowering.integers import sum_bound, synapse_integers
@@ -57,13 +55,20 @@ def infer(node: ir.Node, plan: Plan) -> list[Flow]:
     """A synapse turns integers into a current of a new group."""
     source = first(node)
     if node.op_type == "MatMul" and plan.flow(operand(node, 1)).kind is not Kind.FLOAT:
-        return _infer_product(node, plan)
+        return [analog.matrix_product(plan, node) if plan.analog else _product(node, plan)]
     weight, bias = _weight(node), _bias(node)
     if source.dtype is not None and not source.dtype.is_floating_point():
         raise StaysFloat("its input is not floating point")
     spatial = weight.ndim - 2 if node.op_type == "Conv" else 0
     axis = output_axis(node, weight.ndim)
-    return [inference.synapse(plan, node, plan.integer(source), weight, bias, axis, spatial)]
+    read = _input(node, plan, weight, axis)
+    return [inference.synapse(plan, node, read, weight, bias, axis, spatial)]
+
+
+def _input(node: ir.Node, plan: Plan, weight: FloatArray, axis: int) -> Flow:
+    """Return the integers that the synapse reads."""
+    weights = weight.size // max(weight.shape[axis], 1)
+    return analog.synapse_input(plan, first(node), weights, node.op_type == "Conv")
 
 
 def emit(node: ir.Node, out: Emitter) -> None:
@@ -72,9 +77,10 @@ def emit(node: ir.Node, out: Emitter) -> None:
         _emit_product(node, out)
         return
     result = node.outputs[0]
-    source, flow_in = out.requantized(first(node))
     weight, bias = _weight(node), _bias(node)
     axis = output_axis(node, weight.ndim)
+    flow_in = _input(node, out.plan, weight, axis)
+    source = out.narrowed(first(node), flow_in)
     flow = out.flow(result)
     term = out.plan.terms[node]
     gain = term.gain
@@ -223,7 +229,7 @@ def _exact_parts(
     return None
 
 
-def _infer_product(node: ir.Node, plan: Plan) -> list[Flow]:
+def _product(node: ir.Node, plan: Plan) -> Flow:
     """A product of two integer tensors (attention) is an integer tensor with a larger bound."""
     left, right = plan.flow(first(node)), plan.flow(operand(node, 1))
     if left.kind is not Kind.INTEGER or right.kind is not Kind.INTEGER:
@@ -234,13 +240,21 @@ def _infer_product(node: ir.Node, plan: Plan) -> list[Flow]:
     if inner is None or inner * reach >= FLOAT32_EXACT:
         raise StaysFloat("its sums can exceed 2**24")
     low = 0 if left.low >= 0 and right.low >= 0 else -inner * reach
-    return [Flow(Kind.INTEGER, left.factor * right.factor, low, inner * reach)]
+    return Flow(Kind.INTEGER, left.factor * right.factor, low, inner * reach)
 
 
 def _emit_product(node: ir.Node, out: Emitter) -> None:
-    operands: list[Any] = [out.cast(out.carrier(v), np.float32) for v in node.inputs if v]
+    """Emit a matrix product in the floating-point type in which it is exact."""
     result = node.outputs[0]
-    out.set(result, out.op("MatMul", operands, result.name or "product", np.float32))
+    real = np.float32 if out.flow(result).reach < FLOAT32_EXACT else np.float64
+    sides = analog.factors(out.plan, node)
+    carriers = (
+        [out.narrowed(value, flow) for value, flow in sides]
+        if sides is not None
+        else [out.carrier(value) for value in node.inputs if value is not None]
+    )
+    operands = [out.cast(carrier, real) for carrier in carriers]
+    out.set(result, out.op("MatMul", operands, result.name or "product", real))
 
 
 RULES = (Rule(standard(*sorted(SYNAPSES)), infer, emit, enters=True),)

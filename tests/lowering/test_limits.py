@@ -252,17 +252,10 @@ LEFT = {
         "MatMul", y, g.op("Sin", g.op("MatMul", g.op("Transpose", y, perm=[0, 2, 1]), y))
     ),
     "one side is float": lambda g, y: g.op("Add", y, g.op("Sin", y)),
-    "its factor is not one positive constant on integers": lambda g, y: g.op(
-        "Mul", y, g.const([1.0, 2.0, 3.0, 4.0])
-    ),
     "its factor adds axes": lambda g, y: g.op(
         "Squeeze", g.op("Mul", y, g.const(np.full((1, 1, 1, 1), 0.5))), g.const([0], np.int64)
     ),
     "it divides a constant by values": lambda g, y: g.op("Div", g.const(2.0), y),
-    "its constant is not a whole number of steps": lambda g, y: g.op("Add", y, g.const(0.5)),
-    "its sides are integers of different scales": lambda g, y: g.op(
-        "Add", y, g.op("Mul", y, g.const(0.3))
-    ),
     "it pads with something else than zeros": lambda g, y: g.op(
         "Slice",
         g.op("Pad", y, g.const([0, 0, 0, 0, 0, 1], np.int64), g.const(1.0)),
@@ -273,7 +266,7 @@ LEFT = {
 
 @pytest.mark.parametrize("reason", LEFT)
 def test_what_has_no_integer_form_says_why(reason):
-    assert len(LEFT) == 8
+    assert len(LEFT) == 5
     rng = np.random.default_rng(0)
     g = Graph()
     x = g.input("x", [3, 2, 4])

@@ -79,6 +79,7 @@ def export_integers(
         {n.name or "": rates[m.path] for n, m in nodes.items() if m and m.path in rates},
         decided=dict(_decided(nodes)),
         keep_float={n.name or "" for n, m in nodes.items() if m is None and _is_layer(n)},
+        analog=False,
     )
     _check_inputs(result.layers, {node.name: module for node, module in nodes.items()})
     _check(result.model, nodes)

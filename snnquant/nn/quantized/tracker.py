@@ -76,6 +76,7 @@ class Tracker(Follower):
         self._broken: dict[int, tuple[Any, tuple[str, str]]] = {}
         self._states = States()
         self._promised: list[tuple[QNeuron, str, Flow]] = []
+        self._read: list[tuple[QSynapse, Flow]] = []
 
     def called(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Note what a function of torch made of its arguments."""
@@ -147,6 +148,7 @@ class Tracker(Follower):
         token = self._source_token(module, x)
         enters = self.plan.flow(token).kind is not Kind.INTEGER or token in self.plan.points
         source = self.plan.integer(token)
+        self._read.append((module, self.plan.flow(token)))
         known = self.found.synapses.get(module)
         if known is None:
             weight, bias = module.real_weights()
@@ -245,17 +247,23 @@ class Tracker(Follower):
         """Check what forward promised, and what the model returns.
 
         Raises:
-            UsageError: a neuron was given another synapse's ``q_param``, or the model returns
-                integers that are no real values.
+            UsageError: a neuron was given another synapse's ``q_param``, or a synapse reads, or
+                the model returns, integers that are no real values.
         """
         current_of = {m.path: use.current for m, use in self.found.synapses.items()}
-        for neuron, synapse, flow in self._promised:
-            if synapse in current_of and root_of(current_of[synapse]) is not root_of(flow):
+        for neuron, promised, flow in self._promised:
+            if promised in current_of and root_of(current_of[promised]) is not root_of(flow):
                 raise UsageError(
-                    f"{neuron.label}: its q_param comes from '{synapse}', its current from "
+                    f"{neuron.label}: its q_param comes from '{promised}', its current from "
                     f"'{root_of(flow).name}'; pass the q_param that came with the current"
                 )
         fed = {id(group) for group in self.groups_with_neurons()}
+        for synapse, flow in self._read:
+            if flow.kind is Kind.CURRENT and not flow.membrane and id(root_of(flow)) in fed:
+                raise UsageError(
+                    f"{synapse.label}: reads the current of '{root_of(flow).name}', which also "
+                    "goes to a neuron and so is in integers; give each of them a synapse of its own"
+                )
         for value in values_of(outputs):
             carried = self._states.of(value)
             if carried is not None and carried.touched:

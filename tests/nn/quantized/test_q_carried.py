@@ -73,6 +73,12 @@ def _current_returned(net, x):
     return net.la(current, q_param)[0], current
 
 
+def _current_to_synapse(net, x):
+    current, q_param = net.fa(x[0])
+    out = net.la(current, q_param)[0]
+    return out + net.lb(*net.tail(current))[0]
+
+
 def _membrane_as_current(net, x):
     membrane, _ = net.li(*net.fa(x[0]))
     return net.la(membrane)[0]
@@ -90,6 +96,7 @@ REFUSED = {
     "returned": (_membrane_returned_changed, "returns state v of QLIF 'la', changed by 'sigmoid'"),
     "q_param": (_wrong_q_param, "QLIF 'la': its q_param comes from 'fa', its current from 'fb'"),
     "current": (_current_returned, "returns the current of 'fa'.*q_param.dequantize"),
+    "read": (_current_to_synapse, "QLinear 'tail': reads the current of 'fa', which also goes to"),
     "membrane": (_membrane_as_current, "QLIF 'la': its current is a membrane"),
 }
 
