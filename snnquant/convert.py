@@ -21,7 +21,6 @@ from snnquant.data import load_samples
 from snnquant.errors import CalibrationMismatchError
 from snnquant.files import replace_files, sha256_of
 from snnquant.golden import checked_golden, golden_path, is_golden_of, serialize_golden
-from snnquant.instrument import Runner
 from snnquant.manifest import manifest, manifest_path
 from snnquant.model_file import SCALE_KEY, metadata, neuron_nodes
 from snnquant.quantize import QuantizedModel, fuse_result
@@ -34,6 +33,7 @@ from snnquant.stepping import (
     step_interface,
     step_model,
 )
+from snnquant.widths import shapes_for
 
 
 def quantization_warnings(
@@ -156,16 +156,15 @@ def convert_files(
             f"{samples_file} is not the samples file of {calibration}; run calibrate again"
         )
     samples = load_samples(samples_file)
-    floats = Runner(ir.to_proto(model), custom_ops=False)
-    one = {name: values[:1] for name, values in samples.inputs.items()}
+    shapes, any_length = shapes_for(model, samples)
     result = convert_model(
         model,
         known,
         options,
         source_sha256=source_sha256,
         calibration_sha256=sha256_of(calibration),
-        shapes={name: values.shape for name, values in floats.feeds(one).items()},
-        any_length=mode == STEP_MODE or floats.layout.timesteps is None,
+        shapes=shapes,
+        any_length=any_length or mode == STEP_MODE,
         **search,
     )
     sequence = result.model if result.unfused is None else result.unfused

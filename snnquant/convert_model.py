@@ -22,7 +22,7 @@ from snnquant.quantize import QuantizedModel, fuse_result, quantize_model
 from snnquant.quantize_options import ERROR, QuantizeOptions, plan_model
 from snnquant.rounding import METHODS
 from snnquant.search import DEFAULT_SAMPLES, SearchResult, search_model
-from snnquant.widths import Shapes, check_widths, narrowed, prove_widths, with_widths
+from snnquant.widths import Shapes, check_widths, narrowed, prove_widths, with_proof
 
 MODEL_SCHEMA = "1"
 
@@ -103,8 +103,7 @@ def convert_model(
         widths = prove_widths(result.model, shapes, wanted, any_length=any_length)
         if options.overflow == ERROR:
             check_widths(widths)
-        layers = [widths.told(layer) for layer in result.layers]
-        result = replace(result, model=with_widths(result.model, widths), layers=layers)
+        result = with_proof(result, widths)
     return fuse_result(result) if options.fuse else result
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,16 @@ import onnx
 import onnx_ir as ir
 
 from snnquant.bounds import Reach, graph_reach
+from snnquant.data import Batch
 from snnquant.errors import ModelError, NumericalError
+from snnquant.instrument import Runner
 from snnquant.lowering.decided import Coarser
 from snnquant.lowering.flow import Kind
 from snnquant.lowering.plan import Named, Plan
 from snnquant.model_file import PROVED_KEY, neuron_nodes, sort_metadata
 from snnquant.numerics import IntArray
 from snnquant.ops.schema import STATE_BITS
+from snnquant.quantize import QuantizedModel
 from snnquant.stepping import step_model
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -196,6 +199,20 @@ def with_widths(model: onnx.ModelProto, widths: Widths) -> onnx.ModelProto:
             if attribute.name == STATE_BITS.name and node.name in widths.neurons:
                 attribute.i = widths.neurons[node.name].state_bits
     return made
+
+
+def shapes_for(model: ir.Model, samples: Batch) -> tuple[Shapes, bool]:
+    """Return what one sample makes of the inputs of a float graph, and whether T is open."""
+    runner = Runner(ir.to_proto(model), custom_ops=False)
+    one = {name: values[:1] for name, values in samples.inputs.items()}
+    shapes = {name: values.shape for name, values in runner.feeds(one).items()}
+    return shapes, runner.layout.timesteps is None
+
+
+def with_proof(result: QuantizedModel, widths: Widths) -> QuantizedModel:
+    """Return a quantization whose states have their widths, in model and reports."""
+    layers = [widths.told(layer) for layer in result.layers]
+    return replace(result, model=with_widths(result.model, widths), layers=layers)
 
 
 def check_widths(widths: Widths) -> None:

@@ -83,7 +83,7 @@ def export_onnx(
         return export_float(model, _real_states(example_input), time_axis, fixed_timesteps)
 
     if isinstance(model, QModel) and model.mode is Mode.QUANTIZED:
-        proto = export_integers(model, export, _samples(example_input, time_axis) if fuse else None)
+        proto = export_integers(model, export, _samples(example_input, time_axis), fuse=fuse)
     elif isinstance(model, QModel) and model.mode is not Mode.FLOAT:
         raise UsageError(
             f"export_onnx: {type(model).__name__} is in {model.mode.name.lower()} mode; call "

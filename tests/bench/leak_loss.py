@@ -22,7 +22,7 @@ from leak_nets import CALIBRATION, train
 
 from snnquant.calibrate import calibrate_model
 from snnquant.calibration import AUTO, CalibrationSettings
-from snnquant.convert import convert_model
+from snnquant.convert_model import convert_model
 from snnquant.data import open_data
 from snnquant.evaluate import evaluate_model
 from snnquant.frontends import load_canonical

@@ -33,6 +33,7 @@ from snnquant.passes import canonicalise
 from snnquant.passes.edit import SYNAPSES
 from snnquant.quantize import fuse_result, quantize_model
 from snnquant.self_check import check_fused
+from snnquant.widths import prove_widths, shapes_for, with_proof
 
 if TYPE_CHECKING:
     from snnquant.nn.quantized.model import QModel
@@ -43,14 +44,15 @@ Export = Callable[[], tuple[onnx.ModelProto, dict[str, str]]]
 
 
 def export_integers(
-    model: QModel, export: Export, fused_on: Batch | None = None
+    model: QModel, export: Export, samples: Batch, *, fuse: bool = False
 ) -> onnx.ModelProto:
     """Return the integer graph of a quantized model.
 
     Args:
         model: in quantized mode.
         export: exports the model in float mode.
-        fused_on: make one op of a synapse and its neurons, and compare on these samples.
+        samples: of which widths of states are proved for one, and fused ops compared on all.
+        fuse: make one op of a synapse and its neurons.
 
     Raises:
         ModelError: forward does something between the layers that has another form in the graph.
@@ -73,9 +75,7 @@ def export_integers(
         graph,
         _scales(graph, nodes, model),
         options,
-        model_properties(
-            replace(options, fuse=fused_on is not None), metadata(exported).get(TIMESTEPS_KEY)
-        ),
+        model_properties(replace(options, fuse=fuse), metadata(exported).get(TIMESTEPS_KEY)),
         {n.name or "": rates[m.path] for n, m in nodes.items() if m and m.path in rates},
         decided=dict(_decided(nodes)),
         keep_float={n.name or "" for n, m in nodes.items() if m is None and _is_layer(n)},
@@ -83,11 +83,13 @@ def export_integers(
     )
     _check_inputs(result.layers, {node.name: module for node, module in nodes.items()})
     _check(result.model, nodes)
-    if fused_on is None:
+    shapes, any_length = shapes_for(graph, samples)
+    result = with_proof(result, prove_widths(result.model, shapes, {}, any_length=any_length))
+    if not fuse:
         return result.model
     fused = fuse_result(result)
     if fused.fusion is not None:
-        check_fused(result.model, fused.fusion, fused_on)
+        check_fused(result.model, fused.fusion, samples)
     return fused.model
 
 
