@@ -14,7 +14,8 @@ METRICS = {
     "drop",
     "prediction_agreement",
     "spike_agreement",
-    *("rate_drift", "rate_emd", "dead", "saturated", "model_bytes", "neurobench"),
+    *("rate_drift", "rate_emd", "dead", "saturated", "overflow"),
+    *("model_bytes", "neurobench"),
 }
 COMMON = {
     "schema",

@@ -97,7 +97,7 @@ def test_what_is_not_proved_saturates_or_is_refused(folder):
     unknown = ("eval", "-q", "unknown.onnx", "--data", "digits_test.npz", "--max-overflow", "0")
     refuses(folder, 2, *unknown, says=["--max-overflow"])
     (folder / "twelve.onnx").unlink()
-    wrong = (*CONVERT, "--target", "twelve.toml", "--overflow", "error", "-o", "twelve.onnx")
+    wrong = (*CONVERT, "--target", "twelve.toml", "--overflow", "error", "-q", "-o", "twelve.onnx")
     refuses(folder, 5, *wrong, says=["'lif1' can leave 12 bits", "--state-bits"])
     assert not (folder / "twelve.onnx").exists()
     refuses(folder, 2, *CONVERT, "--state-bits", "40", "-o", "x.onnx", says=["--state-bits"])
