@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from snnquant.ops.fused import (
     BIAS,
     FAN_IN,
     INPUT,
+    KERNEL_SHAPE,
     RESIDUAL,
     TIMESTEPS,
     WEIGHT,
@@ -109,12 +110,14 @@ def trace_model(model: onnx.ModelProto, samples: Batch) -> Trace:
         for k in range(len(samples))
     ]
     synapses = fused_synapses(shown)
+    neurons = [node.output[0] for node in neuron_nodes(shown, integer=True)]
     run = _Run(shown, wanted)
     found: list[list[LayerTrace]] = []
     outputs: list[dict[str, Array]] = []
     for part in parts:
         steps = list(run(part))
-        calls = [_look(node, schema, held, steps, synapses) for node, schema in nodes]
+        leads = {call[name].shape[:2] for call in steps for name in neurons}
+        calls = [_look(node, schema, held, steps, synapses, leads) for node, schema in nodes]
         found.append(calls)
         outputs.append({v.name: steps[-1][v.name] for v in model.graph.output})
     layers = tuple(_joined([sample[index] for sample in found]) for index in range(len(nodes)))
@@ -174,8 +177,12 @@ def _look(
     held: Mapping[str, Array],
     calls: Sequence[Mapping[str, Array]],
     synapses: Mapping[str, str],
+    leads: Collection[tuple[int, ...]],
 ) -> LayerTrace:
-    """Return one layer on one sample, all steps."""
+    """Return one layer on one sample, all steps; what is computed once for all of them has one.
+
+    ``leads`` are the steps and samples that neurons have.
+    """
     fused = isinstance(schema, FusedSchema)
     inner = schema.neuron_op if isinstance(schema, FusedSchema) else schema
     attributes: dict[str, Any] = dict(node_attributes(node, schema))
@@ -187,19 +194,23 @@ def _look(
     for call in calls:
         inputs = {port: held[n] if n in held else call[n] for port, n in names.items()}
         current = inputs.get(CURRENT)
+        given = call[node.output[0]]
         if isinstance(schema, FusedSchema):
-            shown = inputs[INPUT][None] if schema.static else inputs[INPUT]
+            once = inner is None and not _has_steps(inputs[INPUT], attributes, leads)
+            shown = inputs[INPUT][None] if schema.static or once else inputs[INPUT]
             seen.setdefault("input", []).append(np.moveaxis(shown, -1, 2))
             if schema.residual:
                 seen.setdefault("residual", []).append(np.moveaxis(inputs[RESIDUAL], -1, 2))
             current = synapse_current(schema, inputs, attributes)
             if schema.static:
                 current = np.broadcast_to(current, (attributes[TIMESTEPS.name], *current.shape))
+            elif once:
+                current, given = current[None], given[None]
             current = np.moveaxis(current, -1, 2)
         if current is None:
             raise ModelError(f"'{node.name}' has no current; convert again")
         seen.setdefault("current", []).append(current)
-        given = channels_third(call[node.output[0]], node)
+        given = channels_third(given, node)
         result = current
         if inner is not None:
             result, membrane = _neurons(inner, inputs, attributes, current, fused)
@@ -232,6 +243,14 @@ def _look(
         constants,
         bits,
     )
+
+
+def _has_steps(
+    values: Array, attributes: Mapping[str, Any], leads: Collection[tuple[int, ...]]
+) -> bool:
+    """Return whether what a synapse reads, ``[T, B, ...]`` or ``[B, ...]``, has a time axis."""
+    features = 1 + len(attributes.get(KERNEL_SHAPE.name, ()))
+    return values.ndim >= 2 + features and values.shape[:2] in leads
 
 
 def _neurons(

@@ -29,7 +29,7 @@ the model as `output/NAME`, samples first (of a step model: after the last step)
 _MEANING = """## What is what
 
 * `input`: integers that the synapse sees; `zero_point` (attribute) of them counts as 0. A static
-  input has one step.
+  input has one step, and so has a synapse behind a mean over time.
 * `weight` `[output channel, fan in]`; of a convolution the fan in is `[ky, kx, input channel]`,
   of a linear synapse behind maps `[y, x, channel]`: channels last, as the input lies in the
   fused model.

@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fusion"))
 
-from hand_made import T, one_layer
+from hand_made import B, Net, T, one_layer
 
 from snnquant.convert import as_steps
 from snnquant.data import Batch
@@ -83,6 +83,25 @@ def test_currents_follow_from_what_is_written(tmp_path):
     np.testing.assert_array_equal(
         found["current"], summed * 2 ** attributes["gain_shift"] + found["bias"]
     )
+
+
+@pytest.mark.parametrize("rows", [(), (2,)], ids=["features", "rows"])
+def test_a_synapse_behind_a_mean_over_time_has_one_step(rows):
+    net = Net((*rows, 6), steps="T")
+    mean = net.g.op("ReduceMean", net.neuron(net.x), axes=[0], keepdims=0)
+    weight = net.g.const(np.random.default_rng(3).normal(size=(6, 4)))
+    head = net.g.op("MatMul", mean, weight, name="head")
+    result = net.quantized(head, 2 + len(rows), readout_as="int")
+    samples = Batch({"x": np.moveaxis(net.feeds()["x"], 1, 0)}, None, 0)
+    model = fuse_model(result.model).model
+    assert "QLinear" in {node.op_type for node in model.graph.node}
+    expected = Runner(model).run(samples.inputs)[model.graph.output[0].name]
+    for form in (result.model, model):
+        layer = next(e for e in trace_model(form, samples).layers if e.name == "head")
+        assert layer.signals["input"].shape == (B, 1, 6, *rows)
+        current = layer.signals["current"]
+        assert current.shape == (B, 1, 4, *rows)
+        np.testing.assert_array_equal(np.moveaxis(current[:, 0], 1, -1), expected)
 
 
 def test_npz_holds_the_same_and_the_same_bytes(tmp_path):
