@@ -60,8 +60,11 @@ _RISING = frozenset(
         "Unsqueeze",
     }
 )
+#: Of these all rising inputs are data; of others it is the first, and the rest is how it is moved.
+_OF_DATA_ALONE = frozenset({"Add", "Clip", "Concat", "Max", "Min", "Sum"})
 #: The same, but real numbers are added up in an order of the runtime's own.
 _SUMS = frozenset({"AveragePool", "CumSum", "GlobalAveragePool", "ReduceMean", "ReduceSum"})
+_PICKS = frozenset({"Gather", "GatherElements", "GatherND"})
 #: Known from the shapes of the inputs alone.
 _SHAPES = frozenset({"Shape", "Size"})
 
@@ -133,6 +136,11 @@ def follow(node: onnx.NodeProto, inputs: Sequence[Interval | None], opset: int) 
         return [constant(a) for a in evaluate([None if i is None else i.low for i in inputs])]
     if node.op_type == "Cast":
         return _cast(evaluate, inputs)
+    moved = node.op_type not in _OF_DATA_ALONE and not all(exact(i) for i in inputs[1:] if i)
+    if moved and node.op_type in _PICKS:
+        return _picked(evaluate, inputs)
+    if moved and node.op_type in _RISING | _SUMS:
+        return _unknown(evaluate, inputs)
     if node.op_type in _RISING:
         return _rising(evaluate, inputs)
     if node.op_type in _SUMS and all(whole(i.low, i.high) for i in given):
@@ -154,6 +162,16 @@ def _rising(evaluate: Evaluate, inputs: Sequence[Interval | None]) -> list[Inter
     return [Interval(low, high) for low, high in zip(lows, highs, strict=True)]
 
 
+def _picked(evaluate: Evaluate, inputs: Sequence[Interval | None]) -> list[Interval]:
+    """Return what can be picked where the data says what is: any value."""
+    data, index = inputs
+    assert data is not None
+    assert index is not None
+    first = np.zeros_like(index.low)
+    ends = (np.full_like(data.low, data.low.min()), np.full_like(data.high, data.high.max()))
+    return [Interval(*(evaluate([end, first])[0] for end in ends))]
+
+
 def _unknown(evaluate: Evaluate, inputs: Sequence[Interval | None]) -> list[Interval]:
     """Evaluate for the shapes only: on constants as they are, and zeros."""
     zeros = [None if i is None else i.low if exact(i) else np.zeros_like(i.low) for i in inputs]
@@ -165,6 +183,9 @@ def _cast(evaluate: Evaluate, inputs: Sequence[Interval | None]) -> list[Interva
     (before,) = inputs
     assert before is not None
     (kind,) = evaluate([np.zeros_like(before.low)])
+    if kind.dtype == np.bool_:
+        # Of numbers on both sides of 0, none of the ends becomes False.
+        return [anything(kind)]
     if np.issubdtype(kind.dtype, np.integer):
         limits = np.iinfo(kind.dtype)
         if before.low.min(initial=0) < limits.min or before.high.max(initial=0) > limits.max:

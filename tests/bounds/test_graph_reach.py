@@ -135,6 +135,28 @@ def test_what_a_type_cannot_hold_can_be_anything_of_it():
     assert ends("Cast", interval([1], [3]), to=TensorProto.UINT8).high.item() == 3
 
 
+def test_zero_is_among_what_becomes_a_truth_value():
+    either = ends("Cast", interval([-1], [1]), to=TensorProto.BOOL)
+    assert (either.low.item(), either.high.item()) == (0, 1)
+
+
+@pytest.mark.parametrize("op", ["Gather", "GatherElements", "GatherND"])
+def test_what_data_picks_from_a_table_can_be_any_of_it(op):
+    """Not only what lies at the ends of the index."""
+    table, index = constant(np.array([0, 7, -9, 0], np.int32)), interval([0], [3], np.int64)
+    picked = ends(op, table, index)
+    assert (picked.low.item(), picked.high.item()) == (-9, 7)
+    known = ends(op, interval([0, 1, 2], [0, 5, 6]), constant(np.array([1])))
+    assert (known.low.item(), known.high.item()) == (1, 5)
+
+
+def test_places_that_data_chooses_can_hold_anything():
+    start, end = interval([0], [1], np.int64), constant(np.array([2], np.int64))
+    data = interval([1, 2, 3, 4], [1, 2, 3, 4], np.uint8)
+    cut = ends("Slice", data, start, end)
+    assert (cut.low.max(), cut.high.min()) == (0, 255)
+
+
 def test_what_no_rule_knows_can_be_anything():
     unknown = ends("Sin", interval([0.0], [1.0], np.float32))
     assert unknown.low.item() == -np.inf
