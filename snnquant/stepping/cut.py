@@ -15,7 +15,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from snnquant.errors import ModelError
+from snnquant.errors import ModelError, first_line
 from snnquant.model_file import SCALE_KEY
 from snnquant.ops.attach import attach_functions
 from snnquant.ops.fused import fused_schemas
@@ -75,7 +75,12 @@ def step_model(model: onnx.ModelProto, scales: Mapping[str, Any] | None = None) 
     del proto.metadata_props[:]
     onnx.helper.set_model_props(proto, dict(entries))
     attach_functions(proto)
-    onnx.checker.check_model(proto, full_check=True)
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModelError(
+            f"the model cannot be cut at its steps: {first_line(error)}; use --mode sequence"
+        ) from error
     return proto
 
 

@@ -280,7 +280,7 @@ def _require_last(node: ir.Node, place: Place, before: Shape, after: Shape) -> N
 
 
 def gather(node: ir.Node, context: Context) -> list[Link]:
-    """Values that are picked along one axis: the last step ends time."""
+    """Values that are picked along one axis, the last step of which ends time; or by each step."""
     source, result = _data(node, 1)[0], node.outputs[0]
     before = context.shape(source)
     index = node.inputs[1]
@@ -301,7 +301,15 @@ def gather(node: ir.Node, context: Context) -> list[Link]:
             return place
         return Place(place.axis - (count - 1), place.inner) if place.axis >= axis + count else None
 
-    return [Link(source, result, forward, backward)]
+    def picks(place: Place) -> Place:
+        return Place(place.axis + axis, place.inner)
+
+    def picked_by(place: Place) -> Place | None:
+        inside = axis <= place.axis < axis + count
+        return Place(place.axis - axis, place.inner) if inside else None
+
+    links = [Link(source, result, forward, backward)]
+    return links if index is None else [*links, Link(index, result, picks, picked_by)]
 
 
 _ELEMENTWISE = (

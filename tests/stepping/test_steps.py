@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
@@ -104,6 +105,16 @@ def test_a_static_input_is_seen_at_every_step() -> None:
     model, net = sequence_of("LIF", static=True)
     step = step_model(model)
     assert check_steps(model, step, samples_of(model, net)).values > 0
+
+
+@pytest.mark.parametrize("steps", [T, "T"], ids=["fixed", "dynamic"])
+def test_rows_of_a_table_are_picked_at_every_step(steps: int | str) -> None:
+    net = Net((), steps=steps)
+    index = net.g.op("Cast", net.x, to=onnx.TensorProto.INT64)
+    rows = net.g.op("Gather", net.g.const(RNG.normal(size=(2, 6))), index, name="table")
+    current, _ = net.linear(rows, 6, 5, "MatMul3")
+    model = net.quantized(net.neuron(current), 3).model
+    assert check_steps(model, step_model(model), samples_of(model, net)).values > 0
 
 
 def test_a_session_keeps_the_states() -> None:
