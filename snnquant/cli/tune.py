@@ -254,7 +254,7 @@ def command(
     if as_json:
         speaker.json(document | {"artifacts": artifacts})
     else:
-        print_tuned(speaker, chosen, output_file, rounding_samples)
+        print_tuned(speaker, chosen, output_file)
     raise_failed(drop_gates(chosen))
 
 

@@ -13,6 +13,7 @@ from snnquant.cli.console import Speaker, add_row, document, new_table, percent
 from snnquant.cli.printable import printable
 from snnquant.files import file_record, replace_files
 from snnquant.gates import Gate
+from snnquant.search import DEFAULT_SAMPLES
 from snnquant.tune import Point, Tuned, front_chart
 
 #: More layers are counted by width, not listed.
@@ -151,7 +152,7 @@ def write_tuned(
     return [file_record(output), file_record(picture)]
 
 
-def print_tuned(speaker: Speaker, chosen: Chosen, output: Path, wanted: int) -> None:
+def print_tuned(speaker: Speaker, chosen: Chosen, output: Path) -> None:
     """Print the front and the models with one width, and what to do with it."""
     found = chosen.found
     labelled = chosen.float_accuracy() is not None
@@ -179,7 +180,7 @@ def print_tuned(speaker: Speaker, chosen: Chosen, output: Path, wanted: int) -> 
         add_row(table, *cells)
     speaker.table(table)
     speaker.result("")
-    for line in _closing(chosen, output, wanted):
+    for line in _closing(chosen, output):
         speaker.result(line)
 
 
@@ -210,7 +211,7 @@ def _widths(point: Point) -> str:
     return ", ".join(f"{counts[bits]}x{bits}" for bits in sorted(counts, reverse=True))
 
 
-def _closing(chosen: Chosen, output: Path, wanted: int) -> Iterator[str]:
+def _closing(chosen: Chosen, output: Path) -> Iterator[str]:
     """Yield what to say below the table."""
     found = chosen.found
     names = [
@@ -227,8 +228,12 @@ def _closing(chosen: Chosen, output: Path, wanted: int) -> Iterator[str]:
     yield f"{len(found.points)} models on {behind}{known}"
     yield f"wrote {output}, {picture_path(output)}"
     if found.chosen is not None:
-        few = "" if chosen.searched == wanted else f" --rounding-samples {chosen.searched}"
-        yield f"to have the chosen one: convert --layers {output}{few}, with the same --data"
+        word = f"to have the chosen one: convert --layers {output}"
+        if chosen.searched == DEFAULT_SAMPLES:
+            yield f"{word}, with the same --data"
+        else:
+            yield f"{word} --rounding-samples {chosen.searched},"
+            yield "with the same --data"
 
 
 def _bytes(point: Point) -> int:

@@ -106,7 +106,7 @@ def test_the_picture_needs_no_other_file(whole):
 
 def test_convert_takes_the_answer_and_eval_measures_what_was_measured(whole):
     place, ran = whole
-    assert "convert --layers tune.json, with the same --data" in ran.out
+    assert "convert --layers tune.json --rounding-samples 24,\nwith the same --data" in ran.out
     words = ("--data", DATA, "--layers", "tune.json", "--rounding-samples", "24", "-o", "m.onnx")
     made = forked("convert", *NET, *words, cwd=place)
     assert made.code == 0, made
