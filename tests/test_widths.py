@@ -166,6 +166,32 @@ def test_more_steps_can_need_more_bits_or_have_no_bound():
         assert width.proved
 
 
+def test_states_that_come_in_have_no_width_and_are_left_as_fine_as_they_are():
+    """No membrane is so coarse that whatever comes in fits: it would be 0."""
+    g = Graph()
+    x, v, r = g.input("x", [3, "B", 8]), g.input("v", ["B", 4]), g.input("r", ["B", 4])
+    weight = g.const(np.random.default_rng(5).normal(size=(8, 4)))
+    current = g.op("MatMul", x, weight, name="fc")
+    spikes, after, *_ = g.neuron(current, "LIFState", name="lif", alpha=0.9, states=[v, r])
+    (y,) = g.neuron(g.op("MatMul", spikes, g.const(np.eye(4)), name="fc2"), name="next")
+    g.output(y, 3)
+    g.output(after, 2)
+    options = options_of()
+    canonical, entries = calibrated(g.model(), options)
+    shapes = {"x": (3, 1, 8), "v": (1, 4), "r": (1, 4)}
+
+    def make(coarser):
+        return quantize_model(canonical, entries, options, coarser=coarser).model
+
+    coarser = narrowed(make, plan_model(canonical, entries, options), shapes, {"lif": 12})
+    assert not coarser
+    widths = prove_widths(make({}), shapes, {"lif": 12}, any_length=False)
+    assert widths.neurons["lif"].bits is None
+    assert widths.neurons["next"].proved
+    with pytest.raises(NumericalError, match="'lif' can leave 12 bits: no width is proved"):
+        check_widths(widths)
+
+
 def test_what_is_not_proved_is_refused_in_words():
     result, _ = made_of(deep())
     widths = prove_widths(result.model, {"x": (6, 1, 8)}, {"lif2": 4}, any_length=False)

@@ -60,9 +60,11 @@ def graph_reach(
         if value.name not in walk.values:
             kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
             walk.values[value.name] = anything(np.zeros(shapes[value.name], kind))
+            walk.boundless.add(value.name)
     left = Counter(name for node in model.graph.node for name in node.input)
     for node in model.graph.node:
         walk.visit(node)
+        walk.pass_on(node)
         for name in set(node.output).intersection(watch):
             reached = walk.value(name)
             if reached is not None:
@@ -79,6 +81,8 @@ class _Walk:
         self.opset = standard_opset(model)
         self.any_length = any_length
         self.found = GraphReach()
+        #: Values that inputs decide alone: a state that starts from one has no width.
+        self.boundless: set[str] = set()
         self.values: dict[str, Interval | Weighted | None] = {
             tensor.name: constant(numpy_helper.to_array(tensor))
             for tensor in model.graph.initializer
@@ -97,6 +101,16 @@ class _Walk:
         self.values.update(
             (name, result) for name, result in zip(node.output, results, strict=False) if name
         )
+
+    def pass_on(self, node: onnx.NodeProto) -> None:
+        """Note what states of neurons, moved or not, can be without bounds."""
+        reach = self.found.neurons.get(node.name) if node.domain == DOMAIN else None
+        if reach is not None:
+            states = node.output[1:] if not reach.settled else []
+        else:
+            moved = node.op_type in _MOVES and node.input[0] in self.boundless
+            states = node.output if moved else []
+        self.boundless.update(filter(None, states))
 
     def _results(self, node: onnx.NodeProto) -> list[Any]:
         schema = schemas().get(node.op_type) if node.domain == DOMAIN else None
@@ -177,6 +191,10 @@ class _Walk:
             ),
             recurrent_weight=inputs[RECURRENT_WEIGHT].low if schema.recurrent else None,
         )
+        if schema.stateful:
+            named = dict(zip((port.name for port in schema.inputs), node.input, strict=True))
+            if any(named[name] in self.boundless for name in schema.state_names):
+                reach = replace(reach, settled=False)
         self.found.neurons[node.name] = reach
         results = []
         for position, port in enumerate(schema.outputs):
@@ -205,6 +223,10 @@ _NOT_FOLLOWED = (
 )
 #: Types that hold every current; in int64 one is brought to other steps, and is no sum any more.
 _WIDE = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.INT32})
+
+
+#: What leads from one step to the next.
+_MOVES = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 
 def _integers(value: Interval) -> Interval:
