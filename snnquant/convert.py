@@ -23,6 +23,7 @@ from snnquant.files import replace_files, sha256_of
 from snnquant.golden import checked_golden, golden_path, is_golden_of, serialize_golden
 from snnquant.manifest import manifest, manifest_path
 from snnquant.model_file import SCALE_KEY, metadata, neuron_nodes
+from snnquant.ops.schema import STATE_BITS
 from snnquant.quantize import QuantizedModel, fuse_result
 from snnquant.quantize_options import QuantizeOptions
 from snnquant.self_check import SelfCheck, check_fused, self_check
@@ -49,15 +50,17 @@ def quantization_warnings(
         }
         for name in check.saturated
     ]
-    warnings += [
-        {
-            "code": "width_not_proved",
-            "message": f"the states of '{layer['name']}' can leave {layer['state_bits']} bits, "
-            "where they saturate; allow more bits, or have it refused with --overflow error",
-        }
-        for layer in result.layers
-        if layer["kind"] == "neuron" and not is_proved(layer)
-    ]
+    for layer in result.layers:
+        steps = layer.get("proved_steps")
+        # That a state of full width has no bound without a leak is nothing to be told each time.
+        if steps is None or (steps and layer["state_bits"] == STATE_BITS.high):
+            continue
+        after = f" after {steps} steps" if steps else ""
+        message = (
+            f"the states of '{layer['name']}' can leave {layer['state_bits']} bits{after}, where "
+            "they saturate; allow more bits, or have it refused with --overflow error"
+        )
+        warnings.append({"code": "width_not_proved", "message": message})
     warnings += [
         {
             "code": "stays_float",
@@ -85,19 +88,15 @@ def fusion_summary(result: QuantizedModel) -> str:
     return "; ".join([line, *(f"{n['name']} not fused: {n['not_fused']}" for n in left)])
 
 
-def is_proved(layer: Mapping[str, Any]) -> bool:
-    """Whether the states of a layer that a report tells of are proved never to saturate."""
-    bits = layer["proved_bits"]
-    return bits is not None and bits <= layer["state_bits"]
-
-
 def width_summary(result: QuantizedModel, most: int = 8) -> str:
     """Return one line on the widths of states, of the first ``most`` layers one by one."""
     neurons = [layer for layer in result.layers if layer["kind"] == "neuron"]
-    proved = [layer for layer in neurons if is_proved(layer)]
+    proved = [layer for layer in neurons if layer["proved_steps"] != 0]
     words = [f"{layer['name']} {layer['proved_bits']}" for layer in proved[:most]]
     words += [f"and {len(proved) - most} more"] if len(proved) > most else []
     line = f"states proved for {len(proved)} of {len(neurons)} layers"
+    limits = [layer["proved_steps"] for layer in proved if layer["proved_steps"]]
+    line += f", for {len(limits)} of them up to {min(limits)} steps" if limits else ""
     return f"{line}, bits: {', '.join(words)}" if words else line
 
 

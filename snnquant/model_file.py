@@ -26,7 +26,8 @@ from snnquant.ops.states import state_inputs_of
 SCALE_KEY = "snnquant.scale."
 #: Metadata: name of the synapse in each fused neuron node, by the node's name, as JSON.
 SYNAPSES_KEY = "snnquant.synapses"
-#: Metadata: for how many steps states are proved never to saturate, by neuron, as JSON; null: any.
+#: Metadata: for how many steps states are proved never to saturate, by neuron, as JSON; null: for
+#: all that the model takes.
 PROVED_KEY = "snnquant.proved_steps"
 #: Metadata of a model of single steps: per input that is a state how it starts and comes back.
 STATE_KEY = "snnquant.state."

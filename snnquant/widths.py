@@ -67,18 +67,22 @@ class Widths:
         neurons: by name.
         currents: bits that hold every partial sum of a synapse, by its name.
         steps: for which it is proved.
+        any_length: the model may be run for more.
     """
 
     neurons: dict[str, StateWidth]
     currents: dict[str, int]
     steps: int
+    any_length: bool
 
     def proved_steps(self) -> dict[str, int | None]:
-        """Return for how many steps states never saturate, by neuron; None: for any number."""
-        return {
-            name: None if width.always else self.steps if width.proved else 0
-            for name, width in self.neurons.items()
-        }
+        """Return for how many steps states never saturate, by neuron; None: all there can be."""
+        return {name: self._proved_steps(width) for name, width in self.neurons.items()}
+
+    def _proved_steps(self, width: StateWidth) -> int | None:
+        if width.always or (width.proved and not self.any_length):
+            return None
+        return self.steps if width.proved else 0
 
     def told(self, layer: Mapping[str, Any]) -> dict[str, Any]:
         """Return the entry of a layer in reports, with its widths."""
@@ -88,6 +92,7 @@ class Widths:
             known["state_bits"] = width.state_bits
             known["proved_bits"] = width.bits
             known["proved_bits_any_length"] = width.bits_any_length
+            known["proved_steps"] = self._proved_steps(width)
         elif name in self.currents:
             known["current_bits"] = self.currents[name]
         return known
@@ -118,7 +123,7 @@ def prove_widths(
         needed = longer if any_length else bits
         chosen = most if needed is None else max(min(needed, most), STATE_BITS.low)
         widths[node.name] = StateWidth(bits, longer, wanted.get(node.name, chosen))
-    return Widths(widths, known.currents, known.steps)
+    return Widths(widths, known.currents, known.steps, any_length)
 
 
 def _bits(reach: Reach | None) -> int | None:
@@ -217,11 +222,15 @@ def with_proof(result: QuantizedModel, widths: Widths) -> QuantizedModel:
 
 def check_widths(widths: Widths) -> None:
     """Raise NumericalError for a layer whose states can leave their width."""
+    proved = widths.proved_steps()
     for name, width in widths.neurons.items():
-        if width.proved:
+        steps = proved[name]
+        if steps is None:
             continue
         reached = "no width is proved" if width.bits is None else f"they can need {width.bits} bits"
+        after = f" after {steps} steps, and the model takes any number" if steps else f": {reached}"
         raise NumericalError(
-            f"the states of '{name}' can leave {width.state_bits} bits: {reached}; allow more with "
-            "--state-bits or --layer, use fewer weight or input bits, or --overflow saturate"
+            f"the states of '{name}' can leave {width.state_bits} bits{after}; allow more with "
+            "--state-bits or --layer, use fewer weight or input bits, fix the number of steps in "
+            "the export, or --overflow saturate"
         )

@@ -69,7 +69,7 @@ def test_a_width_that_is_asked_for_is_proved(bits, data):
 
     coarser = narrowed(make, plan, shapes, wanted)
     made = make(coarser)
-    widths = prove_widths(made, shapes, wanted, any_length=True)
+    widths = prove_widths(made, shapes, wanted, any_length=False)
     check_widths(widths)
     narrow = with_widths(made, widths)
     assert {a.i for n in narrow.graph.node for a in n.attribute if a.name == "state_bits"} <= {bits}
@@ -164,6 +164,10 @@ def test_more_steps_can_need_more_bits_or_have_no_bound():
         assert width.bits_any_length is None
         assert width.state_bits == 32
         assert width.proved
+    assert set(widths.proved_steps().values()) == {6}
+    with pytest.raises(NumericalError, match="32 bits after 6 steps, and the model takes any"):
+        check_widths(widths)
+    check_widths(prove_widths(integrating.model, {"x": (6, 1, 8)}, {}, any_length=False))
 
 
 def test_states_that_come_in_have_no_width_and_are_left_as_fine_as_they_are():
