@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import onnx_ir as ir
 
 from snnquant.lowering.integers import aligned_scale
 from snnquant.lowering.leak import can_be_centred, membrane_offset
@@ -21,7 +22,6 @@ from snnquant.numerics import FloatArray
 from snnquant.ops.schema import schemas
 from snnquant.passes.edit import int_attribute
 from snnquant.search.correction import NeuronTrials
-from snnquant.search.layers import SearchLayer
 from snnquant.target import Target
 
 #: Shares of the threshold by which rounding has to move the membrane, at least and at most: a
@@ -37,15 +37,17 @@ _SHARES = (0.5, 1.0)
 STARTS = (0.7, 0.85, 1.0, 1.15, 1.35, 1.6)
 
 
-def leak_matters(layer: SearchLayer, real: Mapping[str, FloatArray], target: Target) -> bool:
-    """Whether the leak of a layer's neuron errs enough to look at it.
+def leak_matters(
+    neuron: ir.Node, real: Mapping[str, FloatArray], step: FloatArray, target: Target
+) -> bool:
+    """Whether the leak of a neuron errs enough to look at it.
 
     Args:
-        layer: with one neuron; its group has its scale.
-        real: parameters of the neuron by name.
+        neuron: of the float graph.
+        real: its parameters by name.
+        step: real value of one step of its membrane, as its current's flow has it.
         target: arithmetic profile.
     """
-    (neuron,) = layer.neurons
     schema = schemas()[neuron.op_type]
     soft = int_attribute(neuron, RESET.name, RESET.default) == Reset.SOFT
     alpha = real.get(ALPHA.name)
@@ -53,7 +55,6 @@ def leak_matters(layer: SearchLayer, real: Mapping[str, FloatArray], target: Tar
         return False
     current = neuron.inputs[0]
     rank = 1 if current is None or current.shape is None else len(current.shape) - 2
-    step = np.asarray(layer.group.scale, np.float64) / 2**layer.group.current_shift
     scale = aligned_scale(step, rank)
     moved = float(np.abs(membrane_offset(real, scale, target, rank) * scale).max(initial=0.0))
     threshold = float(np.abs(real[V_THRESHOLD.name]).max(initial=0.0))

@@ -21,7 +21,7 @@ from snnquant.lowering.emission import Emission
 from snnquant.lowering.emitter import Emitter
 from snnquant.lowering.flow import Kind
 from snnquant.lowering.plan import InputScale, Plan
-from snnquant.lowering.rule import Rule
+from snnquant.lowering.rule import Rule, first
 from snnquant.model_file import last_layers, neuron_nodes
 from snnquant.ops.schema import schemas
 from snnquant.progress import Progress, silent
@@ -226,7 +226,8 @@ class Search:
         (neuron,) = layer.neurons
         name, synapse = neuron.name or "", layer.synapses[-1].name or ""
         real = parameters_of(neuron, schemas()[neuron.op_type])
-        leaks = leak_matters(layer, real, self.options.target)
+        step = self.plan.flow(first(neuron)).scale() / 2.0**layer.group.current_shift
+        leaks = leak_matters(neuron, real, step, self.options.target)
         if name in self.last and not leaks:
             return {}
         trials = self.trials(layer)

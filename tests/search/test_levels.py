@@ -92,3 +92,26 @@ def test_worse_spikes_of_unseen_samples_move_nothing(network, monkeypatch):
     found, _ = searched(network, FLOOR)
     assert not any(layer.get("centred") for layer in found.layers)
     assert not any(known.centred for known in found.decided.values())
+
+
+@pytest.mark.parametrize("target", [FLOOR, load_target("generic")], ids=["floor", "generic"])
+def test_maps_whose_neurons_have_constants_of_their_own(tmp_path, target):
+    """Scales are per channel, which is not the last axis of the neurons' constants."""
+    rng = np.random.default_rng(1)
+    steps, channels, length = 12, 3, 6
+    g = Graph()
+    x = g.input("x", [steps, "B", 2, length])
+    for k, inputs in enumerate((2, channels)):
+        weight = rng.normal(0.1, 0.3, (channels, inputs, 3))
+        flat = g.reshape(x, [-1, inputs, length])
+        current = g.op("Conv", flat, g.const(weight), name=f"conv{k}", pads=[1, 1])
+        bias = rng.normal(0, 0.05, (channels, length)).astype(np.float32)
+        rows = g.reshape(current, [steps, -1, channels, length])
+        x = g.neuron(rows, name=f"n{k}", alpha=0.97, leak_bias=bias)[0]
+    g.output(x, 4)
+    data = (rng.random((40, steps, 2, length)) < 0.3).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=data)
+    network = canonicalise(g.model()), open_data(tmp_path / "x.npz"), None
+    found, made = searched(network, target)
+    assert [layer["name"] for layer in found.layers] == ["n0", "n1"]
+    run_everywhere(made.model, {"x": np.moveaxis(data[:2], 1, 0)})
