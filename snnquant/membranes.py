@@ -12,7 +12,7 @@ import onnx
 from onnx import helper
 
 from snnquant.connections import held_constants
-from snnquant.model_file import neuron_nodes
+from snnquant.model_file import neuron_nodes, states_of
 from snnquant.neurons.arithmetic import FloatArithmetic
 from snnquant.neurons.numpy_backend import NumpyBackend
 from snnquant.neurons.simulate import integer_arithmetic, simulate
@@ -28,6 +28,7 @@ from snnquant.ops.fused import (
     op_schema,
 )
 from snnquant.ops.schema import CURRENT, DOMAIN, RECURRENT_WEIGHT, OpSchema
+from snnquant.stepping import initial_states, is_step_model
 
 Array = npt.NDArray[Any]
 
@@ -79,7 +80,9 @@ class MembraneProbe:
         for layer in self.layers:
             wanted += [layer.current, *([layer.residual] if layer.residual else [])]
             wanted += [name for name in layer.ports.values() if name not in self._held]
-        self.values = list(dict.fromkeys(wanted))
+        #: States that a model of single steps takes; those before the first are known.
+        self._started = frozenset(states_of(model) if is_step_model(model) else ())
+        self.values = [name for name in dict.fromkeys(wanted) if name not in self._started]
 
     def constants(self, layer: NeuronLayer) -> dict[str, Array]:
         """Return the constants of a layer that the model holds, by the names that a step reads."""
@@ -89,6 +92,20 @@ class MembraneProbe:
             for name in layer.op.parameter_names
             if layer.ports[name] in self._held
         }
+
+    def started(
+        self, values: Mapping[str, Array], count: int, fixed_batch: int | None = None
+    ) -> Mapping[str, Array]:
+        """Return values of a batch with the states before the first step where these are inputs.
+
+        Args:
+            values: what the model gives, by name.
+            count: samples in the batch.
+            fixed_batch: samples that the model runs whatever the count, None: as many.
+        """
+        if not self._started:
+            return values
+        return {**values, **initial_states(self.model, fixed_batch or count)}
 
     def membranes(
         self,
@@ -102,7 +119,7 @@ class MembraneProbe:
         Args:
             layer: one of the layers.
             values: what the model gives, by name; of a model of single steps the steps joined
-                along the first axis, and the states before the first.
+                along the first axis, and :meth:`started`.
             count: samples in the batch.
             fixed_batch: samples that the model runs whatever the count, None: as many.
         """

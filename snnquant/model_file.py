@@ -18,7 +18,7 @@ from snnquant.errors import ModelError, NumericalError, first_line
 from snnquant.external_data import MAX_MODEL_BYTES, load_external_data
 from snnquant.ops.attach import node_attributes, node_lists
 from snnquant.ops.fused import FusedSchema, fused_schemas, op_schema
-from snnquant.ops.schema import DOMAIN
+from snnquant.ops.schema import DOMAIN, STATE_BITS
 from snnquant.ops.states import state_inputs_of
 
 #: Metadata: real value of one step of an integer output, or of a state that is an input, as JSON:
@@ -168,6 +168,11 @@ def sort_metadata(model: onnx.ModelProto) -> None:
     entries = sorted((e.key, e.value) for e in model.metadata_props)
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, dict(entries))
+
+
+def state_bits_of(node: onnx.NodeProto) -> int:
+    """Return the width at which the states of an integer neuron saturate."""
+    return next(int(a.i) for a in node.attribute if a.name == STATE_BITS.name)
 
 
 def metadata(model: onnx.ModelProto) -> dict[str, str]:

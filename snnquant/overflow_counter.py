@@ -10,10 +10,8 @@ import numpy.typing as npt
 import onnx
 
 from snnquant.membranes import MembraneProbe
-from snnquant.model_file import neuron_nodes, proved_steps, states_of
+from snnquant.model_file import neuron_nodes, proved_steps, state_bits_of
 from snnquant.numerics import IntRange
-from snnquant.ops.schema import STATE_BITS
-from snnquant.stepping import initial_states, is_step_model
 
 Array = npt.NDArray[Any]
 
@@ -36,10 +34,8 @@ class OverflowCounter:
         self.model = model if probe is None else probe.model
         self.values: list[str] = []
         self._limits = {
-            node.name: IntRange.signed(a.i)
+            node.name: IntRange.signed(state_bits_of(node))
             for node in neuron_nodes(model, integer=True)
-            for a in node.attribute
-            if a.name == STATE_BITS.name
         }
         known = proved_steps(model)
         self._known = known is not None
@@ -48,13 +44,9 @@ class OverflowCounter:
         self._entries: dict[str, int] = {}
         self._at_limit: dict[str, int] = {}
         self._probe: MembraneProbe | None = None
-        self._starts = False
         if self._known and any(self._steps.get(name, 0) is not None for name in self._limits):
             self._probe = probe or MembraneProbe(model)
-            self.model = self._probe.model
-            self._starts = is_step_model(model)
-            started = states_of(model) if self._starts else ()
-            self.values = [name for name in self._probe.values if name not in started]
+            self.model, self.values = self._probe.model, self._probe.values
 
     def add(self, values: Mapping[str, Array], count: int, fixed_batch: int | None) -> None:
         """Add one batch.
@@ -66,8 +58,7 @@ class OverflowCounter:
         """
         if self._probe is None:
             return
-        if self._starts:
-            values = {**values, **initial_states(self.model, fixed_batch or count)}
+        values = self._probe.started(values, count, fixed_batch)
         for layer in self._probe.layers:
             proved = self._steps.get(layer.name, 0)
             if layer.name not in self._limits or proved is None:

@@ -14,10 +14,10 @@ from snnquant.data import Batch
 from snnquant.errors import NumericalError, SelfCheckError
 from snnquant.fusion import Fusion
 from snnquant.instrument import Runner
-from snnquant.model_file import neuron_nodes
+from snnquant.model_file import neuron_nodes, state_bits_of
 from snnquant.numerics import FLOAT64_EXACT, IntRange
 from snnquant.ops.fused import FusedSchema, neuron_schema, op_schema
-from snnquant.ops.schema import DOMAIN, MEMBRANE, STATE_BITS
+from snnquant.ops.schema import DOMAIN, MEMBRANE
 from snnquant.reference import Reference, float_entries
 
 #: Types of values that the self-check compares.
@@ -193,11 +193,10 @@ def _membranes(model: onnx.ModelProto) -> dict[str, IntRange]:
     """Return the membranes that a model gives out, and the range of their state."""
     found = {}
     for node in neuron_nodes(model, integer=True):
-        bits = next(a.i for a in node.attribute if a.name == STATE_BITS.name)
         schema = neuron_schema(node.op_type)
         for port, name in zip(schema.outputs if schema else (), node.output, strict=True):
             if port.name == MEMBRANE:
-                found[name] = IntRange.signed(int(bits))
+                found[name] = IntRange.signed(state_bits_of(node))
     return found
 
 

@@ -22,7 +22,7 @@ from snnquant.instrument import Runner
 from snnquant.lowering.decided import Coarser
 from snnquant.lowering.flow import Kind
 from snnquant.lowering.plan import Named, Plan
-from snnquant.model_file import PROVED_KEY, neuron_nodes, sort_metadata
+from snnquant.model_file import PROVED_KEY, neuron_nodes, sort_metadata, state_bits_of
 from snnquant.numerics import IntArray
 from snnquant.ops.schema import STATE_BITS
 from snnquant.quantize import QuantizedModel
@@ -117,7 +117,7 @@ def prove_widths(
     opened = graph_reach(model, shapes, any_length=True) if _keeps_steps_apart(model) else None
     widths = {}
     for node in neuron_nodes(model, integer=True):
-        (most,) = (a.i for a in node.attribute if a.name == STATE_BITS.name)
+        most = state_bits_of(node)
         bits = _bits(known.neurons.get(node.name))
         longer = None if opened is None else _bits(opened.neurons.get(node.name))
         needed = longer if any_length else bits
@@ -148,30 +148,28 @@ def narrowed(make: Make, plan: Plan, shapes: Shapes, wanted: Mapping[str, int]) 
         shapes: of the model's inputs.
         wanted: widths that were asked for, by neuron.
     """
-    coarser: dict[str, IntArray] = {}
+    groups = {key: id(group.root()) for key, group in plan.neurons.items()}
+    #: By group: what shares a scale gets coarser together.
+    bits: dict[int, IntArray] = {}
+
+    def coarser() -> dict[str, IntArray]:
+        return {key.name or "": bits[group] for key, group in groups.items() if group in bits}
+
     for _ in range(_MOST_ROUNDS if wanted else 0):
-        reach = graph_reach(make(coarser), shapes)
+        reach = graph_reach(make(coarser()), shapes)
         more: dict[int, IntArray] = {}
-        for key, group in plan.neurons.items():
-            layer, name = reach.neurons.get(key.name or ""), id(group.root())
+        for key, group in groups.items():
+            layer = reach.neurons.get(key.name or "")
             if layer is None or not layer.settled or (key.name or "") not in wanted:
                 continue
             excess = np.maximum(layer.needed - wanted[key.name or ""], 0)
             if excess.any():
                 own = _per_channel(excess, _channels(plan, key))
-                more[name] = np.maximum(more.get(name, 0), own)
+                more[group] = np.maximum(more.get(group, 0), own)
         if not more:
             break
-        now: dict[int, IntArray] = {}
-        for key, group in plan.neurons.items():
-            name = id(group.root())
-            known = coarser.get(key.name or "", np.zeros(1, np.int64))
-            now[name] = np.maximum(now.get(name, 0), known)
-        for key, group in plan.neurons.items():
-            name = id(group.root())
-            if name in more:
-                coarser[key.name or ""] = now[name] + more[name]
-    return coarser
+        bits |= {group: bits.get(group, 0) + added for group, added in more.items()}
+    return coarser()
 
 
 def _channels(plan: Plan, neuron: Named) -> IntArray | None:

@@ -16,7 +16,7 @@ from snnquant.membranes import MembraneProbe, NeuronLayer
 from snnquant.neurons.dynamics import V_THRESHOLD
 from snnquant.neurons.simulate import along_channels
 from snnquant.report.histogram import Histogram, histogram_for
-from snnquant.stepping import StepRunner, initial_states, is_step_model, open_runner
+from snnquant.stepping import StepRunner, open_runner
 
 Array = npt.NDArray[Any]
 BINS = 60
@@ -59,21 +59,15 @@ class _Model:
 
     def __init__(self, model: onnx.ModelProto, custom_ops: bool, threads: int | None) -> None:
         self.probe = MembraneProbe(model)
-        given = {value.name for value in model.graph.input}
-        self._steps = is_step_model(model)
-        values = [v for v in self.probe.values if not (self._steps and v in given)]
-        self._model = model
         self.runner: Runner | StepRunner = open_runner(
-            self.probe.model, values, custom_ops=custom_ops, threads=threads
+            self.probe.model, self.probe.values, custom_ops=custom_ops, threads=threads
         )
         self.layers = {layer.name: layer for layer in self.probe.layers}
 
     def run(self, inputs: Mapping[str, Array], count: int) -> dict[str, Array]:
         """Return the membranes of every layer, ``[T, B, channels, ...]``."""
-        values = self.runner.run(inputs)
         fixed = self.runner.layout.fixed_batch
-        if self._steps:
-            values |= initial_states(self._model, fixed or count)
+        values = self.probe.started(self.runner.run(inputs), count, fixed)
         return {n: self.probe.membranes(x, values, count, fixed) for n, x in self.layers.items()}
 
 
