@@ -96,7 +96,7 @@ def convert_model(
         )
     # Weights that were searched for can reach a little further than the nearest ones.
     after: Coarser = {}
-    if shapes is not None:
+    if shapes is not None and found.decided:
         after = narrowed(lambda coarser: made(coarser, found.decided).model, plan, shapes, wanted)
     result = replace(made(after, found.decided), search=found.layers)
     if shapes is not None:
